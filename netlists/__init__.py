@@ -1,0 +1,1 @@
+"""The device as a SPICE circuit: a file per topology, amplifier models, noise sources, decks."""

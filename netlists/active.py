@@ -1,0 +1,61 @@
+"""The active array: op-amp integrators whose outputs feed each other's virtual grounds through resistors.
+
+Fig. 6 of arXiv 2405.13817, with an inverting stage per cell for entries of the other sign:
+``C dV_i/dt = −Σ_j (G⁺_ij − G⁻_ij) V_j − V_DAC,i / R_in + I_n``.
+"""
+
+from PySpice.Spice.Netlist import Circuit
+
+from netlists.amplifier import MODELS, NAME
+from netlists.netlist import Netlist
+from netlists.noise import white_current
+from spu_circuit.noise import integrator_noise_density, inverter_noise_density
+from spu_circuit.program import Device
+
+
+def active(device: Device, noise_hold: float | None = None) -> Netlist:
+    """The circuit of a programmed device.
+
+    Nodes of cell i: ``in``i (DAC), ``g``i (virtual ground of the integrator), ``v``i (its output, the unknown), ``h``i
+    and ``n``i (virtual ground and output of the inverting stage; only where a resistor uses it).
+
+    Args:
+        noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
+    """
+    hardware, cell, array = device.hardware, device.hardware.cell, device.array
+    amplifier = hardware.amplifier
+    circuit = Circuit("spu-circuit: active array")
+    circuit.subcircuit(MODELS[amplifier.model](amplifier))
+    ground = circuit.gnd
+    with_inverse = (array.inverted > 0).any(axis=0)
+    dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
+    row_noise, inverter_noise = integrator_noise_density(device).tolist(), inverter_noise_density(device)
+
+    for i in range(device.cells):
+        start = initial_volts[i]
+        circuit.V(f"in{i}", f"in{i}", ground, f"DC {dac_volts[i]!r}" + (" AC 1" if i == 0 else ""))
+        circuit.R(f"in{i}", f"in{i}", f"g{i}", cell.input_resistance)
+        circuit.C(f"{i}", f"v{i}", f"g{i}", cell.capacitance, initial_condition=start)
+        circuit.X(f"v{i}", NAME, ground, f"g{i}", f"v{i}", start=start)
+        if noise_hold and row_noise[i] > 0:
+            circuit.I(f"g{i}", ground, f"g{i}", white_current(row_noise[i], noise_hold))
+        if with_inverse[i]:
+            circuit.R(f"h{i}", f"v{i}", f"h{i}", cell.inverter_resistance)
+            circuit.R(f"n{i}", f"h{i}", f"n{i}", cell.inverter_resistance)
+            circuit.X(f"n{i}", NAME, ground, f"h{i}", f"n{i}", start=-start)
+            if noise_hold and inverter_noise > 0:
+                circuit.I(f"h{i}", ground, f"h{i}", white_current(inverter_noise, noise_hold))
+
+    for sign, rail, conductances in (("p", "v", array.direct), ("m", "n", array.inverted)):
+        rows, columns = conductances.nonzero()
+        resistances = (1 / conductances[rows, columns]).tolist()
+        for i, j, resistance in zip(rows.tolist(), columns.tolist(), resistances, strict=True):
+            circuit.R(f"{sign}{i}_{j}", f"{rail}{j}", f"g{i}", resistance)
+
+    notes = (
+        f"{device.cells} cells, hardware {hardware.name}: {hardware.description}",
+        f"unknown i = V(v<i>) / v_u, v_u = {device.volts_per_unit!r} V per unit",
+        f"matrix entry = (G_p - G_m) / g_u, g_u = {array.siemens_per_unit!r} S per unit; resistors in ohms",
+        f"one unit of dimensionless time = {device.time_constant!r} s",
+    )
+    return Netlist(circuit, tuple(f"v{i}" for i in range(device.cells)), "Vin0", notes)

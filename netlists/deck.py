@@ -1,0 +1,91 @@
+"""A circuit with its analysis as text that plain ``ngspice -b`` runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySpice.Spice.BasicElement import Resistor
+from PySpice.Spice.Netlist import Circuit
+
+from netlists.netlist import Netlist
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The settled array."""
+
+    def lines(self, netlist: Netlist) -> list[str]:
+        return [*_saved("op", netlist.outputs), ".op"]
+
+
+@dataclass(frozen=True)
+class Transient:
+    """From the initial charges to ``stop`` seconds, in steps of at most ``step`` seconds."""
+
+    stop: float
+    step: float
+    seed: int
+
+    def lines(self, netlist: Netlist) -> list[str]:
+        return [
+            f".options seed={self.seed}",
+            *_saved("tran", netlist.outputs),
+            f".tran {self.step!r} {self.stop!r} 0 {self.step!r} uic",
+        ]
+
+
+@dataclass(frozen=True)
+class NoiseSpectrum:
+    """Small-signal noise of each of ``probes``: a node, or a pair whose difference is meant."""
+
+    start: float
+    stop: float
+    points_per_decade: int
+    probes: Sequence[str | tuple[str, str]]
+
+    def lines(self, netlist: Netlist) -> list[str]:
+        sweep = f"{netlist.stimulus} dec {self.points_per_decade} {self.start!r} {self.stop!r}"
+        named = [probe if isinstance(probe, str) else ",".join(probe) for probe in self.probes]
+        return [".print noise onoise_spectrum", *(f".noise v({probe}) {sweep}" for probe in named)]
+
+
+Analysis = OperatingPoint | Transient | NoiseSpectrum
+
+
+def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
+    """The deck, newline-terminated: title, notes, circuit, saved nodes, analysis. All values in SI, all digits.
+
+    Args:
+        temperature: kelvin.
+    """
+    celsius = repr(temperature - 273.15)
+    return "\n".join(
+        [
+            f".title {netlist.circuit.title}",
+            *(f"* {note}" for note in netlist.notes),
+            *elements(netlist.circuit),
+            f".options temp={celsius} tnom={celsius} reltol=1e-4",
+            *analysis.lines(netlist),
+            ".end",
+            "",
+        ]
+    )
+
+
+def elements(circuit: Circuit) -> list[str]:
+    """One line per element, subcircuit definitions first.
+
+    The same text as PySpice's own, written directly for resistors, of which an array has thousands.
+    """
+    lines = [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
+    for element in circuit.elements:
+        if type(element) is Resistor:
+            first, second = element.pins
+            lines.append(f"{element.name} {first.node.name} {second.node.name} {element.resistance!r}")
+        else:
+            lines.append(str(element))
+    return lines
+
+
+def _saved(kind: str, nodes: Sequence[str]) -> list[str]:
+    voltages = " ".join(f"v({node})" for node in nodes)
+    return [f".save {voltages}", f".print {kind} {voltages}"]

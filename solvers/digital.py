@@ -1,0 +1,82 @@
+"""Digital references, thin over SciPy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse.linalg import LinearOperator, cg
+
+from solvers.solution import Solution, Statistics, check_state
+from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.problem import GgnSystem, LinearSystem
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Digital:
+    """An exact or iterative solve in double precision; knows no time and no noise.
+
+    Args:
+        method: "cholesky" forms the matrix; "woodbury" solves the K×K dual of a ``GgnSystem``; "cg" uses products only.
+        tolerance, iterations: of CG: relative residual, and how many steps at most (None: as many as it takes, with an
+            error where it stalls; a number stops there, as NGD-CG does).
+    """
+
+    method: Literal["cholesky", "cg", "woodbury"] = "cholesky"
+    tolerance: float = 1e-10
+    iterations: int | None = None
+    analog: bool = False
+
+    def solve(
+        self,
+        system: LinearSystem | GgnSystem,
+        analog_time: float = inf,
+        initial_state: Array | None = None,
+        seed: int = 0,
+    ) -> Solution:
+        """See ``Solver``; ``initial_state`` is the first iterate of CG."""
+        began = perf_counter()
+        if analog_time != inf:
+            raise InputError(f"analog time is {analog_time}, but {self.method} is digital and knows no time; use inf")
+        value = METHODS[self.method](self, system, initial_state)
+        return Solution(value, None, Statistics(self.method, system.residual(value), perf_counter() - began))
+
+
+def _cholesky(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
+    dense = system.primal() if isinstance(system, GgnSystem) else system
+    return cho_solve(cho_factor(dense.A), dense.b)
+
+
+def _woodbury(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
+    if not isinstance(system, GgnSystem):
+        raise InputError("woodbury needs a system with a curvature factor B; use cholesky or cg for a plain matrix")
+    return system.from_dual(_cholesky(options, system.dual(), None))
+
+
+def _cg(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
+    if isinstance(system, GgnSystem):
+        b, B, damping = system.gradient, system.B, system.damping
+        matrix = LinearOperator((len(b), len(b)), matvec=lambda v: B.T @ (B @ v) + damping * v, dtype=float)
+    else:
+        matrix, b = system.A, system.b
+    start = None if initial_state is None else check_state(initial_state, len(b))
+    limit = options.iterations or 10 * len(b)
+    value, unfinished = cg(matrix, b, x0=start, rtol=options.tolerance, maxiter=limit)
+    if unfinished and options.iterations is None:
+        raise SimulationError(
+            f"cg did not reach {options.tolerance:g} in {limit} steps; raise the damping or the tolerance"
+        )
+    return value
+
+
+METHODS: dict[str, Callable[[Digital, LinearSystem | GgnSystem, Array | None], Array]] = {
+    "cholesky": _cholesky,
+    "cg": _cg,
+    "woodbury": _woodbury,
+}

@@ -1,0 +1,57 @@
+"""What a solver of circuits is: from a programmed device to node voltages."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from solvers.solution import Waveform
+from spu_circuit.program import Device
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Node voltages (n,) when they are sampled, their way there, and how many ngspice runs it took."""
+
+    volts: Array
+    waveform: Waveform | None = None
+    ngspice_runs: int = 0
+
+
+class Engine(Protocol):
+    """Computes the node voltages of a device."""
+
+    @property
+    def name(self) -> str: ...
+
+    def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
+        """Voltages after ``seconds``, or the noise-free operating point where that is infinite.
+
+        Args:
+            law: of the device with ideal amplifiers, for step sizes and ideal solutions.
+            seed: of the noise.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class IdealLaw:
+    """The ideal law of the programmed device: quantization and noise, but perfect amplifiers (engine "sde")."""
+
+    points: int = 100
+    name: str = "sde"
+
+    def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
+        """An exact sample where the device has noise, else the mean; see ``Engine``."""
+        if seconds == np.inf:
+            return Reading(law.fixed_point())
+        times = np.linspace(0, seconds, self.points + 1)
+        if law.diffusion.any():
+            volts = law.sample(times, device.initial_volts, np.random.default_rng(seed))
+        else:
+            volts = law.mean(times, device.initial_volts)
+        return Reading(volts[-1], Waveform(times, volts))

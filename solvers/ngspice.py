@@ -1,0 +1,103 @@
+"""ngspice as an engine: the whole non-linear circuit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlists.active import active
+from netlists.deck import Analysis, NoiseSpectrum, OperatingPoint, Transient, write_deck
+from netlists.netlist import Netlist
+from solvers.engine import Reading
+from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, run_deck
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from solvers.solution import Waveform
+from spu_circuit.errors import InputError
+from spu_circuit.program import Device
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ngspice:
+    """Operating points and transients of a device's circuit in a child process.
+
+    Args:
+        points: the transient's steps are at most 1/points of its length; local errors may make them shorter.
+        noise_hold: how long each noise value is held, as a fraction of the fastest time constant. The variance of a
+            mode of rate r is too small by (r · hold)² / 12: 2 % of the fastest mode's at 0.5.
+        timeout: seconds after which ngspice is killed.
+    """
+
+    points: int = 100
+    noise_hold: float = 0.5
+    timeout: float = 600.0
+    name: str = "ngspice"
+
+    def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
+        """See ``Engine``."""
+        netlist, analysis = self._setup(device, law, seconds, seed)
+        (plot,) = self._run(netlist, analysis, device)
+        volts = np.stack([_signal(plot, f"v({node})") for node in netlist.outputs], axis=-1)
+        if seconds == inf:
+            return Reading(volts[-1], ngspice_runs=1)
+        times = _signal(plot, "time")
+        if times[-1] < seconds * (1 - 1e-9):
+            raise NgspiceConvergenceError(
+                f"ngspice stopped at {times[-1]:.3g} s of {seconds:.3g} s; take a shorter time, more points, or "
+                "amplifiers that are not slower than the array"
+            )
+        # With .tran uic ngspice's first row shows the nodes before the capacitors are charged.
+        volts[0] = device.initial_volts
+        return Reading(volts[-1], Waveform(times, volts), ngspice_runs=1)
+
+    def deck(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> str:
+        """The deck that ``simulate`` runs."""
+        netlist, analysis = self._setup(device, law, seconds, seed)
+        return write_deck(netlist, analysis, device.hardware.temperature)
+
+    def noise_variance(
+        self, device: Device, law: OrnsteinUhlenbeck, probes: Sequence[str | tuple[str, str]] | None = None
+    ) -> Array:
+        """Stationary variance of node voltages by ngspice's small-signal noise analysis: no sampling error.
+
+        Resistors only: injected noise has no place in a small-signal deck.
+
+        Args:
+            probes: node names, or pairs of them for a difference; None: every cell.
+
+        Returns:
+            (len(probes),), V². The band reaches five decades beyond the fastest and the slowest mode.
+        """
+        if device.hardware.noise.injected:
+            raise InputError("noise.injected must be 0 for a .noise analysis, which knows resistor noise only")
+        netlist = active(device)
+        rates = np.abs(law.rates) / (2 * np.pi)
+        probes = netlist.outputs if probes is None else probes
+        analysis = NoiseSpectrum(rates.min() * 1e-5, rates.max() * 1e5, 40, probes)
+        plots = self._run(netlist, analysis, device)
+        totals = [plot["onoise_total"][0] for plot in plots if "onoise_total" in plot]
+        if len(totals) != len(probes):
+            raise NgspiceReadError(f"ngspice gave {len(totals)} noise totals for {len(probes)} probes")
+        return np.array(totals) ** 2
+
+    def _setup(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> tuple[Netlist, Analysis]:
+        if seconds == inf:
+            return active(device), OperatingPoint()
+        hold = None
+        if law.diffusion.any():
+            fastest = float(np.abs(law.rates).max())
+            hold = seconds / ceil(seconds * fastest / self.noise_hold)
+        positive = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1) or 1
+        return active(device, hold), Transient(seconds, seconds / self.points, positive)
+
+    def _run(self, netlist: Netlist, analysis: Analysis, device: Device) -> list[dict[str, Array]]:
+        return run_deck(write_deck(netlist, analysis, device.hardware.temperature), self.timeout)
+
+
+def _signal(plot: dict[str, Array], name: str) -> Array:
+    if name not in plot:
+        raise NgspiceReadError(f"ngspice's result has no {name!r}; it has {', '.join(list(plot)[:8])}")
+    return plot[name]

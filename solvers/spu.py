@@ -1,0 +1,170 @@
+"""The whole device: program, simulate, read out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import floor, inf, log2
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.engine import Engine, IdealLaw, Reading
+from solvers.ngspice import Ngspice
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck, law_of
+from solvers.solution import Solution, Statistics, check_state, check_time
+from spu_circuit.converters import quantize
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware
+from spu_circuit.problem import GgnSystem, LinearSystem
+from spu_circuit.program import Device, ProgrammedArray, largest_scale, load, program_array
+
+Array = NDArray[np.float64]
+
+ENGINES: dict[str, Callable[[], Engine]] = {"ngspice": Ngspice, "sde": IdealLaw}
+
+RANGES = 12
+"""How many voltage scales are tried. Each halves the last: 72 dB between the first guess and what fits."""
+
+
+def engine_named(name: str) -> Engine:
+    """An engine with its defaults. Raises InputError, listing the known ones."""
+    if name not in ENGINES:
+        raise InputError(f"engine: no {name!r}; engines are {', '.join(sorted(ENGINES))}")
+    return ENGINES[name]()
+
+
+@dataclass(frozen=True)
+class Spu:
+    """A stochastic processing unit as a solver.
+
+    The matrix goes to resistors, the right-hand side to DAC codes, the voltages come back through the ADC. The voltage
+    scale v_u is found by auto-ranging: halved while a node saturates, raised where the ADC would be under-used.
+
+    Args:
+        hardware: what it is made of.
+        engine: what computes its voltages.
+    """
+
+    hardware: Hardware
+    engine: Engine
+    analog: bool = True
+
+    def solve(
+        self,
+        system: LinearSystem | GgnSystem,
+        analog_time: float = inf,
+        initial_state: Array | None = None,
+        seed: int = 0,
+    ) -> Solution:
+        """See ``Solver``. A ``GgnSystem`` is programmed as its N×N matrix; for the K×K mapping solve its ``dual()``.
+
+        At ``analog_time = 0`` nothing happens on the device and the initial state comes back exactly.
+
+        Raises:
+            InputError: the arguments do not fit; MappingError: the hardware cannot hold the matrix;
+            SimulationError: the engine failed.
+        """
+        began = perf_counter()
+        linear, state = _check(system, analog_time, initial_state)
+        if analog_time == 0:
+            value = np.zeros_like(linear.b) if state is None else state
+            statistics = Statistics(self.engine.name, linear.residual(value), perf_counter() - began, 0.0)
+            return Solution(value, None, statistics)
+        device, law, reading, runs, changes = self._in_range(self.engine, linear, state, analog_time, seed)
+        volts, saturated = quantize(reading.volts, self.hardware.adc)
+        saturated |= _peaks(reading) > self.hardware.voltage_limit
+        value = volts / device.volts_per_unit
+        seconds = analog_time * device.time_constant
+        covariance, settled = None, 1.0
+        if seconds < inf:
+            settled = _settled_fraction(device, law, seconds)
+            if law.diffusion.any():
+                covariance = law.covariance(seconds) / device.volts_per_unit**2
+        statistics = Statistics(
+            solver=self.engine.name,
+            residual=linear.residual(value),
+            wall_seconds=perf_counter() - began,
+            settled_fraction=settled,
+            saturated_nodes=int(saturated.sum()),
+            clipped_codes=device.clipped_codes,
+            lost_entries=device.array.lost_entries,
+            ngspice_runs=runs,
+            range_changes=changes,
+            analog_seconds=seconds,
+            volts_per_unit=device.volts_per_unit,
+            siemens_per_unit=device.array.siemens_per_unit,
+            injected_noise=(self.hardware.noise.injected / device.volts_per_unit) ** 2,
+        )
+        error = None if covariance is None else np.sqrt(covariance.diagonal())
+        return Solution(value, error, statistics, covariance, reading.waveform)
+
+    def deck(
+        self,
+        system: LinearSystem | GgnSystem,
+        analog_time: float = inf,
+        initial_state: Array | None = None,
+        seed: int = 0,
+    ) -> str:
+        """The SPICE deck of a solve. Its voltage scale is ranged by the ideal law, so ngspice need not be installed."""
+        linear, state = _check(system, analog_time, initial_state)
+        if analog_time == 0:
+            raise InputError("analog time is 0, where nothing happens; give a time above 0, or inf")
+        device, law, *_ = self._in_range(IdealLaw(), linear, state, analog_time, seed)
+        writer = self.engine if isinstance(self.engine, Ngspice) else Ngspice()
+        return writer.deck(device, law, analog_time * device.time_constant, seed)
+
+    def _in_range(
+        self, engine: Engine, system: LinearSystem, state: Array | None, analog_time: float, seed: int
+    ) -> tuple[Device, OrnsteinUhlenbeck, Reading, int, int]:
+        """The first reading that neither saturates nor under-uses the ADC, or the last one tried."""
+        hardware = self.hardware
+        limit = hardware.voltage_limit
+        array = program_array(system.A, hardware)
+        largest = largest_scale(array, system.b, hardware, state)
+        scale = _first_scale(array, system, state, limit, largest)
+        runs, was_saturated = 0, False
+        for attempt in range(RANGES):
+            device = load(array, system.b, hardware, scale, state)
+            law = law_of(device)
+            reading = engine.simulate(device, law, analog_time * device.time_constant, seed)
+            runs += reading.ngspice_runs
+            peak = float(_peaks(reading).max())
+            if peak > limit:
+                scale, was_saturated = scale / 2, True
+            elif 0 < peak < limit / 8 and scale < largest and not was_saturated:
+                scale = min(largest, scale * 2.0 ** floor(log2(limit / peak) - 0.5))
+            else:
+                break
+        return device, law, reading, runs, attempt
+
+
+def _check(
+    system: LinearSystem | GgnSystem, analog_time: float, initial_state: Array | None
+) -> tuple[LinearSystem, Array | None]:
+    check_time(analog_time)
+    linear = system.primal() if isinstance(system, GgnSystem) else system
+    return linear, None if initial_state is None else check_state(initial_state, len(linear.b))
+
+
+def _first_scale(
+    array: ProgrammedArray, system: LinearSystem, state: Array | None, limit: float, largest: float
+) -> float:
+    """v_u that puts the steepest-descent estimate ``x ≈ b bᵀb / bᵀAb`` at half of the range; DACs never clip."""
+    b = system.b
+    power = float(b @ system.A @ b)
+    estimate = float(np.abs(b).max()) * float(b @ b) / power if power > 0 else 0.0
+    if state is not None:
+        estimate = max(estimate, float(np.abs(state).max()))
+    return min(largest, limit / (2 * estimate)) if estimate > 0 else 1.0
+
+
+def _peaks(reading: Reading) -> Array:
+    """Largest |V| of each node, over the whole waveform where there is one, (n,)."""
+    volts = reading.volts[None] if reading.waveform is None else reading.waveform.volts
+    return np.abs(volts).max(axis=0)
+
+
+def _settled_fraction(device: Device, law: OrnsteinUhlenbeck, seconds: float) -> float:
+    final = law.fixed_point()
+    away = np.abs(law.mean(np.array([seconds]), device.initial_volts)[0] - final)
+    return float(np.mean(away <= 0.01 * np.abs(final).max()))

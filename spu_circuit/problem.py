@@ -1,0 +1,130 @@
+"""The systems that a device is asked to solve, checked once here and trusted afterwards."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, eigvalsh
+
+from spu_circuit.errors import InputError
+
+Array = NDArray[np.float64]
+
+SYMMETRY_TOLERANCE = 1e-8
+"""Largest |A − Aᵀ| taken for rounding, relative to max |A|: what single precision leaves of a symmetric product."""
+
+
+def real_array(value: Any, name: str, ndim: int) -> Array:
+    """A finite, non-empty float64 array of the wanted number of dimensions.
+
+    Raises:
+        InputError: complex, not numeric, wrong dimensions, empty, NaN or infinity.
+    """
+    array = np.asarray(value)
+    if np.iscomplexobj(array):
+        raise InputError(f"{name} is complex; only real systems can be mapped to conductances")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise InputError(f"{name} holds {array.dtype}, not numbers")
+    if array.ndim != ndim:
+        shape = {1: "a vector (n,)", 2: "a matrix (n, n)"}[ndim]
+        raise InputError(f"{name} has shape {array.shape}; it must be {shape}")
+    if array.size == 0:
+        raise InputError(f"{name} is empty (shape {array.shape})")
+    if not np.isfinite(array).all():
+        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{name} has {array[bad]} at {list(bad)}; every entry must be finite")
+    return array.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class LinearSystem:
+    """``A x = b`` with A symmetric positive definite.
+
+    Args:
+        A: (n, n), real.
+        b: (n,), real.
+
+    Raises:
+        InputError: wrong shape, not finite, not symmetric, or not positive definite (then a damping is suggested).
+    """
+
+    A: Array
+    b: Array
+
+    def __post_init__(self) -> None:
+        A = real_array(self.A, "matrix", 2)
+        b = real_array(self.b, "vector", 1)
+        rows, columns = A.shape
+        if rows != columns:
+            raise InputError(f"matrix is {rows} x {columns}; it must be square")
+        if len(b) != rows:
+            raise InputError(f"vector has length {len(b)}, the matrix {rows} rows; they must agree")
+        asymmetry = float(np.abs(A - A.T).max())
+        if asymmetry > SYMMETRY_TOLERANCE * np.abs(A).max():
+            raise InputError(f"matrix is not symmetric: entries differ from their mirror by up to {asymmetry:.3g}")
+        A = (A + A.T) / 2
+        try:
+            cholesky(A, check_finite=False)
+        except LinAlgError:
+            lowest = float(eigvalsh(A, subset_by_index=[0, 0])[0])
+            damping = 2 * abs(lowest) or 1e-6 * float(np.abs(A).max()) or 1.0
+            raise InputError(
+                f"matrix is not positive definite: its lowest eigenvalue is {lowest:.3g}; "
+                f"a damping of {damping:.2g} on the diagonal would cure it"
+            ) from None
+        object.__setattr__(self, "A", A)
+        object.__setattr__(self, "b", b)
+
+    def residual(self, x: Array) -> float:
+        """‖A x − b‖ / ‖b‖, or ‖A x‖ where b = 0."""
+        return _relative(self.A @ x - self.b, self.b)
+
+
+@dataclass(frozen=True)
+class GgnSystem:
+    """``(BᵀB + λI) g̃ = g``: a step of natural gradient descent.
+
+    Args:
+        B: (K, N), the curvature factor; BᵀB is the generalized Gauss-Newton matrix or the empirical Fisher.
+        damping: λ > 0.
+        gradient: (N,), g.
+
+    Raises:
+        InputError: wrong shape, not finite, or damping not above zero.
+    """
+
+    B: Array
+    damping: float
+    gradient: Array
+
+    def __post_init__(self) -> None:
+        B = real_array(self.B, "curvature factor B", 2)
+        gradient = real_array(self.gradient, "gradient", 1)
+        if B.shape[1] != len(gradient):
+            raise InputError(f"gradient has length {len(gradient)}, B {B.shape[1]} columns; they must agree")
+        if not (np.isfinite(self.damping) and self.damping > 0):
+            raise InputError(f"damping is {self.damping}; it must be above zero, or the system is singular")
+        object.__setattr__(self, "B", B)
+        object.__setattr__(self, "gradient", gradient)
+        object.__setattr__(self, "damping", float(self.damping))
+
+    def primal(self) -> LinearSystem:
+        """The N×N system itself, formed densely."""
+        return LinearSystem(self.B.T @ self.B + self.damping * np.eye(self.B.shape[1]), self.gradient)
+
+    def dual(self) -> LinearSystem:
+        """The K×K Woodbury system ``(BBᵀ + λI) y = B g``."""
+        return LinearSystem(self.B @ self.B.T + self.damping * np.eye(len(self.B)), self.B @ self.gradient)
+
+    def from_dual(self, y: Array) -> Array:
+        """``g̃ = (g − Bᵀ y) / λ`` from the dual solution (K,) (Woodbury identity)."""
+        return (self.gradient - self.B.T @ y) / self.damping
+
+    def residual(self, x: Array) -> float:
+        """‖(BᵀB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
+        return _relative(self.B.T @ (self.B @ x) + self.damping * x - self.gradient, self.gradient)
+
+
+def _relative(difference: Array, reference: Array) -> float:
+    return float(np.linalg.norm(difference) / (np.linalg.norm(reference) or 1.0))

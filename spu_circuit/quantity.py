@@ -1,0 +1,79 @@
+"""Text with units ("1 kΩ", "10k", "1 nF") to SI floats. Units exist at this border only."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+from quantiphy import InvalidNumber, Quantity
+
+ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"}
+FROM_TEXT = {"strict_units": True}
+
+
+def parse_quantity(text: str, unit: str) -> float:
+    """Read one quantity.
+
+    Args:
+        text: a number with the unit, a scale factor, or both: "1 kΩ", "1000 ohm", "10k" (as printed on schematics).
+        unit: the SI unit that is wanted. "S" also takes ohms, "K" also takes degrees Celsius.
+
+    Returns:
+        The value in ``unit``.
+
+    Raises:
+        ValueError: no number, no unit, or another unit.
+    """
+    try:
+        quantity = Quantity(text.strip())
+    except InvalidNumber:
+        raise ValueError(f"{text!r} is not a quantity; write it like {_example(unit)!r}") from None
+    found = ALIASES.get(quantity.units, quantity.units)
+    value = float(quantity)
+    if found == unit:
+        return value
+    if unit == "S" and found == "Ω":
+        if value <= 0:
+            raise ValueError(f"{text!r} is not a resistance above zero")
+        return 1 / value
+    if unit == "K" and found == "°C":
+        return value + 273.15
+    if found:
+        raise ValueError(f"{text!r} is in {found!r}, wanted {unit!r}; write it like {_example(unit)!r}")
+    if text.strip()[-1].isalpha() or text.strip()[-1] == "µ":
+        return value
+    raise ValueError(f"{text!r} has no unit; write it like {_example(unit)!r}")
+
+
+def _example(unit: str) -> str:
+    return {"Ω": "10 kΩ", "S": "1 mS", "F": "1 nF", "V": "10 V", "Hz": "3 MHz", "K": "300.15 K", "s": "1 µs"}[unit]
+
+
+def _reader(unit: str) -> Callable[[Any, ValidationInfo], Any]:
+    def read(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str):
+            return parse_quantity(value, unit)
+        if value is not None and (info.context or {}).get("strict_units"):
+            raise ValueError(f"{value!r} has no unit; write it as text, like {_example(unit)!r}")
+        return value
+
+    return read
+
+
+def _positive(unit: str) -> Any:
+    return Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_reader(unit))]
+
+
+def _non_negative(unit: str) -> Any:
+    return Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_reader(unit))]
+
+
+Siemens = _positive("S")
+SiemensOrZero = _non_negative("S")
+Ohms = _positive("Ω")
+OhmsOrZero = _non_negative("Ω")
+Farads = _positive("F")
+Hertz = _positive("Hz")
+Volts = _positive("V")
+VoltsOrZero = _non_negative("V")
+SignedVolts = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("V"))]
+Kelvin = _positive("K")
