@@ -141,3 +141,13 @@ def _last(said: str) -> str:
     noise = re.compile(r"(?i)^(note|total|maximum|current|shared|text|stack|library|dram|circuit:|no compat)|^\W*$")
     lines = [line.strip() for line in said.splitlines() if not noise.match(line.strip())]
     return "ngspice said: " + (" | ".join(lines[-3:])[-400:] or "nothing")
+
+
+def ngspice_version() -> str:
+    """ "39" and the like; "not installed" where there is none."""
+    try:
+        said = subprocess.run([ngspice_program(), "--version"], capture_output=True, text=True, timeout=30).stdout
+    except NgspiceMissingError:
+        return "not installed"
+    found = re.search(r"ngspice-(\S+)", said)
+    return found[1] if found else "unknown"

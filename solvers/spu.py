@@ -98,6 +98,10 @@ class Spu:
         error = None if covariance is None else np.sqrt(covariance.diagonal())
         return Solution(value, error, statistics, covariance, reading.waveform)
 
+    def program(self, system: LinearSystem, volts_per_unit: float, initial_state: Array | None = None) -> Device:
+        """The device as a solve of this system at this voltage scale programs it."""
+        return load(program_array(system.A, self.hardware), system.b, self.hardware, volts_per_unit, initial_state)
+
     def deck(
         self,
         system: LinearSystem | GgnSystem,

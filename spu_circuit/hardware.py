@@ -32,7 +32,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Description(BaseModel):
     """A frozen description that knows no other keys than its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class ResistorArray(Description):

@@ -1,0 +1,1 @@
+"""What people run: training, single solves, figures, reports, the command line."""

@@ -1,0 +1,121 @@
+"""A training experiment as data, read from TOML."""
+
+import tomllib
+from importlib.resources import files
+from math import inf
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Description, validate
+
+
+class Data(Description):
+    """Images and their fixed split; the split seed is the only randomness."""
+
+    name: Literal["digits", "mnist"]
+    train: Annotated[int, Field(ge=1, description="training images")]
+    validation: Annotated[int, Field(ge=1, description="images that choose the learning rates")]
+    test: Annotated[int, Field(ge=1, description="images that nothing is chosen by")]
+    split_seed: int = 0
+
+
+class Network(Description):
+    """The model: a multilayer perceptron, or one convolution and two dense layers."""
+
+    kind: Literal["mlp", "cnn"]
+    hidden: Annotated[tuple[int, ...], Field(description="width of each hidden dense layer")] = (32,)
+    channels: Annotated[int, Field(ge=1, description="of the convolution (cnn)")] = 6
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden {self.hidden} has a layer without units")
+        if self.kind == "cnn" and len(self.hidden) != 1:
+            raise ValueError(f"a cnn has one hidden dense layer; hidden is {self.hidden}")
+        return self
+
+
+class Optimizer(Description):
+    """One optimizer. Every learning rate of ``learning_rates`` is run; the validation loss chooses among them."""
+
+    kind: Literal["tngd", "ngd", "adam", "sgd"]
+    learning_rates: Annotated[tuple[float, ...], Field(min_length=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
+    damping: Annotated[float, Field(gt=0, description="λ")] = 1.0
+    curvature: Literal["ggn", "fisher"] = "ggn"
+    curvature_samples: Annotated[
+        int | None, Field(ge=1, description="samples of the batch that B is made of; none: all")
+    ] = None
+    adam: Annotated[bool, Field(description="tngd: feed the natural gradient to Adam (TNGD-Adam)")] = False
+    betas: Annotated[tuple[float, float], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
+    solver: Literal["cholesky", "woodbury", "cg"] = "woodbury"
+    cg_iterations: int | None = None
+    hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
+    engine: str = "ngspice"
+    points: Annotated[int, Field(ge=10, description="of an ngspice transient, at least")] = 100
+    injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
+    mapping: Literal["primal", "dual"] = "dual"
+    analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
+    warm_start: bool = False
+    delay: Annotated[float, Field(ge=0, description="t_d in τ")] = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        digital = {"adam": "learning_rates betas", "sgd": "learning_rates momentum"}
+        curved = "learning_rates momentum damping curvature curvature_samples"
+        known = {
+            **digital,
+            "ngd": curved + " solver cg_iterations",
+            "tngd": curved + " adam betas hardware engine points injected_noise mapping analog_time warm_start delay",
+        }[self.kind].split()
+        for name in sorted(self.model_fields_set - {"kind"}):
+            if name not in known:
+                raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(known)}")
+        if any(rate <= 0 for rate in self.learning_rates):
+            raise ValueError(f"learning_rates {self.learning_rates} must all be above zero")
+        return self
+
+
+class Experiment(Description):
+    """A training experiment: every optimizer on the same batches with the same seeds."""
+
+    name: str
+    steps: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1, description="of the initial weights, batches and noise")]
+    evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test images")] = 1
+    workers: Annotated[int, Field(ge=1, description="trials at a time")] = 2
+    data: Data
+    network: Network
+    optimizers: dict[str, Optimizer]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.optimizers:
+            raise ValueError("optimizers is empty; add a table [optimizers.NAME]")
+        if self.batch_size > self.data.train:
+            raise ValueError(f"batch_size {self.batch_size} is above the {self.data.train} training images")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
+        return self
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read a TOML file, or a config that comes with the package by its name ("digits").
+
+    Raises:
+        InputError: no such file, not TOML, or a field is wrong; names the field and the cure.
+    """
+    shipped = files("experiments").joinpath("configs")
+    source = shipped.joinpath(f"{path}.toml") if shipped.joinpath(f"{path}.toml").is_file() else Path(path)
+    if not source.is_file():
+        names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
+        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(names)}")
+    try:
+        data = tomllib.loads(source.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config {path}: not TOML: {error}") from None
+    return validate(Experiment, data, f"config {path}")

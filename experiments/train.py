@@ -1,0 +1,150 @@
+"""A training experiment: all its trials, in worker processes, resumable."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from platform import platform, python_version
+from typing import Any
+
+from experiments.config import Experiment
+from experiments.data import load_data
+from experiments.store import Step, Store, Trial
+from solvers.ngspice_process import ngspice_program, ngspice_version
+from spu_circuit import __version__
+from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.hardware import load_hardware
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+"""A worker computes in one thread, so that sums have one order and workers do not fight for cores."""
+
+Progress = Callable[[dict[Trial, tuple[int, Step]]], None]
+
+_stop: Event | None = None
+
+
+def trials(experiment: Experiment) -> list[Trial]:
+    """All trials, those that simulate circuits first, since they take longest."""
+    names = sorted(experiment.optimizers, key=lambda name: experiment.optimizers[name].kind != "tngd")
+    return [
+        Trial(name, rate, seed)
+        for name in names
+        for rate in experiment.optimizers[name].learning_rates
+        for seed in experiment.seeds
+    ]
+
+
+def resolve(experiment: Experiment) -> dict[str, Any]:
+    """The config with its hardware descriptions spelled out.
+
+    Raises:
+        InputError: an unknown hardware or engine, or settings that contradict each other.
+        NgspiceMissingError: ngspice is asked for and not installed.
+    """
+    from experiments.trial import build_optimizer
+
+    for trial in trials(experiment):
+        build_optimizer(experiment.optimizers[trial.optimizer], trial)
+    used = [o for o in experiment.optimizers.values() if o.kind == "tngd" and o.hardware != "none"]
+    if any(o.engine == "ngspice" for o in used):
+        ngspice_program()
+    resolved = experiment.model_dump(mode="json", exclude={"workers"})
+    resolved["hardware"] = {o.hardware: load_hardware(o.hardware).model_dump(mode="json") for o in used}
+    return resolved
+
+
+def versions() -> dict[str, str]:
+    """What a run was made with."""
+    found = {"spu-circuit": __version__, "python": python_version(), "platform": platform()}
+    for package in ("numpy", "scipy", "jax", "optax", "equinox", "scikit-learn", "PySpice"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    found["ngspice"] = ngspice_version()
+    return found
+
+
+def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: Progress) -> None:
+    """Finish every trial; what an earlier run finished is kept.
+
+    Raises:
+        KeyboardInterrupt: stopped by the user; every finished step is in the store.
+        InputError: the folder cannot be written or holds another experiment. SimulationError: a solve failed.
+    """
+    config = resolve(experiment)
+    load_data(experiment.data, data_path)
+    with closing(Store(folder)) as store:
+        store.claim(config)
+        finished = {trial for trial, (count, _) in store.latest().items() if count == experiment.steps}
+        todo = [trial for trial in trials(experiment) if trial not in finished]
+        progress(store.latest())
+        if todo:
+            _run_trials(experiment, todo, folder, data_path, store, progress)
+        progress(store.latest())
+
+
+def _run_trials(
+    experiment: Experiment, todo: list[Trial], folder: Path, data_path: Path | None, store: Store, progress: Progress
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    kept = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        with ProcessPoolExecutor(experiment.workers, context, _start_worker, (stop,)) as pool:
+            waiting: set[Future[None]] = {pool.submit(_work, experiment, t, folder, data_path) for t in todo}
+            try:
+                while waiting:
+                    done, waiting = wait(waiting, timeout=0.25)
+                    progress(store.latest())
+                    for future in done:
+                        future.result()
+            except BaseException:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+    except BrokenProcessPool:
+        raise SimulationError(
+            "a worker process died (out of memory?); finished steps are kept and the same command goes on from there"
+        ) from None
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(stop: Event) -> None:
+    """The parent handles Ctrl-C; a worker finishes its step and looks at ``stop``."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(experiment: Experiment, trial: Trial, folder: Path, data_path: Path | None) -> None:
+    from experiments.trial import run_trial
+
+    if _stop is not None and _stop.is_set():
+        return
+    data = load_data(experiment.data, data_path)
+    with closing(Store(folder)) as store:
+        for step in run_trial(experiment, trial, data, store):
+            if not (step.loss < float("inf")):
+                raise InputError(
+                    f"{trial.optimizer} with learning rate {trial.learning_rate:g} and seed {trial.seed} diverged at "
+                    f"step {step.step}: loss {step.loss}; lower the learning rate or raise the damping"
+                )
+            if _stop is not None and _stop.is_set():
+                return

@@ -1,0 +1,58 @@
+"""Losses with the factor of their Hessian in the outputs, H = L Lᵀ. All are means over the batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A convex loss of one sample's outputs.
+
+    Args:
+        value: (outputs (d_z,), target) → scalar.
+        hessian_factor: (outputs (d_z,)) → L (d_z, r) with ``L Lᵀ = ∂²value/∂outputs²``.
+    """
+
+    name: str
+    value: Callable[[Array, Array], Array]
+    hessian_factor: Callable[[Array], Array]
+
+    def mean(self, outputs: Array, targets: Array) -> Array:
+        """Mean over the batch, outputs (b, d_z)."""
+        return jnp.mean(jax.vmap(self.value)(outputs, targets))
+
+
+def _cross_entropy(outputs: Array, target: Array) -> Array:
+    return jax.nn.logsumexp(outputs) - outputs[target]
+
+
+def _softmax_factor(outputs: Array) -> Array:
+    """L = diag(√p) R, (d_z, d_z − 1).
+
+    H = diag(p) − p pᵀ = diag(√p) (I − q qᵀ) diag(√p) with the unit vector q = √p, and R holds the d_z − 1 directions
+    orthogonal to q: the columns, all but the first, of the Householder reflection that takes q to the first axis. One
+    cell per sample less than with the square factor diag(√p) − p √pᵀ, whose last direction is null.
+    """
+    q = jnp.exp(jax.nn.log_softmax(outputs) / 2)
+    v = q.at[0].add(1.0)
+    reflection = jnp.eye(len(q), dtype=q.dtype) - 2 * jnp.outer(v, v) / jnp.dot(v, v)
+    return q[:, None] * reflection[:, 1:]
+
+
+def _squared_error(outputs: Array, target: Array) -> Array:
+    return jnp.sum((outputs - target) ** 2) / 2
+
+
+def _identity_factor(outputs: Array) -> Array:
+    return jnp.eye(outputs.shape[0], dtype=outputs.dtype)
+
+
+softmax_cross_entropy = Loss("softmax cross-entropy", _cross_entropy, _softmax_factor)
+"""−log p[target] with an integer target; H = diag(p) − p pᵀ."""
+
+mean_squared_error = Loss("mean squared error", _squared_error, _identity_factor)
+"""½ ‖outputs − target‖², target (d_z,); H = I."""
