@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ class Step:
     ngspice_runs: int
     analog_seconds: float
     wall_seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        """The loss before this step was not finite: the trial ends here."""
+        return self.loss == inf
 
 
 COLUMNS = [f.name for f in fields(Step)]

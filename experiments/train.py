@@ -86,7 +86,8 @@ def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: 
     load_data(experiment.data, data_path)
     with closing(Store(folder)) as store:
         store.claim(config)
-        finished = {trial for trial, (count, _) in store.latest().items() if count == experiment.steps}
+        latest = store.latest().items()
+        finished = {trial for trial, (count, step) in latest if count == experiment.steps or step.diverged}
         todo = [trial for trial in trials(experiment) if trial not in finished]
         progress(store.latest())
         if todo:
@@ -140,11 +141,6 @@ def _work(experiment: Experiment, trial: Trial, folder: Path, data_path: Path | 
         return
     data = load_data(experiment.data, data_path)
     with closing(Store(folder)) as store:
-        for step in run_trial(experiment, trial, data, store):
-            if not (step.loss < float("inf")):
-                raise InputError(
-                    f"{trial.optimizer} with learning rate {trial.learning_rate:g} and seed {trial.seed} diverged at "
-                    f"step {step.step}: loss {step.loss}; lower the learning rate or raise the damping"
-                )
+        for _ in run_trial(experiment, trial, data, store):
             if _stop is not None and _stop.is_set():
                 return

@@ -76,7 +76,7 @@ def build_optimizer(
 
 
 def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -> Iterator[Step]:
-    """Go on with a trial; every step is in the store before it is yielded."""
+    """Go on with a trial; every step is in the store before it is yielded. One whose loss is not finite is the last."""
     settings = experiment.optimizers[trial.optimizer]
     images, labels = data.train
     solves: list[tuple[GgnSystem, Solution]] = []
@@ -101,9 +101,11 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
         rows = batch(number, experiment.batch_size, len(labels), trial.seed)
         x, y = images[rows], labels[rows]
         loss, gradients = gradient(params, x, y)
-        curvature = factor(params, x[:used], y[:used]) if settings.kind in ("ngd", "tngd") else None
-        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params, curvature=curvature)
-        params = optax.apply_updates(params, updates)
+        diverged = not bool(jnp.isfinite(loss))
+        if not diverged:
+            curvature = factor(params, x[:used], y[:used]) if settings.kind in ("ngd", "tngd") else None
+            updates, optimizer_state = optimizer.update(gradients, optimizer_state, params, curvature=curvature)
+            params = optax.apply_updates(params, updates)
         elapsed += perf_counter() - began
         validation = accuracy = None
         if (number + 1) % experiment.evaluate_every == 0 or number + 1 == experiment.steps:
@@ -119,7 +121,7 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
                 exhibit = _exhibit(settings, system, solution)
         step = Step(
             *(trial.optimizer, trial.learning_rate, trial.seed, number, (number + 1) * experiment.batch_size),
-            loss=float(loss),
+            loss=inf if diverged else float(loss),
             validation_loss=validation,
             test_accuracy=accuracy,
             solve_error=error,
@@ -134,6 +136,8 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
         )
         store.commit(step, _leaves((params, optimizer_state)), exhibit)
         yield step
+        if diverged:
+            return
 
 
 def batch(number: int, size: int, images: int, seed: int) -> NDArray[np.intp]:

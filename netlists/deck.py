@@ -35,17 +35,17 @@ class Transient:
 
 @dataclass(frozen=True)
 class NoiseSpectrum:
-    """Small-signal noise of each of ``probes``: a node, or a pair whose difference is meant."""
+    """Small-signal noise of ``probe`` from ``start`` to ``stop`` Hz: a node, or a pair whose difference is meant."""
 
     start: float
     stop: float
     points_per_decade: int
-    probes: Sequence[str | tuple[str, str]]
+    probe: str | tuple[str, str]
 
     def lines(self, netlist: Netlist) -> list[str]:
-        sweep = f"{netlist.stimulus} dec {self.points_per_decade} {self.start!r} {self.stop!r}"
-        named = [probe if isinstance(probe, str) else ",".join(probe) for probe in self.probes]
-        return [".print noise onoise_spectrum", *(f".noise v({probe}) {sweep}" for probe in named)]
+        probe = self.probe if isinstance(self.probe, str) else ",".join(self.probe)
+        sweep = f"dec {self.points_per_decade} {self.start!r} {self.stop!r}"
+        return [".print noise onoise_spectrum", f".noise v({probe}) {netlist.stimulus} {sweep}"]
 
 
 Analysis = OperatingPoint | Transient | NoiseSpectrum

@@ -75,13 +75,13 @@ class Ngspice:
             raise InputError("noise.injected must be 0 for a .noise analysis, which knows resistor noise only")
         netlist = active(device)
         rates = np.abs(law.rates) / (2 * np.pi)
-        probes = netlist.outputs if probes is None else probes
-        analysis = NoiseSpectrum(rates.min() * 1e-5, rates.max() * 1e5, 40, probes)
-        plots = self._run(netlist, analysis, device)
-        totals = [plot["onoise_total"][0] for plot in plots if "onoise_total" in plot]
-        if len(totals) != len(probes):
-            raise NgspiceReadError(f"ngspice gave {len(totals)} noise totals for {len(probes)} probes")
-        return np.array(totals) ** 2
+        band = float(rates.min()) * 1e-5, float(rates.max()) * 1e5
+        variances = []
+        # A deck each: ngspice 39 stores the results of several .noise lines in reverse order, under no names.
+        for probe in netlist.outputs if probes is None else probes:
+            plots = self._run(netlist, NoiseSpectrum(*band, 40, probe), device)
+            variances.append(_signal(plots[-1], "v(onoise_total)")[0] ** 2)
+        return np.array(variances)
 
     def _setup(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> tuple[Netlist, Analysis]:
         if seconds == inf:

@@ -19,6 +19,7 @@ CONVERGENCE = re.compile(
     r"(?i)timestep too small|no convergence|singular matrix|iteration limit|source stepping failed.*run aborted"
     r"|trouble with"
 )
+COMPLAINT = re.compile(r"(?i)error|warning|fatal|aborted|unknown|can't|too small|singular")
 HEADER = re.compile(
     rb"Plotname: (?P<name>[^\n]*)\nFlags: (?P<flags>[^\n]*)\nNo\. Variables: (?P<variables>\d+)\s*\n"
     rb"No\. Points: (?P<points>\d+)\s*\n(?:[^\n]*\n)*?Variables:\n(?P<names>(?:\t[^\n]*\n)*)Binary:\n"
@@ -137,10 +138,10 @@ def parse_raw(data: bytes) -> list[dict[str, Array]]:
 
 
 def _last(said: str) -> str:
-    """ngspice's last words that mean something."""
-    noise = re.compile(r"(?i)^(note|total|maximum|current|shared|text|stack|library|dram|circuit:|no compat)|^\W*$")
-    lines = [line.strip() for line in said.splitlines() if not noise.match(line.strip())]
-    return "ngspice said: " + (" | ".join(lines[-3:])[-400:] or "nothing")
+    """What ngspice complained about, or its last words."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    start = next((k for k, line in enumerate(lines) if COMPLAINT.search(line)), max(0, len(lines) - 3))
+    return "ngspice said: " + (" | ".join(lines[start : start + 3])[:400] or "nothing")
 
 
 def ngspice_version() -> str:

@@ -1,0 +1,45 @@
+# make demo: set up all it needs and run the main job.   make test: set up all it needs and pass the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test bench check setup ngspice clean
+
+demo: setup ngspice
+	$(BIN)/spu-circuit demo
+
+test: $(VENV)/.dev ngspice
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev ngspice
+	$(BIN)/python -m experiments.benchmarks --output runs/bench
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+setup: $(VENV)/.train
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spu-circuit needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh .ci/install python3-venv
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.train: $(VENV)/.python setup.cfg constraints.txt
+	$(PIP) -e '.[train]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
+	$(PIP) -e '.[train,dev]'
+	touch $@ $(VENV)/.train
+
+# Installs ngspice where a package manager can; where none can, says what to do.
+ngspice:
+	@command -v ngspice >/dev/null || sh .ci/install ngspice
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,327 @@
+"""The command line."""
+
+import json
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from experiments.config import Experiment, load_experiment
+from experiments.store import Step, Store, Trial, open_existing
+from solvers.ngspice import Ngspice
+from solvers.solution import Solution
+from solvers.spu import ENGINES, Spu, engine_named
+from spu_circuit import __version__
+from spu_circuit.errors import InputError, SpuError
+from spu_circuit.hardware import Hardware, load_hardware, presets
+from spu_circuit.problem import LinearSystem
+
+Array = NDArray[np.float64]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Simulate a stochastic processing unit, an analog array that solves linear systems, and train models on it.",
+)
+hardware_app = typer.Typer(no_args_is_help=True, help="Show the hardware descriptions that come with the package.")
+app.add_typer(hardware_app, name="hardware")
+console = Console()
+
+MatrixFile = Annotated[Path, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")]
+VectorFile = Annotated[Path, typer.Option("--vector", help="b: .npy file, length n, real.")]
+HardwareName = Annotated[
+    str, typer.Option("--hardware", help=f"Preset ({', '.join(presets())}) or a TOML file; see 'hardware show'.")
+]
+EngineName = Annotated[
+    str, typer.Option("--engine", help=f"What computes the voltages: {', '.join(sorted(ENGINES))} (ideal law).")
+]
+AnalogTime = Annotated[
+    float, typer.Option("--time", help="How long the array relaxes, in units of τ = C/g_u; inf: settled, no noise.")
+]
+InitialFile = Annotated[
+    Path | None, typer.Option("--initial", help="x at time 0: .npy file, length n, units of x. Default: zeros.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise; a whole number, no unit.")]
+Points = Annotated[int, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; a number.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
+Output = Annotated[Path, typer.Option("--output", help="Folder of the run: store, tables, figures, report.")]
+DataPath = Annotated[
+    Path | None, typer.Option("--data", help="Local .npz of MNIST: 'images' (n, 28, 28) in 0..255, 'labels' (n,).")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Trials at a time. Default: the config's.")]
+
+
+def main() -> None:
+    """Run the command line; a mistake is one line on standard error and status 2, a failed simulation status 1."""
+    try:
+        app()
+    except SpuError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(output: Output = Path("runs/digits"), workers: Workers = None) -> None:
+    """Train on handwritten digits with every linear system solved by ngspice: about two minutes."""
+    _train(load_experiment("digits"), output, None, workers)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped config: digits, mnist.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder of the run. Default: runs/NAME, NAME from the config.")
+    ] = None,
+    data: DataPath = None,
+    workers: Workers = None,
+) -> None:
+    """Run a training experiment, or go on with one that was stopped."""
+    experiment = load_experiment(config)
+    _train(experiment, output or Path("runs") / experiment.name, data, workers)
+
+
+@app.command()
+def solve(
+    matrix: MatrixFile,
+    vector: VectorFile,
+    hardware: HardwareName = "ideal",
+    engine: EngineName = "ngspice",
+    time: AnalogTime = inf,
+    initial: InitialFile = None,
+    seed: Seed = 0,
+    points: Points = 100,
+    timeout: Timeout = 600.0,
+    output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Solve A x = b on a simulated device."""
+    spu, system, state = _problem(matrix, vector, hardware, engine, initial, points, timeout)
+    if output is not None and not output.parent.is_dir():
+        raise InputError(f"output: no folder {str(output.parent)!r} to write {output.name!r} into; make it first")
+    solution = spu.solve(system, time, state, seed)
+    if output is not None:
+        _save(output, solution.value)
+    if as_json:
+        print(json.dumps(_as_json(solution, output), allow_nan=False))
+    else:
+        _print_solution(solution, output)
+
+
+@app.command()
+def netlist(
+    matrix: MatrixFile,
+    vector: VectorFile,
+    hardware: HardwareName = "ideal",
+    engine: EngineName = "ngspice",
+    time: AnalogTime = inf,
+    initial: InitialFile = None,
+    seed: Seed = 0,
+    points: Points = 100,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b."""
+    spu, system, state = _problem(matrix, vector, hardware, engine, initial, points, timeout)
+    sys.stdout.write(spu.deck(system, time, state, seed))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a training run, finished or not.")]) -> None:
+    """Write history.csv, summary.json, the figures and report.html of a run again."""
+    from experiments.report import write_reports
+    from experiments.train import versions
+
+    with closing(open_existing(folder)) as store:
+        if not write_reports(store, versions()):
+            raise InputError(f"output: {str(folder)!r} holds no finished step yet; train first")
+    console.print(f"wrote {folder / 'report.html'}")
+
+
+@hardware_app.command("list")
+def hardware_list() -> None:
+    """Name the presets."""
+    table = Table("preset", "description", box=None)
+    for name in presets():
+        table.add_row(name, load_hardware(name).description)
+    console.print(table)
+
+
+@hardware_app.command("show")
+def hardware_show(
+    name: Annotated[str, typer.Argument(help="Preset or TOML file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, SI units.")] = False,
+) -> None:
+    """Show every value of a hardware description, in SI units, with its meaning."""
+    hardware = load_hardware(name)
+    if as_json:
+        print(hardware.model_dump_json())
+        return
+    table = Table("field", "value", "meaning", box=None)
+    for field, value, meaning in _described(hardware):
+        table.add_row(field, value, meaning)
+    console.print(table)
+
+
+def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int | None) -> None:
+    try:
+        from experiments.report import in_words, label, write_reports
+        from experiments.train import run, versions
+        from experiments.trial import build_optimizer  # noqa: F401  (imports what training needs)
+    except ModuleNotFoundError as error:
+        raise InputError(f"training needs {error.name}; install it with: pip install 'spu-circuit[train]'") from None
+    if workers is not None:
+        experiment = experiment.model_copy(update={"workers": workers})
+    stopped = False
+    with _progress() as progress:
+        try:
+            run(experiment, folder, data, _Bars(progress, experiment))
+        except KeyboardInterrupt:
+            stopped = True
+    with closing(open_existing(folder)) as store:
+        summary = write_reports(store, versions())
+        config = store.config() or {}
+    if stopped:
+        console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
+        raise typer.Exit(130)
+    labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
+    for sentence in in_words(config, summary, labels):
+        console.print(sentence, highlight=False)
+    console.print(f"Report: {folder / 'report.html'}", highlight=False)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+class _Bars:
+    """One bar per optimizer, over all its trials."""
+
+    def __init__(self, progress: Progress, experiment: Experiment) -> None:
+        self._progress = progress
+        self._steps = experiment.steps
+        self._tasks: dict[str, TaskID] = {}
+        for name, settings in experiment.optimizers.items():
+            total = experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
+            self._tasks[name] = progress.add_task(name, total=total, shown="waiting")
+
+    def __call__(self, latest: dict[Trial, tuple[int, Step]]) -> None:
+        for name, task in self._tasks.items():
+            mine = [entry for trial, entry in latest.items() if trial.optimizer == name]
+            if not mine:
+                continue
+            running = [step for count, step in mine if count < self._steps and not step.diverged]
+            done = sum(self._steps if step.diverged else count for count, step in mine)
+            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step in mine]))
+
+
+def _shown(steps: list[Step]) -> str:
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    parts = [f"loss {mean([s.loss for s in steps]):.3f}"]
+    if accuracies := [s.test_accuracy for s in steps if s.test_accuracy is not None]:
+        parts.append(f"accuracy {100 * mean(accuracies):.1f} %")
+    if errors := [s.solve_error for s in steps if s.solve_error is not None]:
+        parts.append(f"solve error {100 * mean(errors):.1f} %")
+    return "  ".join(parts)
+
+
+def _problem(
+    matrix: Path, vector: Path, hardware: str, engine: str, initial: Path | None, points: int, timeout: float
+) -> tuple[Spu, LinearSystem, Array | None]:
+    chosen = engine_named(engine)
+    if isinstance(chosen, Ngspice):
+        chosen = Ngspice(points=points, timeout=timeout)
+    system = LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+    state = None if initial is None else _load_npy(initial, "initial state")
+    return Spu(load_hardware(hardware), chosen), system, state
+
+
+def _load_npy(path: Path, name: str) -> Any:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{name}: no file {str(path)!r}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{name}: {str(path)!r} is not a .npy file of numbers ({error}); save it with numpy.save") from None
+    if not isinstance(loaded, np.ndarray):
+        raise InputError(f"{name}: {str(path)!r} is an archive of several arrays; save one array with numpy.save")
+    return loaded
+
+
+def _save(path: Path, value: Array) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            np.save(file, value)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"output: {str(path)!r} cannot be written: {error.strerror}") from None
+
+
+def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
+    statistics = {k: (None if v == inf else v) for k, v in asdict(solution.statistics).items()}
+    error = solution.standard_error
+    shown: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
+    return shown | {
+        "standard_error": None if error is None else error.tolist(),
+        "residual": statistics.pop("residual"),
+        "statistics": statistics,
+    }
+
+
+def _print_solution(solution: Solution, output: Path | None) -> None:
+    if output is not None:
+        console.print(f"wrote {output}", highlight=False)
+    else:
+        errors = solution.standard_error
+        for i, value in enumerate(solution.value.tolist()):
+            spread = "" if errors is None else f" ± {errors[i]:.2g}"
+            console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
+    statistics = solution.statistics
+    for name, value in asdict(statistics).items():
+        if value is not None:
+            console.print(f"{name.replace('_', ' ')}: {value:.6g}" if name != "solver" else f"engine: {value}", highlight=False)
+
+
+def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    for section, field in type(hardware).model_fields.items():
+        value = getattr(hardware, section)
+        if hasattr(value, "model_fields_set") and hasattr(type(value), "model_fields"):
+            for name, inner in type(value).model_fields.items():
+                rows.append((f"{section}.{name}", _text(getattr(value, name)), inner.description or ""))
+        else:
+            rows.append((section, _text(value), field.description or ""))
+    return rows
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

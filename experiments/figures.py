@@ -1,0 +1,144 @@
+"""The pictures of a training run."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from experiments.store import Arrays, Step
+from experiments.summary import Result
+
+Array = NDArray[np.float64]
+
+COLOURS = {"tngd": "#d1495b", "ngd": "#30638e", "adam": "#edae49", "sgd": "#66a182"}
+MORE = ["#8d6a9f", "#5b5f97", "#b0803c", "#3a7d7c", "#7a7a7a"]
+STYLE = {
+    "figure.figsize": (7.2, 4.2),
+    "figure.dpi": 130,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "font.size": 10.5,
+    "legend.frameon": False,
+}
+
+EXACT = 1e-6
+"""Relative error below which solves are not worth a histogram: single precision, which gradients come in."""
+
+
+def draw_all(results: Sequence[Result], exhibits: dict[str, Arrays], labels: dict[str, str], folder: Path) -> list[Path]:
+    """Draw what there is data for.
+
+    Args:
+        labels: optimizer name to its text in legends.
+
+    Returns:
+        Paths of the PNG files, in the order of the report.
+    """
+    drawn: list[tuple[str, Figure]] = []
+    with plt.rc_context(STYLE):
+        drawn.append(("loss.png", _loss(results, labels)))
+        drawn.append(("accuracy.png", _accuracy(results, labels)))
+        simulated = [r for r in results if max(r.solve_errors, default=0) > EXACT]
+        if simulated:
+            drawn.append(("solve_error.png", _solve_error(simulated, labels)))
+        if exhibits:
+            drawn.append(("settling.png", _settling(next(iter(exhibits.values())))))
+        paths = []
+        for name, figure in drawn:
+            figure.savefig(folder / name)
+            plt.close(figure)
+            paths.append(folder / name)
+    return paths
+
+
+def _loss(results: Sequence[Result], labels: dict[str, str]) -> Figure:
+    figure, axes = plt.subplots()
+    for result in results:
+        _band(axes, result, labels, lambda step: step.loss)
+    axes.set(xlabel="step", ylabel="training loss of the batch (nats)", yscale="log")
+    axes.legend()
+    return figure
+
+
+def _accuracy(results: Sequence[Result], labels: dict[str, str]) -> Figure:
+    figure, axes = plt.subplots()
+    for result in results:
+        _band(axes, result, labels, lambda step: None if step.test_accuracy is None else 100 * step.test_accuracy)
+    axes.set(xlabel="step", ylabel="test accuracy (%)")
+    axes.set_ylim(top=100)
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _band(axes: Axes, result: Result, labels: dict[str, str], value: Callable[[Step], float | None]) -> None:
+    """Mean over the seeds as a line, their range as a band."""
+    curves: dict[int, list[float]] = {}
+    for step in result.steps:
+        shown = value(step)
+        if shown is not None and not step.diverged:
+            curves.setdefault(step.step + 1, []).append(shown)
+    x = sorted(curves)
+    dashed = "--" if result.optimizer == "ngd" else "-"
+    colour = _colour(result.optimizer)
+    axes.plot(x, [np.mean(curves[k]) for k in x], dashed, color=colour, label=labels[result.optimizer], lw=1.8)
+    axes.fill_between(x, [min(curves[k]) for k in x], [max(curves[k]) for k in x], color=colour, alpha=0.15, lw=0)
+
+
+def _solve_error(results: Sequence[Result], labels: dict[str, str]) -> Figure:
+    figure, axes = plt.subplots()
+    errors = [(result, 100 * np.array([e for e in result.solve_errors if e > 0])) for result in results]
+    every = np.concatenate([values for _, values in errors])
+    bins = np.geomspace(every.min() * 0.9, every.max() * 1.1, 31)
+    for result, values in errors:
+        colour = _colour(result.optimizer)
+        axes.hist(values, bins, color=colour, alpha=0.55, label=f"{labels[result.optimizer]}, {len(values)} solves")
+        axes.axvline(float(np.median(values)), color=colour, lw=1.5, ls="--")
+    axes.set(xlabel="relative error of g̃ against the exact solution (%), dashed: median", ylabel="solves", xscale="log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.legend()
+    return figure
+
+
+def _settling(exhibit: Arrays, shown: int = 6) -> Figure:
+    """Simulated voltages over the ideal mean ± σ; the second panel magnifies what separates them."""
+    tau = float(exhibit["time_constant"])
+    time, volts = exhibit["seconds"] / tau, exhibit["volts"]
+    ideal_time, mean, deviation = exhibit["ideal_seconds"] / tau, exhibit["ideal_mean"], exhibit["ideal_deviation"]
+    order = np.argsort(-np.abs(mean[-1]))
+    cells = order[np.linspace(0, len(order) // 2, shown).astype(int)]
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.2, 6.6), height_ratios=[3, 2])
+    for k, cell in enumerate(cells):
+        colour = [*COLOURS.values(), *MORE][k]
+        above.plot(time, volts[:, cell], color=colour, lw=1.2, label=f"cell {cell}")
+        above.plot(ideal_time, mean[:, cell], "k:", lw=1)
+        above.fill_between(ideal_time, *_around(mean[:, cell], deviation[:, cell]), color="k", alpha=0.25, lw=0)
+        apart = np.abs(volts[:, cell] - np.interp(time, ideal_time, mean[:, cell]))
+        below.plot(time, np.maximum(apart, 1e-9), color=colour, lw=1)
+    above.plot([], [], "k:", label="ideal mean ± σ")
+    above.set(ylabel="cell voltage (V)")
+    above.legend(ncols=2, fontsize=9)
+    widest = deviation[:, cells].max(axis=1)
+    below.plot(ideal_time[1:], widest[1:], "k--", lw=1, label="σ of the ideal law (largest of these cells)")
+    below.set(xlabel="time (τ)", ylabel="|ngspice − ideal mean| (V)", yscale="log")
+    below.legend(loc="upper right", fontsize=9)
+    return figure
+
+
+def _around(mean: Array, deviation: Array) -> tuple[Array, Array]:
+    return mean - deviation, mean + deviation
+
+
+def _colour(name: str) -> str:
+    return COLOURS.get(name) or MORE[sum(map(ord, name)) % len(MORE)]

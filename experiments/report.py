@@ -1,0 +1,170 @@
+"""From a run store to files that people and scripts read."""
+
+import base64
+import csv
+import json
+from dataclasses import astuple
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from experiments.figures import draw_all
+from experiments.store import COLUMNS, Store
+from experiments.summary import results, summarize
+
+TITLES = {
+    "loss.png": "Training loss",
+    "accuracy.png": "Test accuracy",
+    "solve_error.png": "How exactly the circuit solved",
+    "settling.png": "One solve, as the circuit saw it",
+}
+CAPTIONS = {
+    "loss.png": "Mean over the seeds; the band is their range.",
+    "accuracy.png": "Mean over the seeds; the band is their range.",
+    "solve_error.png": "Relative distance between the natural gradient that the optimizer used and the exact one.",
+    "settling.png": "Node voltages of one solve as simulated, over the mean that the ideal linear law of the same "
+    "programmed resistors predicts. The lower panel shows the distance between the two, beside the thermal noise "
+    "that the ideal law predicts. What is above the noise comes from the amplifiers.",
+}
+
+
+def write_reports(store: Store, versions: dict[str, str]) -> dict[str, Any]:
+    """Write config.json, history.csv, summary.json, the figures and report.html beside the store.
+
+    Returns:
+        The summary.
+    """
+    folder = store.path.parent
+    config, history = store.config(), store.history()
+    if config is None or not history:
+        return {}
+    summary = summarize(history, config)
+    _write(folder / "config.json", json.dumps({"experiment": config, "versions": versions}, indent=2) + "\n")
+    _write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    with (folder / "history.csv.part").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(step) for step in history)
+    (folder / "history.csv.part").replace(folder / "history.csv")
+    labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
+    figures = draw_all(results(history, config), store.exhibits(), labels, folder)
+    _write(folder / "report.html", _page(config, summary, versions, labels, figures))
+    return summary
+
+
+def label(name: str, settings: dict[str, Any]) -> str:
+    """An optimizer as people call it."""
+    kind = settings["kind"]
+    if kind == "tngd":
+        where = "ideal SDE" if settings["hardware"] == "none" else f"{settings['engine']}, {settings['hardware']}"
+        text = f"TNGD{'-Adam' if settings['adam'] else ''} ({where})"
+    elif kind == "sgd":
+        text = f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
+    else:
+        text = {"ngd": f"exact NGD ({settings['solver']})", "adam": "Adam"}[kind]
+    return text if name == kind else f"{name}: {text}"
+
+
+def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, str]) -> list[str]:
+    """The findings as sentences."""
+    found, sentences = summary["optimizers"], []
+    if not all(entry["complete"] for entry in found.values()) or len(found) < len(config["optimizers"]):
+        sentences.append("This run is not finished; the figures show what there is. The same command goes on with it.")
+    exact = next((n for n in found if config["optimizers"][n]["kind"] == "ngd"), None)
+    for name, entry in found.items():
+        accuracy, error = entry["final_test_accuracy"]["mean"], entry["final_test_accuracy"]["standard_error"]
+        if accuracy is None:
+            continue
+        spread = "" if error is None else f" ± {100 * error:.2f} (standard error over {len(entry['seeds'])} seeds)"
+        text = f"{labels[name]} reads {100 * accuracy:.2f} %{spread} of the test images after training."
+        settings = config["optimizers"][name]
+        if settings["kind"] == "tngd":
+            text += (
+                f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "
+                f"Half of them are within {100 * entry['median_relative_solve_error']:.2g} % of the exact solution, "
+                f"the worst within {100 * entry['worst_relative_solve_error']:.2g} %."
+            )
+            other = found[exact]["final_test_accuracy"]["mean"] if exact else None
+            if other is not None:
+                text += f" Its accuracy differs from exact natural gradient descent by {100 * (accuracy - other):+.2f} points."
+            if entry["solves_with_saturation"]:
+                text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
+        sentences.append(text)
+    return sentences
+
+
+def _page(
+    config: dict[str, Any], summary: dict[str, Any], versions: dict[str, str], labels: dict[str, str], figures: list[Path]
+) -> str:
+    words = "".join(f"<p>{escape(sentence)}</p>" for sentence in in_words(config, summary, labels))
+    rows = "".join(_row(labels[name], entry) for name, entry in summary["optimizers"].items())
+    pictures = "".join(
+        f'<figure><h2>{TITLES[path.name]}</h2><img alt="{TITLES[path.name]}" src="data:image/png;base64,'
+        f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{CAPTIONS[path.name]}</figcaption></figure>'
+        for path in figures
+    )
+    data = config["data"]
+    about = (
+        f"{data['name']}: {data['train']} training, {data['validation']} validation and {data['test']} test images; "
+        f"{config['steps']} steps of {config['batch_size']} images, seeds {', '.join(map(str, config['seeds']))}. "
+        "Of each learning rate grid the one with the lowest final validation loss is shown."
+    )
+    made = ", ".join(f"{escape(name)} {escape(text)}" for name, text in versions.items())
+    full = escape(json.dumps(config, indent=2))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(config["name"])}: training on a simulated SPU</title>
+<style>
+body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin: 2rem 0 .4rem; }}
+img {{ max-width: 100%; height: auto; }} figure {{ margin: 0; break-inside: avoid; }}
+figcaption, .about {{ color: #555; font-size: .92rem; }}
+.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: right; padding: .35rem .8rem; border-bottom: 1px solid #ddd; }}
+th:first-child, td:first-child {{ text-align: left; }} thead th {{ border-bottom: 2px solid #888; }}
+pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; font-size: .85rem; }}
+</style></head><body>
+<h1>{escape(config["name"])}: training on a simulated stochastic processing unit</h1>
+{words}
+<div class="wide"><table><thead><tr><th>optimizer</th><th>learning rate</th><th>final test accuracy</th>
+<th>best</th><th>final loss</th><th>solves</th><th>by ngspice</th><th>median error</th><th>worst error</th>
+<th>saturated</th></tr></thead><tbody>{rows}</tbody></table></div>
+<p class="about">{escape(about)} Accuracies are mean ± standard error over the seeds.</p>
+{pictures}
+<h2>Configuration</h2><details><summary>everything that determines this run</summary><pre>{full}</pre></details>
+<p class="about">Made with {made}.</p>
+</body></html>
+"""
+
+
+def _row(name: str, entry: dict[str, Any]) -> str:
+    def percent(statistic: dict[str, float | None]) -> str:
+        if statistic["mean"] is None:
+            return "–"
+        error = "" if statistic["standard_error"] is None else f" ± {100 * statistic['standard_error']:.2f}"
+        return f"{100 * statistic['mean']:.2f}{error} %"
+
+    def shown(value: float | None, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    solved = entry["solves"] > 0
+    cells = [
+        escape(name),
+        f"{entry['learning_rate']:g}",
+        percent(entry["final_test_accuracy"]),
+        percent(entry["best_test_accuracy"]),
+        shown(entry["final_loss"]["mean"], ".4f"),
+        f"{entry['solves']}" if solved else "–",
+        f"{entry['solves_by_ngspice']}" if solved else "–",
+        shown(entry["median_relative_solve_error"], ".1%"),
+        shown(entry["worst_relative_solve_error"], ".1%"),
+        shown(entry["solves_with_saturation"], "d"),
+    ]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

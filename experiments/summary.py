@@ -1,0 +1,110 @@
+"""What a training run found: per optimizer, the chosen learning rate and its results over the seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+
+from experiments.store import Step, Trial
+
+
+@dataclass(frozen=True)
+class Result:
+    """One optimizer at its chosen learning rate; ``trials`` maps seed to steps."""
+
+    optimizer: str
+    learning_rate: float
+    trials: dict[int, list[Step]]
+    complete: bool
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for steps in self.trials.values() for step in steps]
+
+    @property
+    def solve_errors(self) -> list[float]:
+        return [step.solve_error for step in self.steps if step.solve_error is not None]
+
+
+def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
+    """The chosen learning rate of every optimizer that has a step: lowest final validation loss, mean over seeds."""
+    trials, found = _by_trial(history), []
+    for name, settings in config["optimizers"].items():
+        begun = {trial.learning_rate for trial in trials if trial.optimizer == name}
+        rates = [rate for rate in settings["learning_rates"] if rate in begun]
+        if not rates:
+            continue
+        best = min(rates, key=lambda rate: _final_validation_loss(trials, name, rate))
+        chosen = {t.seed: steps for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, best)}
+        expected = len(config["seeds"]) * len(settings["learning_rates"])
+        ended = [s for t, s in trials.items() if t.optimizer == name and (len(s) == config["steps"] or s[-1].diverged)]
+        found.append(Result(name, best, chosen, complete=len(ended) == expected))
+    return found
+
+
+def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]:
+    """``summary.json``: accuracies as fractions, errors relative, mean and standard error over the seeds."""
+    optimizers, trials = {}, _by_trial(history)
+    for result in results(history, config):
+        finals = [steps[-1].test_accuracy for steps in result.trials.values()]
+        bests = [_best_accuracy(steps) for steps in result.trials.values()]
+        errors, steps = result.solve_errors, result.steps
+        simulates = any(step.ngspice_runs for step in steps)
+        optimizers[result.optimizer] = {
+            "complete": result.complete,
+            "learning_rate": result.learning_rate,
+            "seeds": sorted(result.trials),
+            "final_test_accuracy": _over_seeds(finals),
+            "best_test_accuracy": _over_seeds(bests),
+            "final_loss": _over_seeds([s[-1].loss if not s[-1].diverged else None for s in result.trials.values()]),
+            "solves": len(errors),
+            "solves_by_ngspice": sum(step.ngspice_runs > 0 for step in steps),
+            "ngspice_runs": sum(step.ngspice_runs for step in steps),
+            "median_relative_solve_error": float(np.median(errors)) if errors else None,
+            "worst_relative_solve_error": float(np.max(errors)) if errors else None,
+            "solves_with_saturation": sum(step.saturated_nodes > 0 for step in steps) if simulates else None,
+            "solves_with_clipped_codes": sum(step.clipped_codes > 0 for step in steps) if simulates else None,
+            "analog_seconds": sum(s[-1].analog_seconds for s in result.trials.values()),
+            "wall_seconds": sum(s[-1].wall_seconds for s in result.trials.values()),
+            "validation_loss_of_each_learning_rate": {
+                f"{rate:g}": _finite(_final_validation_loss(trials, result.optimizer, rate))
+                for rate in config["optimizers"][result.optimizer]["learning_rates"]
+            },
+        }
+    return {"name": config["name"], "steps": config["steps"], "optimizers": optimizers}
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and its standard error; None for a single value."""
+    error = float(np.std(values, ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
+    return float(np.mean(values)), error
+
+
+def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return {"mean": None, "standard_error": None}
+    mean, error = mean_and_error(known)
+    return {"mean": mean, "standard_error": error}
+
+
+def _by_trial(history: Sequence[Step]) -> dict[Trial, list[Step]]:
+    trials: dict[Trial, list[Step]] = {}
+    for step in history:
+        trials.setdefault(Trial(step.optimizer, step.learning_rate, step.seed), []).append(step)
+    return trials
+
+
+def _final_validation_loss(trials: dict[Trial, list[Step]], name: str, rate: float) -> float:
+    last = [steps[-1].validation_loss for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, rate)]
+    return float(np.mean([inf if loss is None else loss for loss in last])) if last else inf
+
+
+def _best_accuracy(steps: Sequence[Step]) -> float | None:
+    return max((step.test_accuracy for step in steps if step.test_accuracy is not None), default=None)
+
+
+def _finite(value: float) -> float | None:
+    return value if value < inf else None

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Cell, ResistorArray, load_hardware, presets
+
+MINIMAL = """
+name = "mine"
+[array]
+G_min = "10 µS"
+G_max = "1 mS"
+bits = 4
+[cell]
+capacitance = "1 nF"
+input_resistance = "1k"
+inverter_resistance = "10k"
+[amplifier]
+model = "ideal"
+[dac]
+full_scale = "1 V"
+[adc]
+full_scale = "1 V"
+"""
+
+
+def test_every_preset_loads_and_says_what_it_is():
+    assert presets() == ["bench", "ideal", "paper", "rram"]
+    for name in presets():
+        hardware = load_hardware(name)
+        assert hardware.name == name
+        assert hardware.description
+
+
+def test_paper_preset_is_one_kilohm_and_one_nanofarad():
+    paper = load_hardware("paper")
+    assert 1 / paper.array.G_max == pytest.approx(1e3)
+    assert paper.cell.capacitance == pytest.approx(1e-9)
+    assert paper.array.bits == paper.dac.bits == paper.adc.bits == 16
+
+
+def test_rram_preset_has_eight_levels_between_half_and_thirtyfive_microsiemens():
+    grid = load_hardware("rram").array.grid
+    assert len(grid) == 8
+    assert grid[[0, -1]] == pytest.approx([0.5e-6, 35e-6])
+
+
+def test_rheostat_levels_are_even_in_resistance():
+    array = ResistorArray(G_min="20 kΩ", G_max="1 kΩ", bits=3, spacing="resistance")
+    assert np.diff(1 / array.grid) == pytest.approx(np.full(7, -19e3 / 7))
+
+
+def test_python_takes_floats_and_text():
+    cell = Cell(capacitance="1 nF", input_resistance=1e3, inverter_resistance="10k")
+    assert (cell.capacitance, cell.input_resistance, cell.inverter_resistance) == (1e-9, 1e3, 1e4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('capacitance = "1 nF"', "capacitance = 1e-9", ["cell.capacitance", "no unit", "'1 nF'"]),
+        ('capacitance = "1 nF"', 'capacitance = "1 nH"', ["cell.capacitance", "'H'", "wanted 'F'"]),
+        ('capacitance = "1 nF"', 'capacitance = "-1 nF"', ["cell.capacitance", "greater than 0"]),
+        ('capacitance = "1 nF"', 'capacitence = "1 nF"', ["cell.capacitence", "did you mean 'capacitance'"]),
+        ('G_min = "10 µS"', 'G_min = "10 mS"', ["array", "G_min", "above G_max", "swap"]),
+        ("bits = 4", 'bits = 4\nlevels = ["1 mS"]', ["bits and levels"]),
+        ("bits = 4", 'levels = ["20 µS", "1 mS"]', ["levels span", "make them agree"]),
+        ("bits = 4", "bits = 99", ["array.bits", "99"]),
+        ('model = "ideal"', 'model = "perfect"', ["amplifier.model", "perfect"]),
+        ('model = "ideal"', 'model = "ideal"\nrail = "5 V"', ["ideal amplifier has no rail"]),
+        ("[array]", "[aray]", ["unknown key 'aray'", "did you mean 'array'"]),
+        ('name = "mine"', "", ["name is missing"]),
+        ("[cell]", "[cell", ["not TOML"]),
+    ],
+)
+def test_mistakes_name_field_value_and_cure_in_one_line(tmp_path, before, after, words):
+    assert before in MINIMAL
+    path = tmp_path / "mine.toml"
+    path.write_text(MINIMAL.replace(before, after, 1))
+    with pytest.raises(InputError) as caught:
+        load_hardware(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_unknown_preset_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"no preset or file 'bensh'; presets are bench, ideal, paper, rram"):
+        load_hardware("bensh")

@@ -1,0 +1,38 @@
+import pytest
+
+from spu_circuit.quantity import parse_quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("1 kΩ", "Ω", 1e3),
+        ("10k", "Ω", 1e4),
+        ("4.7 kohm", "Ω", 4700),
+        ("1 nF", "F", 1e-9),
+        ("3 mV", "V", 3e-3),
+        ("3 MHz", "Hz", 3e6),
+        ("10 µS", "S", 1e-5),
+        ("1 kΩ", "S", 1e-3),
+        ("27 °C", "K", 300.15),
+        ("5 Ω", "Ω", 5.0),
+    ],
+)
+def test_text_becomes_si(text, unit, value):
+    # One rounding of a decimal and one division.
+    assert parse_quantity(text, unit) == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "word"),
+    [
+        ("5", "F", "no unit"),
+        ("1e-9", "F", "no unit"),
+        ("1 kΩ", "F", "wanted 'F'"),
+        ("fast", "Hz", "not a quantity"),
+        ("0 Ω", "S", "above zero"),
+    ],
+)
+def test_missing_or_wrong_unit_is_named_with_the_cure(text, unit, word):
+    with pytest.raises(ValueError, match=word):
+        parse_quantity(text, unit)
