@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from experiments.config import Experiment, load_experiment
-from experiments.store import Step, Store, Trial, open_existing
+from experiments.store import Step, Trial, open_existing
 from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
@@ -266,7 +266,9 @@ def _load_npy(path: Path, name: str) -> Any:
     except FileNotFoundError:
         raise InputError(f"{name}: no file {str(path)!r}") from None
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{name}: {str(path)!r} is not a .npy file of numbers ({error}); save it with numpy.save") from None
+        raise InputError(
+            f"{name}: {str(path)!r} is not a .npy file of numbers ({error}); save it with numpy.save"
+        ) from None
     if not isinstance(loaded, np.ndarray):
         raise InputError(f"{name}: {str(path)!r} is an archive of several arrays; save one array with numpy.save")
     return loaded
@@ -304,7 +306,9 @@ def _print_solution(solution: Solution, output: Path | None) -> None:
     statistics = solution.statistics
     for name, value in asdict(statistics).items():
         if value is not None:
-            console.print(f"{name.replace('_', ' ')}: {value:.6g}" if name != "solver" else f"engine: {value}", highlight=False)
+            console.print(
+                f"{name.replace('_', ' ')}: {value:.6g}" if name != "solver" else f"engine: {value}", highlight=False
+            )
 
 
 def _described(hardware: Hardware) -> list[tuple[str, str, str]]:

@@ -74,7 +74,9 @@ def _mnist(path: Path | None) -> tuple[Images, Labels]:
             ) from None
     pixels, labels = np.asarray(pixels), np.asarray(labels).astype(np.int32)
     if pixels.size != len(labels) * 784 or not ((labels >= 0) & (labels < CLASSES)).all():
-        raise InputError(f"data: images {pixels.shape} and labels {labels.shape} are not 28 x 28 digits with labels 0..9")
+        raise InputError(
+            f"data: images {pixels.shape} and labels {labels.shape} are not 28 x 28 digits with labels 0..9"
+        )
     if not (pixels.min() >= 0 and pixels.max() <= 255):
         raise InputError(f"data: pixels span {pixels.min()} to {pixels.max()}; they must be within 0..255")
     return (pixels.reshape(-1, 28, 28) / 255).astype(np.float32), labels

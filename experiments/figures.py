@@ -36,7 +36,9 @@ EXACT = 1e-6
 """Relative error below which solves are not worth a histogram: single precision, which gradients come in."""
 
 
-def draw_all(results: Sequence[Result], exhibits: dict[str, Arrays], labels: dict[str, str], folder: Path) -> list[Path]:
+def draw_all(
+    results: Sequence[Result], exhibits: dict[str, Arrays], labels: dict[str, str], folder: Path
+) -> list[Path]:
     """Draw what there is data for.
 
     Args:

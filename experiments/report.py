@@ -94,7 +94,11 @@ def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, 
 
 
 def _page(
-    config: dict[str, Any], summary: dict[str, Any], versions: dict[str, str], labels: dict[str, str], figures: list[Path]
+    config: dict[str, Any],
+    summary: dict[str, Any],
+    versions: dict[str, str],
+    labels: dict[str, str],
+    figures: list[Path],
 ) -> str:
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in in_words(config, summary, labels))
     rows = "".join(_row(labels[name], entry) for name, entry in summary["optimizers"].items())

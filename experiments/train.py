@@ -18,7 +18,7 @@ from experiments.data import load_data
 from experiments.store import Step, Store, Trial
 from solvers.ngspice_process import ngspice_program, ngspice_version
 from spu_circuit import __version__
-from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import load_hardware
 
 ONE_THREAD = {

@@ -91,7 +91,9 @@ class OrnsteinUhlenbeck:
         """
         slowest = float(np.min(np.real(self.rates)))
         if slowest <= 0:
-            raise InputError(f"drift has a mode of rate {slowest:.3g}, which does not decay; there is no stationary law")
+            raise InputError(
+                f"drift has a mode of rate {slowest:.3g}, which does not decay; there is no stationary law"
+            )
         return solve_continuous_lyapunov(self.drift, 2 * self.diffusion)
 
     def held_covariance(self, hold: float, steps: int | None = None) -> Array:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,8 +192,9 @@ def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
 
 
 def _first_line(model: type[BaseModel], error: ValidationError) -> str:
-    mistakes = error.errors()
-    mistake = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
+    # A misspelt key also makes one missing, and a wrong value says more than a missing one.
+    order = {"extra_forbidden": 0, "missing": 2}
+    mistake = min(error.errors(), key=lambda m: order.get(m["type"], 1))
     field = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         known = _keys(model, mistake["loc"][:-1])
@@ -209,11 +210,13 @@ def _first_line(model: type[BaseModel], error: ValidationError) -> str:
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """Field names at a place in the description."""
-    for part in path:
-        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        options = [inner, *getattr(inner, "__args__", ())]
-        found = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not found:
+    parts = iter(path)
+    for part in parts:
+        annotation = model.model_fields[str(part)].annotation
+        if get_origin(annotation) is dict:
+            next(parts, None)
+        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not inner:
             return []
-        model = found[0]
+        model = inner[0]
     return list(model.model_fields)

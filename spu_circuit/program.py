@@ -117,9 +117,7 @@ def load(
     return Device(hardware, array, volts_per_unit, dac_volts, initial_volts, clipped)
 
 
-def largest_scale(
-    array: ProgrammedArray, b: Array, hardware: Hardware, initial_state: Array | None = None
-) -> float:
+def largest_scale(array: ProgrammedArray, b: Array, hardware: Hardware, initial_state: Array | None = None) -> float:
     """The largest v_u, in volts per unit, at which no DAC code is clipped. Infinite where nothing drives the array."""
     top = hardware.dac.full_scale - hardware.dac.lsb
     drive = array.siemens_per_unit * hardware.cell.input_resistance * float(np.abs(b).max())

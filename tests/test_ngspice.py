@@ -49,8 +49,8 @@ def test_transient_mean_is_the_closed_form(ideal, size, time):
 def bench_array(hardware, size=8):
     """A programmed array and its law, at a fixed voltage scale."""
     system = spd_system(size, 8)
-    return_device = load(program_array(system.A, hardware), system.b, hardware, 1.0)
-    return return_device, law_of(return_device)
+    device = load(program_array(system.A, hardware), system.b, hardware, 1.0)
+    return device, law_of(device)
 
 
 def test_small_signal_noise_is_the_lyapunov_solution(noisy):

@@ -74,7 +74,9 @@ def test_dac_holds_the_negative_right_hand_side_and_reports_clipping():
     assert np.abs(device.dac_volts).max() == pytest.approx(paper.dac.full_scale - paper.dac.lsb)
     # Exact up to half an LSB: fixed point of the ideal law is the solution of the programmed matrix.
     x = np.linalg.solve(device.drift, device.input_rate) / scale
-    np.testing.assert_allclose(array.matrix @ x, system.b, atol=paper.dac.lsb / scale / 2 / array.siemens_per_unit / 1e3)
+    np.testing.assert_allclose(
+        array.matrix @ x, system.b, atol=paper.dac.lsb / scale / 2 / array.siemens_per_unit / 1e3
+    )
     assert load(array, system.b, paper, 4 * scale).clipped_codes > 0
 
 

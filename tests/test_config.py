@@ -1,0 +1,66 @@
+import pytest
+
+from experiments.config import load_experiment
+from experiments.train import resolve, trials
+from spu_circuit.errors import InputError
+
+TEXT = """
+name = "small"
+steps = 2
+batch_size = 8
+seeds = [0]
+[data]
+name = "digits"
+train = 100
+validation = 20
+test = 20
+[network]
+kind = "mlp"
+hidden = [4]
+[optimizers.tngd]
+kind = "tngd"
+learning_rates = [0.5]
+"""
+
+
+def test_shipped_configs_load_and_put_the_circuit_first():
+    for name in ("digits", "mnist"):
+        experiment = load_experiment(name)
+        assert trials(experiment)[0].optimizer.startswith("tngd")
+        resolve(experiment)
+
+
+def test_resolved_config_spells_out_the_hardware():
+    assert resolve(load_experiment("digits"))["hardware"]["bench"]["cell"]["capacitance"] == pytest.approx(1e-8)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("steps = 2", "stepps = 2", "unknown key 'stepps'; did you mean 'steps'"),
+        (
+            "learning_rates",
+            "learning_rate",
+            "unknown key 'optimizers.tngd.learning_rate'; did you mean 'learning_rates'",
+        ),
+        ("hidden = [4]", "hidden = [0]", "layer without units"),
+        ("seeds = [0]", "seeds = [0, 0]", "repeat"),
+        ("batch_size = 8", "batch_size = 800", "above the 100 training images"),
+        ('kind = "tngd"', 'kind = "adam"\nmomentum = 0.5', "kind 'adam' has no 'momentum'"),
+        ('kind = "tngd"', 'kind = "tngd"\nhardware = "nope"', "no preset or file 'nope'"),
+        ('kind = "tngd"', 'kind = "tngd"\nengine = "nope"', "no 'nope'; engines are"),
+        ('kind = "tngd"', 'kind = "tngd"\nwarm_start = true', "warm_start belongs to the primal mapping"),
+        ("steps = 2", "steps = 0", "steps: .*greater than or equal to 1"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_cure(tmp_path, before, after, words):
+    assert before in TEXT
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT.replace(before, after, 1))
+    with pytest.raises(InputError, match=words):
+        resolve(load_experiment(path))
+
+
+def test_missing_config_lists_the_shipped_ones():
+    with pytest.raises(InputError, match="configs that come with it are digits, mnist"):
+        load_experiment("digit")
