@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 COLOURS = {"tngd": "#d1495b", "ngd": "#30638e", "adam": "#edae49", "sgd": "#66a182"}
 MORE = ["#8d6a9f", "#5b5f97", "#b0803c", "#3a7d7c", "#7a7a7a"]
-STYLE = {
+STYLE: Any = {
     "figure.figsize": (7.2, 4.2),
     "figure.dpi": 130,
     "figure.constrained_layout.use": True,
@@ -101,7 +102,7 @@ def _solve_error(results: Sequence[Result], labels: dict[str, str]) -> Figure:
     figure, axes = plt.subplots()
     errors = [(result, 100 * np.array([e for e in result.solve_errors if e > 0])) for result in results]
     every = np.concatenate([values for _, values in errors])
-    bins = np.geomspace(every.min() * 0.9, every.max() * 1.1, 31)
+    bins = np.geomspace(every.min() * 0.9, every.max() * 1.1, 31).tolist()
     for result, values in errors:
         colour = _colour(result.optimizer)
         axes.hist(values, bins, color=colour, alpha=0.55, label=f"{labels[result.optimizer]}, {len(values)} solves")

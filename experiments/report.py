@@ -86,7 +86,7 @@ def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, 
             )
             other = found[exact]["final_test_accuracy"]["mean"] if exact else None
             if other is not None:
-                text += f" Its accuracy differs from exact natural gradient descent by {100 * (accuracy - other):+.2f} points."
+                text += f" Its accuracy differs from exact natural gradient by {100 * (accuracy - other):+.2f} points."
             if entry["solves_with_saturation"]:
                 text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
         sentences.append(text)

@@ -183,5 +183,5 @@ def _leaves(tree: Any) -> Arrays:
 
 
 def _restore(like: Any, arrays: Arrays) -> Any:
-    structure = jax.tree.structure(like)
-    return jax.tree.unflatten(structure, [jnp.asarray(arrays[str(k)]) for k in range(structure.num_leaves)])
+    leaves = [jnp.asarray(arrays[str(k)]) for k in range(len(jax.tree.leaves(like)))]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -27,7 +27,7 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     circuit = Circuit("spu-circuit: active array")
     circuit.subcircuit(MODELS[amplifier.model](amplifier))
     ground = circuit.gnd
-    with_inverse = (array.inverted > 0).any(axis=0)
+    with_inverse = array.inverted.any(axis=0).tolist()
     dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
     row_noise, inverter_noise = integrator_noise_density(device).tolist(), inverter_noise_density(device)
 

@@ -19,11 +19,11 @@ from spu_circuit.problem import GgnSystem
 class NaturalGradientState(NamedTuple):
     """What the device keeps between steps.
 
-    ``count`` numbers the steps and makes each step's seed. ``voltages`` (N,) is g̃ of the last step, ``gradient`` (N,)
+    ``number`` counts the steps and makes each step's seed. ``voltages`` (N,) is g̃ of the last step, ``gradient`` (N,)
     and ``curvature`` (K, N) its system; each empty where it is not needed.
     """
 
-    count: Array
+    number: Array
     voltages: Array
     gradient: Array
     curvature: Array
@@ -87,7 +87,7 @@ def scale_by_natural_gradient(
             raise InputError("update needs the keyword curvature=B, the (K, N) factor from optim.curvature")
         flat, unravel = ravel_pytree(updates)
         system = GgnSystem(np.asarray(curvature), damping, np.asarray(flat))
-        seeds = np.random.SeedSequence([seed, int(state.count)]).generate_state(2).tolist()
+        seeds = np.random.SeedSequence([seed, int(state.number)]).generate_state(2).tolist()
         start = None
         if warm_start and state.voltages.size:
             start = np.asarray(state.voltages, dtype=float)
@@ -99,7 +99,7 @@ def scale_by_natural_gradient(
             observe(system, solution)
         natural = jnp.asarray(solution.value, flat.dtype)
         kept = NaturalGradientState(
-            count=state.count + 1,
+            number=state.number + 1,
             voltages=natural if warm_start else state.voltages,
             gradient=flat if delay else state.gradient,
             curvature=jnp.asarray(curvature) if delay else state.curvature,

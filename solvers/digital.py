@@ -60,11 +60,8 @@ def _woodbury(options: Digital, system: LinearSystem | GgnSystem, initial_state:
 
 
 def _cg(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
-    if isinstance(system, GgnSystem):
-        b, B, damping = system.gradient, system.B, system.damping
-        matrix = LinearOperator((len(b), len(b)), matvec=lambda v: B.T @ (B @ v) + damping * v, dtype=float)
-    else:
-        matrix, b = system.A, system.b
+    b = system.gradient if isinstance(system, GgnSystem) else system.b
+    matrix = LinearOperator((len(b), len(b)), matvec=system.product, dtype=float)
     start = None if initial_state is None else check_state(initial_state, len(b))
     limit = options.iterations or 10 * len(b)
     value, unfinished = cg(matrix, b, x0=start, rtol=options.tolerance, maxiter=limit)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, log2
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, eigvals, expm, solve_continuous_lyapunov, solve_discrete_lyapunov
+from scipy.linalg import eigh, eigvals, expm, solve, solve_continuous_lyapunov, solve_discrete_lyapunov
 
 from spu_circuit.errors import InputError
 from spu_circuit.noise import diffusion
@@ -36,7 +37,7 @@ class OrnsteinUhlenbeck:
 
     @cached_property
     def _modes(self) -> tuple[Array, Array]:
-        rates, vectors = eigh(self.drift)
+        rates, vectors = eigh(self.drift, driver="evd", check_finite=False)
         return rates, vectors
 
     @cached_property
@@ -46,7 +47,7 @@ class OrnsteinUhlenbeck:
 
     def fixed_point(self) -> Array:
         """M⁻¹ u, (n,)."""
-        return np.linalg.solve(self.drift, self.rate)
+        return solve(self.drift, self.rate)
 
     def mean(self, times: Array, start: Array) -> Array:
         """E[z(t)] from z(0) = start: ``e^{−Mt} z₀ + ∫₀ᵗ e^{−Ms} u ds``.
@@ -77,10 +78,8 @@ class OrnsteinUhlenbeck:
         step, doubled: ``Σ(2h) = Σ(h) + e^{−Mh} Σ(h) e^{−Mᵀh}``, which cannot overflow.
         """
         if self.symmetric:
-            rates, vectors = self._modes
-            pairs = rates[:, None] + rates[None, :]
-            inner = 2 * (vectors.T @ self.diffusion @ vectors) * _integrated_decay(pairs, time)
-            return vectors @ inner @ vectors.T
+            vectors = self._modes[1]
+            return vectors @ self._modal_covariance(time) @ vectors.T
         return self._transition(time)[1]
 
     def stationary_covariance(self) -> Array:
@@ -151,18 +150,16 @@ class OrnsteinUhlenbeck:
 
     def _sample_modes(self, kinds: Array, kind_of: NDArray[np.intp], noise: Array, start: Array) -> Array:
         rates, vectors = self._modes
-        pairs = rates[:, None] + rates[None, :]
-        inner = vectors.T @ self.diffusion @ vectors
-        strength = inner.diagonal()
-        independent = bool(np.abs(inner - np.diag(strength)).max() <= 1e-13 * strength.max())
         decay = np.exp(-np.outer(kinds, rates))
         push = _integrated_decay(rates, kinds[:, None]) * (vectors.T @ self.rate)
+        strength = self.diffusion[0, 0]
+        isotropic = np.array_equal(self.diffusion, strength * np.eye(len(rates)))
         for kind, gap in enumerate(kinds):
             rows = kind_of == kind
-            if independent:
+            if isotropic:
                 noise[rows] *= np.sqrt(2 * strength * _integrated_decay(2 * rates, gap))
             else:
-                noise[rows] @= _root(2 * inner * _integrated_decay(pairs, gap)).T
+                noise[rows] @= _root(self._modal_covariance(gap)).T
         noise += push[kind_of]
         state = vectors.T @ start
         for k, kind in enumerate(kind_of):
@@ -170,10 +167,16 @@ class OrnsteinUhlenbeck:
             noise[k] = state
         return noise @ vectors.T
 
+    def _modal_covariance(self, time: float) -> Array:
+        """Cov[z(t)] in the eigenbasis of a symmetric M."""
+        rates, vectors = self._modes
+        pairs = rates[:, None] + rates[None, :]
+        return 2 * (vectors.T @ self.diffusion @ vectors) * _integrated_decay(pairs, time)
+
     def _transition(self, time: float) -> tuple[Array, Array]:
         """``e^{−Mt}`` and the covariance gathered in t, by doubling a short Van Loan step."""
         n = len(self.rate)
-        doublings = max(0, int(np.ceil(np.log2(max(np.linalg.norm(self.drift, 1) * time, 1e-300)))))
+        doublings = max(0, ceil(log2(max(float(np.abs(self.drift).sum(axis=0).max()) * time, 1e-300))))
         block = np.zeros((2 * n, 2 * n))
         block[:n, :n], block[:n, n:], block[n:, n:] = self.drift, 2 * self.diffusion, -self.drift.T
         exponential = expm(block * (time / 2**doublings))

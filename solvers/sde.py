@@ -85,11 +85,7 @@ def euler_maruyama(
     b = system.gradient if isinstance(system, GgnSystem) else system.b
     x = np.zeros_like(b) if initial_state is None else initial_state.copy()
     for _ in range(round(analog_time / step)):
-        if isinstance(system, GgnSystem):
-            product = system.B.T @ (system.B @ x) + system.damping * x
-        else:
-            product = system.A @ x
-        x -= step * (product - b)
+        x -= step * (system.product(x) - b)
         if injected_noise > 0:
             x += np.sqrt(2 * injected_noise * step) * rng.standard_normal(len(x))
     return x

@@ -16,7 +16,7 @@ class DenseOperator:
     """A symmetric matrix (n, n) in its eigenbasis."""
 
     def __init__(self, A: Array) -> None:
-        self._values, self._vectors = eigh(A)
+        self._values, self._vectors = eigh(A, driver="evd", check_finite=False)
 
     def apply(self, *terms: tuple[Function, Array]) -> Array:
         """Σ f(A) v over the terms (f, v); f maps eigenvalues to factors. Returns (n,)."""
@@ -43,7 +43,7 @@ class LowRankOperator:
 
     @cached_property
     def _modes(self) -> tuple[Array, Array]:
-        values, vectors = eigh(self.B @ self.B.T, check_finite=False)
+        values, vectors = eigh(self.B @ self.B.T, driver="evd", check_finite=False)
         return np.maximum(values, 0), vectors
 
     def _gains(self, function: Function) -> tuple[float, Array]:

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 ENGINES: dict[str, Callable[[], Engine]] = {"ngspice": Ngspice, "sde": IdealLaw}
 
 RANGES = 12
-"""How many voltage scales are tried. Each halves the last: 72 dB between the first guess and what fits."""
+"""How often the voltage scale may be changed. Halving this often spans 72 dB between the first guess and what fits."""
 
 
 def engine_named(name: str) -> Engine:
@@ -126,20 +126,23 @@ class Spu:
         array = program_array(system.A, hardware)
         largest = largest_scale(array, system.b, hardware, state)
         scale = _first_scale(array, system, state, limit, largest)
-        runs, was_saturated = 0, False
-        for attempt in range(RANGES):
+        runs, changes, was_saturated = 0, 0, False
+        while True:
             device = load(array, system.b, hardware, scale, state)
             law = law_of(device)
             reading = engine.simulate(device, law, analog_time * device.time_constant, seed)
             runs += reading.ngspice_runs
             peak = float(_peaks(reading).max())
+            if changes == RANGES:
+                break
             if peak > limit:
                 scale, was_saturated = scale / 2, True
             elif 0 < peak < limit / 8 and scale < largest and not was_saturated:
                 scale = min(largest, scale * 2.0 ** floor(log2(limit / peak) - 0.5))
             else:
                 break
-        return device, law, reading, runs, attempt
+            changes += 1
+        return device, law, reading, runs, changes
 
 
 def _check(

@@ -76,9 +76,13 @@ class LinearSystem:
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "b", b)
 
+    def product(self, x: Array) -> Array:
+        """A x, (n,)."""
+        return self.A @ x
+
     def residual(self, x: Array) -> float:
         """‖A x − b‖ / ‖b‖, or ‖A x‖ where b = 0."""
-        return _relative(self.A @ x - self.b, self.b)
+        return _relative(self.product(x) - self.b, self.b)
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,13 @@ class GgnSystem:
         """``g̃ = (g − Bᵀ y) / λ`` from the dual solution (K,) (Woodbury identity)."""
         return (self.gradient - self.B.T @ y) / self.damping
 
+    def product(self, x: Array) -> Array:
+        """(BᵀB + λI) x, (N,), without forming the matrix."""
+        return self.B.T @ (self.B @ x) + self.damping * x
+
     def residual(self, x: Array) -> float:
         """‖(BᵀB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
-        return _relative(self.B.T @ (self.B @ x) + self.damping * x - self.gradient, self.gradient)
+        return _relative(self.product(x) - self.gradient, self.gradient)
 
 
 def _relative(difference: Array, reference: Array) -> float:

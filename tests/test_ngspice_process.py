@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ def test_hanging_child_is_killed_with_its_children(tmp_path, monkeypatch):
     with pytest.raises(NgspiceTimeoutError, match=r"killed after 0\.5 s"):
         run_deck(DIVIDER, 0.5)
     child = (tmp_path / "child").read_text().strip()
-    status = f"/proc/{child}/status"
-    assert not os.path.exists(status) or "State:\tZ" in open(status).read()
+    status = Path(f"/proc/{child}/status")  # no such folder on macOS, where this checks nothing
+    assert not status.exists() or "State:\tZ" in status.read_text()
 
 
 def test_signal_is_a_crash(tmp_path, monkeypatch):

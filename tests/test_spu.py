@@ -45,7 +45,7 @@ def test_saturation_halves_the_scale_until_all_nodes_fit(ideal):
 def test_saturation_at_every_scale_is_reported_not_hidden(ideal):
     engine = Counting(gain=1e9)
     statistics = Spu(ideal, engine).solve(spd_system(4, 2)).statistics
-    assert len(engine.scales) == RANGES
+    assert len(engine.scales) == RANGES + 1
     assert statistics.saturated_nodes == 4
 
 
