@@ -4,6 +4,7 @@ Fig. 6 of arXiv 2405.13817, with an inverting stage per cell for entries of the 
 ``C dV_i/dt = −Σ_j (G⁺_ij − G⁻_ij) V_j − V_DAC,i / R_in + I_n``.
 """
 
+import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
 from netlists.amplifier import MODELS, NAME
@@ -27,7 +28,7 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     circuit = Circuit("spu-circuit: active array")
     circuit.subcircuit(MODELS[amplifier.model](amplifier))
     ground = circuit.gnd
-    with_inverse = array.inverted.any(axis=0).tolist()
+    with_inverse = np.any(array.inverted, axis=0).tolist()
     dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
     row_noise, inverter_noise = integrator_noise_density(device).tolist(), inverter_noise_density(device)
 

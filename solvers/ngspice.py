@@ -89,7 +89,8 @@ class Ngspice:
         hold = None
         if law.diffusion.any():
             fastest = float(np.abs(law.rates).max())
-            hold = seconds / ceil(seconds * fastest / self.noise_hold)
+            # A whole number of holds; the small part keeps rounding from adding one.
+            hold = seconds / max(1, ceil(seconds * fastest / self.noise_hold - 1e-6))
         positive = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1) or 1
         return active(device, hold), Transient(seconds, seconds / self.points, positive)
 
