@@ -45,11 +45,14 @@ def solve_mapped(
         raise InputError(NO_DUAL_STATE.format("an initial state"))
     solution = solver.solve(system.dual(), analog_time, None, seed)
     value = system.from_dual(solution.value)
-    error = None
-    if solution.covariance is not None:
-        error = np.sqrt(np.einsum("kn,kn->n", system.B, solution.covariance @ system.B)) / system.damping
+    variance = None
+    if (covariance := solution.covariance) is not None:
+
+        def variance() -> Array:
+            return np.einsum("kn,kn->n", system.B, covariance @ system.B) / system.damping**2
+
     statistics = replace(solution.statistics, residual=system.residual(value))
-    return Solution(value, error, statistics, None, solution.waveform)
+    return Solution(value, statistics, variance, None, solution.waveform)
 
 
 NO_DUAL_STATE = (

@@ -45,7 +45,7 @@ class Digital:
         if analog_time != inf:
             raise InputError(f"analog time is {analog_time}, but {self.method} is digital and knows no time; use inf")
         value = METHODS[self.method](self, system, initial_state)
-        return Solution(value, None, Statistics(self.method, system.residual(value), perf_counter() - began))
+        return Solution(value, Statistics(self.method, system.residual(value), perf_counter() - began))
 
 
 def _cholesky(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:

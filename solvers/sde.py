@@ -57,14 +57,12 @@ class Sde:
         terms = [(settling, b)]
         if start is not None:
             terms.append((decay, start))
-        error = None
         if kappa > 0:
             noise = np.random.default_rng(seed).standard_normal(len(b))
             terms.append((lambda rates: np.sqrt(variance(rates)), noise))
-            error = np.sqrt(operator.diagonal(variance))
         value = operator.apply(*terms)
         statistics = Statistics("sde", system.residual(value), perf_counter() - began, injected_noise=kappa)
-        return Solution(value, error, statistics)
+        return Solution(value, statistics, (lambda: operator.diagonal(variance)) if kappa > 0 else None)
 
 
 def euler_maruyama(

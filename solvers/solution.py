@@ -1,6 +1,8 @@
 """What every solver takes and returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, isnan
 from typing import Protocol
 
@@ -61,17 +63,23 @@ class Solution:
 
     Args:
         value: (n,), in the problem's units.
-        standard_error: (n,), one standard deviation of the noise in ``value``; None where there is none.
         statistics: how the solve went.
+        variance: makes the variance (n,) of the noise in ``value``; None where there is none. A function, since it can
+            cost as much as the solve.
         covariance: (n, n) of the noise, where the solver knows it.
         waveform: node voltages, where the solver simulated them.
     """
 
     value: Array
-    standard_error: Array | None
     statistics: Statistics
+    variance: Callable[[], Array] | None = None
     covariance: Array | None = None
     waveform: Waveform | None = None
+
+    @cached_property
+    def standard_error(self) -> Array | None:
+        """One standard deviation of the noise in ``value``, (n,); None where there is none."""
+        return None if self.variance is None else np.sqrt(self.variance())
 
 
 class Solver(Protocol):

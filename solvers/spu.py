@@ -69,17 +69,17 @@ class Spu:
         if analog_time == 0:
             value = np.zeros_like(linear.b) if state is None else state
             statistics = Statistics(self.engine.name, linear.residual(value), perf_counter() - began, 0.0)
-            return Solution(value, None, statistics)
+            return Solution(value, statistics)
         device, law, reading, runs, changes = self._in_range(self.engine, linear, state, analog_time, seed)
         volts, saturated = quantize(reading.volts, self.hardware.adc)
         saturated |= _peaks(reading) > self.hardware.voltage_limit
         value = volts / device.volts_per_unit
         seconds = analog_time * device.time_constant
-        covariance, settled = None, 1.0
-        if seconds < inf:
-            settled = _settled_fraction(device, law, seconds)
-            if law.diffusion.any():
-                covariance = law.covariance(seconds) / device.volts_per_unit**2
+        settled = 1.0 if seconds == inf else _settled_fraction(device, law, seconds)
+        covariance, variance = None, None
+        if seconds < inf and law.diffusion.any():
+            covariance = law.covariance(seconds) / device.volts_per_unit**2
+            variance = covariance.diagonal
         statistics = Statistics(
             solver=self.engine.name,
             residual=linear.residual(value),
@@ -95,8 +95,7 @@ class Spu:
             siemens_per_unit=device.array.siemens_per_unit,
             injected_noise=(self.hardware.noise.injected / device.volts_per_unit) ** 2,
         )
-        error = None if covariance is None else np.sqrt(covariance.diagonal())
-        return Solution(value, error, statistics, covariance, reading.waveform)
+        return Solution(value, statistics, variance, covariance, reading.waveform)
 
     def program(self, system: LinearSystem, volts_per_unit: float, initial_state: Array | None = None) -> Device:
         """The device as a solve of this system at this voltage scale programs it."""

@@ -15,7 +15,7 @@ def low_rank(parameters: int = 10_000, rows: int = 320) -> list[Figure]:
     """Mean and one noisy sample at t = 50τ, beside the paper's integration with δt = 0.1τ."""
     system, time, kappa = ggn_system(rows, parameters, 0.01), 50.0, 1e-3
     exact, stepped, ratio = paired(
-        lambda: Sde(kappa).solve(system, time, seed=1),
+        lambda: Sde(kappa).solve(system, time, seed=1).standard_error,
         lambda: euler_maruyama(system, time, 0.1, kappa, seed=1),
         runs=5,
     )
