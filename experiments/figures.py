@@ -12,12 +12,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.store import Arrays, Step
 from experiments.summary import Result
-
-Array = NDArray[np.float64]
 
 COLOURS = {"tngd": "#d1495b", "ngd": "#30638e", "adam": "#edae49", "sgd": "#66a182"}
 MORE = ["#8d6a9f", "#5b5f97", "#b0803c", "#3a7d7c", "#7a7a7a"]
@@ -108,8 +106,9 @@ def _solve_error(results: Sequence[Result], labels: dict[str, str]) -> Figure:
         axes.hist(values, bins, color=colour, alpha=0.55, label=f"{labels[result.optimizer]}, {len(values)} solves")
         axes.axvline(float(np.median(values)), color=colour, lw=1.5, ls="--")
     axes.set(xlabel="relative error of g̃ against the exact solution (%), dashed: median", ylabel="solves", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend()
     return figure
 
@@ -117,30 +116,25 @@ def _solve_error(results: Sequence[Result], labels: dict[str, str]) -> Figure:
 def _settling(exhibit: Arrays, shown: int = 6) -> Figure:
     """Simulated voltages over the ideal mean ± σ; the second panel magnifies what separates them."""
     tau = float(exhibit["time_constant"])
-    time, volts = exhibit["seconds"] / tau, exhibit["volts"]
-    ideal_time, mean, deviation = exhibit["ideal_seconds"] / tau, exhibit["ideal_mean"], exhibit["ideal_deviation"]
+    time, volts, mean = exhibit["seconds"] / tau, exhibit["volts"], exhibit["ideal_mean"]
+    spread_time, deviation = exhibit["deviation_seconds"] / tau, exhibit["ideal_deviation"]
     order = np.argsort(-np.abs(mean[-1]))
     cells = order[np.linspace(0, len(order) // 2, shown).astype(int)]
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.2, 6.6), height_ratios=[3, 2])
-    for k, cell in enumerate(cells):
-        colour = [*COLOURS.values(), *MORE][k]
+    for cell, colour in zip(cells, [*COLOURS.values(), *MORE], strict=False):
+        spread = np.interp(time, spread_time, deviation[:, cell])
         above.plot(time, volts[:, cell], color=colour, lw=1.2, label=f"cell {cell}")
-        above.plot(ideal_time, mean[:, cell], "k:", lw=1)
-        above.fill_between(ideal_time, *_around(mean[:, cell], deviation[:, cell]), color="k", alpha=0.25, lw=0)
-        apart = np.abs(volts[:, cell] - np.interp(time, ideal_time, mean[:, cell]))
-        below.plot(time, np.maximum(apart, 1e-9), color=colour, lw=1)
+        above.plot(time, mean[:, cell], "k:", lw=1)
+        above.fill_between(time, mean[:, cell] - spread, mean[:, cell] + spread, color="k", alpha=0.25, lw=0)
+        below.plot(time, np.maximum(np.abs(volts[:, cell] - mean[:, cell]), 1e-9), color=colour, lw=1)
     above.plot([], [], "k:", label="ideal mean ± σ")
     above.set(ylabel="cell voltage (V)")
     above.legend(ncols=2, fontsize=9)
     widest = deviation[:, cells].max(axis=1)
-    below.plot(ideal_time[1:], widest[1:], "k--", lw=1, label="σ of the ideal law (largest of these cells)")
+    below.plot(spread_time[1:], widest[1:], "k--", lw=1, label="σ of the ideal law (largest of these cells)")
     below.set(xlabel="time (τ)", ylabel="|ngspice − ideal mean| (V)", yscale="log")
     below.legend(loc="upper right", fontsize=9)
     return figure
-
-
-def _around(mean: Array, deviation: Array) -> tuple[Array, Array]:
-    return mean - deviation, mean + deviation
 
 
 def _colour(name: str) -> str:

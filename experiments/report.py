@@ -86,7 +86,7 @@ def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, 
             )
             other = found[exact]["final_test_accuracy"]["mean"] if exact else None
             if other is not None:
-                text += f" Its accuracy differs from exact natural gradient by {100 * (accuracy - other):+.2f} points."
+                text += f" Exact natural gradient descent on the same batches reaches {100 * other:.2f} %."
             if entry["solves_with_saturation"]:
                 text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
         sentences.append(text)
@@ -119,12 +119,13 @@ def _page(
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(config["name"])}: training on a simulated SPU</title>
 <style>
-body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin: 2rem 0 .4rem; }}
 img {{ max-width: 100%; height: auto; }} figure {{ margin: 0; break-inside: avoid; }}
 figcaption, .about {{ color: #555; font-size: .92rem; }}
-.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: right; padding: .35rem .8rem; border-bottom: 1px solid #ddd; }}
+.wide {{ overflow-x: auto; }} table {{ border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #ddd; }}
+td {{ white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }} thead th {{ border-bottom: 2px solid #888; }}
 pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; font-size: .85rem; }}
 </style></head><body>

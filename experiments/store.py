@@ -100,8 +100,7 @@ class Store:
         with self._transaction():
             row = self._connection.execute("SELECT json FROM config WHERE name = 'experiment'").fetchone()
             if row is None:
-                text = json.dumps(config, sort_keys=True)
-                self._connection.execute("INSERT INTO config VALUES ('experiment', ?)", [text])
+                self._connection.execute("INSERT INTO config VALUES ('experiment', ?)", [json.dumps(config)])
                 return
         kept, new = _flat(json.loads(row[0])), _flat(json.loads(json.dumps(config)))
         for name in sorted(kept | new):

@@ -166,14 +166,14 @@ def _exhibit(settings: Optimizer, system: GgnSystem, solution: Solution) -> Arra
         return None
     device = solver.program(system.dual(), scale)
     law = law_of(device)
-    times = np.linspace(0, solution.waveform.seconds[-1], 61)
-    deviation = np.stack([np.sqrt(law.covariance(t).diagonal()) for t in times])
+    seconds = solution.waveform.seconds
+    times = np.linspace(0, seconds[-1], 61)
     return {
-        "seconds": solution.waveform.seconds,
+        "seconds": seconds,
         "volts": solution.waveform.volts,
-        "ideal_seconds": times,
-        "ideal_mean": law.mean(times, device.initial_volts),
-        "ideal_deviation": deviation,
+        "ideal_mean": law.mean(seconds, device.initial_volts),
+        "deviation_seconds": times,
+        "ideal_deviation": np.stack([np.sqrt(law.covariance(t).diagonal()) for t in times]),
         "time_constant": np.array(device.time_constant),
     }
 
