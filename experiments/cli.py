@@ -27,6 +27,9 @@ from spu_circuit.problem import LinearSystem
 
 Array = NDArray[np.float64]
 
+# Typer uses its own copy of Click or the installed one, by version; this is the base of its usage errors in both.
+UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -64,10 +67,23 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Trials at
 def main() -> None:
     """Run the command line; a mistake is one line on standard error and status 2, a failed simulation status 1."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except SpuError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except UsageError as error:
+        if said := error.format_message():
+            _complain(f"{said.rstrip('.')}; see --help")
+        else:
+            error.show()  # nothing was asked for: the help
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("stopped")
+        sys.exit(130)
+
+
+def _complain(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)

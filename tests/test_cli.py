@@ -119,6 +119,28 @@ def test_bad_arguments_are_one_line_and_status_two(files):
     refuses(files, "2 of 9 entries (2 on the diagonal) are lost", "--hardware", "bench", "--matrix", "wide.npy")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["solve"], "Missing option '--matrix'"),
+        (["solve", "--time", "soon"], "Invalid value for '--time'"),
+        (["solve", "--tim", "3"], "No such option: --tim"),
+        (["solev"], "No such command 'solev'"),
+        (["train"], "Missing argument"),
+    ],
+)
+def test_usage_errors_are_one_line_too(arguments, words):
+    run = spu(*arguments)
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
+    assert words in run.stderr
+    assert "see --help" in run.stderr
+
+
+def test_nothing_asked_for_shows_the_help():
+    run = spu()
+    assert "Commands" in run.stdout + run.stderr
+
+
 def test_without_ngspice_the_message_names_the_cure_and_sde_works(files):
     env = {"PATH": "/nonexistent"}
     run = spu("solve", "--matrix", "A.npy", "--vector", "b.npy", cwd=files, env=env)
