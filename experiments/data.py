@@ -1,5 +1,6 @@
 """Handwritten digits: scikit-learn's own 8×8 images, or MNIST where there is a network or a local copy."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def _mnist(path: Path | None) -> tuple[Images, Labels]:
         from sklearn.datasets import fetch_openml
 
         try:
-            bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
+            with warnings.catch_warnings(action="ignore"):  # of each retry without a network
+                bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
         except OSError as error:
             raise InputError(
                 f"data: MNIST must be fetched from OpenML once and there is no way there ({type(error).__name__}); "

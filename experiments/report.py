@@ -70,7 +70,6 @@ def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, 
     found, sentences = summary["optimizers"], []
     if not all(entry["complete"] for entry in found.values()) or len(found) < len(config["optimizers"]):
         sentences.append("This run is not finished; the figures show what there is. The same command goes on with it.")
-    exact = next((n for n in found if config["optimizers"][n]["kind"] == "ngd"), None)
     for name, entry in found.items():
         accuracy, error = entry["final_test_accuracy"]["mean"], entry["final_test_accuracy"]["standard_error"]
         if accuracy is None:
@@ -81,16 +80,28 @@ def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, 
         if settings["kind"] == "tngd":
             text += (
                 f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "
-                f"Half of them are within {100 * entry['median_relative_solve_error']:.2g} % of the exact solution, "
-                f"the worst within {100 * entry['worst_relative_solve_error']:.2g} %."
+                f"Half of them are within {100 * entry['median_relative_solve_error']:.3g} % of the exact solution, "
+                f"the worst within {100 * entry['worst_relative_solve_error']:.3g} %."
             )
-            other = found[exact]["final_test_accuracy"]["mean"] if exact else None
-            if other is not None:
-                text += f" Exact natural gradient descent on the same batches reaches {100 * other:.2f} %."
+            exact = _same_but_exact(name, config, found)
+            if exact is not None:
+                text += f" With the same systems solved exactly, training reaches {100 * exact:.2f} %."
             if entry["solves_with_saturation"]:
                 text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
         sentences.append(text)
     return sentences
+
+
+def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) -> float | None:
+    """Final accuracy of the exact natural gradient that differs from this optimizer in nothing but the solver."""
+    same = ("damping", "curvature", "curvature_samples", "momentum")
+    settings = config["optimizers"][name]
+    for other, entry in found.items():
+        theirs = config["optimizers"][other]
+        alike = theirs["kind"] == "ngd" and not settings["adam"] and all(theirs[k] == settings[k] for k in same)
+        if alike and entry["learning_rate"] == found[name]["learning_rate"]:
+            return entry["final_test_accuracy"]["mean"]
+    return None
 
 
 def _page(
