@@ -10,7 +10,7 @@ from PySpice.Spice.Netlist import Circuit
 from netlists.amplifier import MODELS, NAME
 from netlists.netlist import Netlist
 from netlists.noise import white_current
-from spu_circuit.noise import integrator_noise_density, inverter_noise_density
+from spu_circuit.active import ActiveArray
 from spu_circuit.program import Device
 
 
@@ -24,13 +24,15 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
         noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
     """
     hardware, cell, array = device.hardware, device.hardware.cell, device.array
+    assert isinstance(array, ActiveArray)
     amplifier = hardware.amplifier
     circuit = Circuit("spu-circuit: active array")
     circuit.subcircuit(MODELS[amplifier.model](amplifier))
     ground = circuit.gnd
     with_inverse = np.any(array.inverted, axis=0).tolist()
     dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
-    row_noise, inverter_noise = integrator_noise_density(device).tolist(), inverter_noise_density(device)
+    row_noise = array.integrator_noise_density(hardware).tolist()
+    inverter_noise = array.inverter_noise_density(hardware)
 
     for i in range(device.cells):
         start = initial_volts[i]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PySpice.Spice.BasicElement import Resistor
 from PySpice.Spice.Netlist import Circuit
 
-from netlists.netlist import Netlist
+from netlists.netlist import Netlist, Probe
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class NoiseSpectrum:
     start: float
     stop: float
     points_per_decade: int
-    probe: str | tuple[str, str]
+    probe: Probe
 
     def lines(self, netlist: Netlist) -> list[str]:
         probe = self.probe if isinstance(self.probe, str) else ",".join(self.probe)
@@ -86,6 +86,7 @@ def elements(circuit: Circuit) -> list[str]:
     return lines
 
 
-def _saved(kind: str, nodes: Sequence[str]) -> list[str]:
+def _saved(kind: str, probes: Sequence[Probe]) -> list[str]:
+    nodes = [node for probe in probes for node in ((probe,) if isinstance(probe, str) else probe)]
     voltages = " ".join(f"v({node})" for node in nodes)
     return [f".save {voltages}", f".print {kind} {voltages}"]

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from PySpice.Spice.Netlist import Circuit
 
+Probe = str | tuple[str, str]
+"""A node, or a pair of nodes whose voltage difference is meant."""
+
 
 @dataclass(frozen=True)
 class Netlist:
@@ -11,12 +14,12 @@ class Netlist:
 
     Args:
         circuit: all elements, values in SI.
-        outputs: node names of the cell voltages, in the order of the unknowns.
+        outputs: of the cell voltages, in the order of the unknowns: a node, or a pair whose difference is meant.
         stimulus: name of the first input source, the reference of ``.noise``.
         notes: lines that tell a reader of the deck hardware, scales and units.
     """
 
     circuit: Circuit
-    outputs: tuple[str, ...]
+    outputs: tuple[Probe, ...]
     stimulus: str
     notes: tuple[str, ...]

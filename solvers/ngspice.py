@@ -7,9 +7,9 @@ from math import ceil, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from netlists.active import active
 from netlists.deck import Analysis, NoiseSpectrum, OperatingPoint, Transient, write_deck
-from netlists.netlist import Netlist
+from netlists.netlist import Netlist, Probe
+from netlists.topologies import build_netlist
 from solvers.engine import Reading
 from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, run_deck
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
@@ -40,7 +40,7 @@ class Ngspice:
         """See ``Engine``."""
         netlist, analysis = self._setup(device, law, seconds, seed)
         (plot,) = self._run(netlist, analysis, device)
-        volts = np.stack([_signal(plot, f"v({node})") for node in netlist.outputs], axis=-1)
+        volts = np.stack([_voltage(plot, probe) for probe in netlist.outputs], axis=-1)
         if seconds == inf:
             return Reading(volts[-1], ngspice_runs=1)
         times = _signal(plot, "time")
@@ -58,9 +58,7 @@ class Ngspice:
         netlist, analysis = self._setup(device, law, seconds, seed)
         return write_deck(netlist, analysis, device.hardware.temperature)
 
-    def noise_variance(
-        self, device: Device, law: OrnsteinUhlenbeck, probes: Sequence[str | tuple[str, str]] | None = None
-    ) -> Array:
+    def noise_variance(self, device: Device, law: OrnsteinUhlenbeck, probes: Sequence[Probe] | None = None) -> Array:
         """Stationary variance of node voltages by ngspice's small-signal noise analysis: no sampling error.
 
         Resistors only: injected noise has no place in a small-signal deck.
@@ -73,7 +71,7 @@ class Ngspice:
         """
         if device.hardware.noise.injected:
             raise InputError("noise.injected must be 0 for a .noise analysis, which knows resistor noise only")
-        netlist = active(device)
+        netlist = build_netlist(device)
         rates = np.abs(law.rates) / (2 * np.pi)
         band = float(rates.min()) * 1e-5, float(rates.max()) * 1e5
         variances = []
@@ -85,17 +83,23 @@ class Ngspice:
 
     def _setup(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> tuple[Netlist, Analysis]:
         if seconds == inf:
-            return active(device), OperatingPoint()
+            return build_netlist(device), OperatingPoint()
         hold = None
         if law.diffusion.any():
             fastest = float(np.abs(law.rates).max())
             # A whole number of holds; the small part keeps rounding from adding one.
             hold = seconds / max(1, ceil(seconds * fastest / self.noise_hold - 1e-6))
         positive = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1) or 1
-        return active(device, hold), Transient(seconds, seconds / self.points, positive)
+        return build_netlist(device, hold), Transient(seconds, seconds / self.points, positive)
 
     def _run(self, netlist: Netlist, analysis: Analysis, device: Device) -> list[dict[str, Array]]:
         return run_deck(write_deck(netlist, analysis, device.hardware.temperature), self.timeout)
+
+
+def _voltage(plot: dict[str, Array], probe: Probe) -> Array:
+    if isinstance(probe, str):
+        return _signal(plot, f"v({probe})")
+    return _signal(plot, f"v({probe[0]})") - _signal(plot, f"v({probe[1]})")
 
 
 def _signal(plot: dict[str, Array], name: str) -> Array:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, eigvals, expm, solve, solve_continuous_lyapunov, solve_discrete_lyapunov
 
 from spu_circuit.errors import InputError
-from spu_circuit.noise import diffusion
 from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
@@ -203,4 +202,4 @@ def _root(covariance: Array) -> Array:
 
 def law_of(device: Device) -> OrnsteinUhlenbeck:
     """The law of a device's node voltages (volts, seconds) if its amplifiers were ideal and nothing saturated."""
-    return OrnsteinUhlenbeck(device.drift, device.input_rate, diffusion(device))
+    return OrnsteinUhlenbeck(device.drift, device.input_rate, device.array.diffusion(device.hardware))

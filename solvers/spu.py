@@ -73,12 +73,12 @@ class Spu:
         device, law, reading, runs, changes = self._in_range(self.engine, linear, state, analog_time, seed)
         volts, saturated = quantize(reading.volts, self.hardware.adc)
         saturated |= _peaks(reading) > self.hardware.voltage_limit
-        value = volts / device.volts_per_unit
+        value = volts * device.unknowns_per_volt
         seconds = analog_time * device.time_constant
         settled = 1.0 if seconds == inf else _settled_fraction(device, law, seconds)
         covariance, variance = None, None
         if seconds < inf and law.diffusion.any():
-            covariance = law.covariance(seconds) / device.volts_per_unit**2
+            covariance = law.covariance(seconds) * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
             variance = covariance.diagonal
         statistics = Statistics(
             solver=self.engine.name,
@@ -124,7 +124,7 @@ class Spu:
         limit = hardware.voltage_limit
         array = program_array(system.A, hardware)
         largest = largest_scale(array, system.b, hardware, state)
-        scale = _first_scale(array, system, state, limit, largest)
+        scale = _first_scale(array, system.b, state, limit, largest)
         runs, changes, was_saturated = 0, 0, False
         while True:
             device = load(array, system.b, hardware, scale, state)
@@ -152,15 +152,13 @@ def _check(
     return linear, None if initial_state is None else check_state(initial_state, len(linear.b))
 
 
-def _first_scale(
-    array: ProgrammedArray, system: LinearSystem, state: Array | None, limit: float, largest: float
-) -> float:
-    """v_u that puts the steepest-descent estimate ``x ≈ b bᵀb / bᵀAb`` at half of the range; DACs never clip."""
-    b = system.b
-    power = float(b @ system.A @ b)
-    estimate = float(np.abs(b).max()) * float(b @ b) / power if power > 0 else 0.0
+def _first_scale(array: ProgrammedArray, b: Array, state: Array | None, limit: float, largest: float) -> float:
+    """v_u that puts the steepest-descent estimate ``y ≈ c cᵀc / cᵀMc`` of the array's unknowns at half of the range."""
+    c = array.scaling * b
+    power = float(c @ array.matrix @ c)
+    estimate = float(np.abs(c).max()) * float(c @ c) / power if power > 0 else 0.0
     if state is not None:
-        estimate = max(estimate, float(np.abs(state).max()))
+        estimate = max(estimate, float(np.abs(state / array.scaling).max()))
     return min(largest, limit / (2 * estimate)) if estimate > 0 else 1.0
 
 

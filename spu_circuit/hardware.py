@@ -139,6 +139,9 @@ class Hardware(Description):
 
     name: str
     description: str = ""
+    topology: Annotated[
+        Literal["active", "passive"], Field(description="active: op-amp integrators; passive: resistors and capacitors")
+    ] = "active"
     temperature: Annotated[Kelvin, Field(description="temperature of the resistors, K (°C is taken too)")] = 300.15
     array: ResistorArray
     cell: Cell

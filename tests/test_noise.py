@@ -4,7 +4,7 @@ from scipy.constants import Boltzmann
 
 from solvers.ornstein_uhlenbeck import law_of
 from spu_circuit.hardware import Noise, load_hardware
-from spu_circuit.noise import diffusion, johnson_current_density
+from spu_circuit.noise import johnson_current_density
 from spu_circuit.program import load, program_array
 
 
@@ -38,7 +38,8 @@ def test_injected_noise_alone_is_isotropic_and_encodes_the_inverse():
 
 def test_thermal_noise_is_not_isotropic():
     """By hand, in mS: a row has its ΣG + G_in, and 2 R_inv G² for the inverting stage that it uses."""
-    D = diffusion(device(load_hardware("paper"), [[4.0, -1.0], [-1.0, 1.0]], thermal=True))
+    found = device(load_hardware("paper"), [[4.0, -1.0], [-1.0, 1.0]], thermal=True)
+    D = found.array.diffusion(found.hardware)
     first, second = (1 + 0.25) + 1 + 2 * 10 * 0.25**2, (0.25 + 0.25) + 1 + 2 * 10 * 0.25**2
     # 1e-4: G is quantized to 16 bits.
     assert D[0, 0] / D[1, 1] == pytest.approx(first / second, rel=1e-4)
@@ -47,7 +48,8 @@ def test_thermal_noise_is_not_isotropic():
 def test_shared_inverter_correlates_the_rows_that_use_it():
     A = np.array([[3.0, 0.0, -1.0], [0.0, 3.0, -1.0], [-1.0, -1.0, 3.0]])
     hardware = load_hardware("paper")
-    D = diffusion(device(hardware, A, thermal=True))
+    found = device(hardware, A, thermal=True)
+    D = found.array.diffusion(found.hardware)
     G = hardware.array.G_max / 3
     # Output noise 8 k T R of the inverting stage through G into both rows; D = S / (4 C²).
     shared = 2 * Boltzmann * hardware.temperature * hardware.cell.inverter_resistance * G**2

@@ -1,0 +1,64 @@
+"""The passive array: differential cells of capacitors, coupled by resistors alone."""
+
+from PySpice.Spice.Netlist import Circuit
+
+from netlists.netlist import Netlist
+from netlists.noise import white_current
+from spu_circuit.noise import johnson_current_density
+from spu_circuit.passive import PassiveArray
+from spu_circuit.program import Device
+
+
+def passive(device: Device, noise_hold: float | None = None) -> Netlist:
+    """The circuit of a programmed device.
+
+    Nodes of cell i: ``p``i and ``q``i, whose difference is the unknown, and ``inp``i and ``inq``i, DAC outputs of
+    opposite sign. Every resistor has a noise current of its own, since that of a coupling resistor reaches two cells.
+
+    Args:
+        noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
+    """
+    hardware, cell, array = device.hardware, device.hardware.cell, device.array
+    assert isinstance(array, PassiveArray)
+    circuit = Circuit("spu-circuit: passive array")
+    ground = circuit.gnd
+    noisy = noise_hold is not None and hardware.noise.thermal
+
+    def resistor(name: str, first: str, second: str, conductance: float) -> None:
+        circuit.R(name, first, second, 1 / conductance)
+        if noise_hold is not None and noisy:
+            density = johnson_current_density(conductance, hardware.temperature)
+            circuit.I(name, first, second, white_current(density, noise_hold))
+
+    for i in range(device.cells):
+        for node, sign in (("p", 1), ("q", -1)):
+            volts, start = sign * float(device.dac_volts[i]), sign * float(device.initial_volts[i]) / 2
+            stimulus = " AC 1" if (i, node) == (0, "p") else ""
+            circuit.V(f"in{node}{i}", f"in{node}{i}", ground, f"DC {volts!r}{stimulus}")
+            circuit.C(f"{node}{i}", f"{node}{i}", ground, cell.capacitance, initial_condition=start)
+            resistor(f"in{node}{i}", f"in{node}{i}", f"{node}{i}", array.input_conductance)
+            if array.leak[i] > 0:
+                resistor(f"l{node}{i}", f"{node}{i}", ground, float(array.leak[i]))
+        if noise_hold is not None and hardware.noise.injected:
+            # Between the nodes: S = κ₀ g_u C gives dx = … + √(2 κ₀ g_u / C) dW with dx = 2 I / C.
+            density = hardware.noise.injected**2 * array.siemens_per_unit * cell.capacitance
+            circuit.I(f"n{i}", f"q{i}", f"p{i}", white_current(density, noise_hold))
+
+    for i in range(device.cells):
+        for j in range(i):
+            if (conductance := float(array.straight[i, j])) > 0:
+                resistor(f"pp{i}_{j}", f"p{i}", f"p{j}", conductance)
+                resistor(f"qq{i}_{j}", f"q{i}", f"q{j}", conductance)
+            if (conductance := float(array.crossed[i, j])) > 0:
+                resistor(f"pq{i}_{j}", f"p{i}", f"q{j}", conductance)
+                resistor(f"qp{i}_{j}", f"q{i}", f"p{j}", conductance)
+
+    notes = (
+        f"{device.cells} cells, hardware {hardware.name}: {hardware.description}",
+        f"unknown i = scale_i (V(p<i>) - V(q<i>)) / v_u, v_u = {device.volts_per_unit!r} V per unit",
+        f"scales: {' '.join(map(repr, array.scaling.tolist()))}",
+        f"matrix entry = conductance / g_u, g_u = {array.siemens_per_unit!r} S per unit; resistors in ohms",
+        f"one unit of dimensionless time = {device.time_constant!r} s",
+    )
+    outputs = tuple((f"p{i}", f"q{i}") for i in range(device.cells))
+    return Netlist(circuit, outputs, "Vinp0", notes)

@@ -1,0 +1,101 @@
+"""The active array: op-amp integrators that feed each other through two resistors per entry of the matrix."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cholesky, eigvalsh
+
+from spu_circuit.errors import MappingError
+from spu_circuit.hardware import Hardware
+from spu_circuit.levels import nearest_level, smallest_step
+from spu_circuit.noise import johnson_current_density
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ActiveArray:
+    """The resistors that hold a matrix. See ``ProgrammedArray``.
+
+    ``direct[i, j]`` joins the output of cell j to the virtual ground of cell i, ``inverted[i, j]`` its inverse; both in
+    siemens, (n, n). Their difference is ``siemens_per_unit`` (g_u) times the matrix that the device really solves.
+    """
+
+    direct: Array
+    inverted: Array
+    siemens_per_unit: float
+    lost_entries: int
+
+    drive = -1.0
+    """The integrators invert, so the DACs hold the negative right-hand side."""
+
+    @property
+    def matrix(self) -> Array:
+        return (self.direct - self.inverted) / self.siemens_per_unit
+
+    @property
+    def scaling(self) -> Array:
+        return np.ones(len(self.direct))
+
+    def integrator_noise_density(self, hardware: Hardware) -> Array:
+        """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (n,).
+
+        Johnson noise of the row's resistors and of the input resistor, which adds up because all of them end in a
+        low-impedance node, and the injected noise ``4 κ₀ g_u C`` (so that it alone gives variance κ₀ / A to one cell).
+        """
+        injected = 4 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
+        density = np.full(len(self.direct), injected)
+        if hardware.noise.thermal:
+            total = self.direct.sum(axis=1) + self.inverted.sum(axis=1) + 1 / hardware.cell.input_resistance
+            density += johnson_current_density(total, hardware.temperature)
+        return density
+
+    def inverter_noise_density(self, hardware: Hardware) -> float:
+        """One-sided density of the noise current into an inverting stage's virtual ground, A²/Hz: two resistors."""
+        if not hardware.noise.thermal:
+            return 0.0
+        return johnson_current_density(2 / hardware.cell.inverter_resistance, hardware.temperature)
+
+    def diffusion(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``.
+
+        A current of one-sided density S into a virtual ground gives D = S / (4 C²). The noise of an inverting stage is
+        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal.
+        """
+        cell = hardware.cell
+        rows = np.diag(self.integrator_noise_density(hardware))
+        shared = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
+        return (rows + shared * self.inverted @ self.inverted.T) / (4 * cell.capacitance**2)
+
+
+def program_active(A: Array, hardware: Hardware) -> ActiveArray:
+    """Signs to rails, magnitudes to the nearest level.
+
+    ``g_u = (G_max − G_off) / max|A_ij|``: the largest entry uses the whole range.
+
+    Args:
+        A: (n, n), symmetric positive definite.
+
+    Raises:
+        MappingError: what the levels leave of A is not positive definite; says how many entries are lost.
+    """
+    resistors = hardware.array
+    siemens_per_unit = (resistors.G_max - resistors.off_conductance) / float(np.abs(A).max())
+    used = nearest_level(siemens_per_unit * np.abs(A) + resistors.off_conductance, resistors)
+    direct = np.where(A > 0, used, resistors.off_conductance)
+    inverted = np.where(A < 0, used, resistors.off_conductance)
+    lost = (A != 0) & (used == resistors.off_conductance)
+    array = ActiveArray(direct, inverted, siemens_per_unit, int(lost.sum()))
+    try:
+        cholesky(array.matrix, check_finite=False)
+    except LinAlgError:
+        lowest = float(eigvalsh(array.matrix, subset_by_index=[0, 0])[0])
+        step = smallest_step(resistors) / siemens_per_unit
+        raise MappingError(
+            f"hardware {hardware.name!r} cannot hold this matrix: {array.lost_entries} of {A.size} entries "
+            f"({int(lost.diagonal().sum())} on the diagonal) are lost below its smallest step of {step:.2g}, and what "
+            f"is left is not positive definite (lowest eigenvalue {lowest:.2g}); "
+            f"add a damping above {max(-lowest, step):.2g}, scale the rows alike, or take hardware with finer levels"
+        ) from None
+    return array
