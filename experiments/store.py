@@ -119,7 +119,13 @@ class Store:
         """Keep a finished step together with the state to go on from; all or nothing."""
         with self._transaction():
             marks = ", ".join("?" * len(COLUMNS))
-            self._connection.execute(f"INSERT INTO history VALUES ({marks})", astuple(step))
+            try:
+                self._connection.execute(f"INSERT INTO history VALUES ({marks})", astuple(step))
+            except sqlite3.IntegrityError:
+                raise InputError(
+                    f"output: another process has written step {step.step} of {step.optimizer} to "
+                    f"{str(self.path.parent)!r}; wait for it to end, or choose another folder"
+                ) from None
             trial = (step.optimizer, step.learning_rate, step.seed)
             self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", (*trial, _pack(state)))
             if exhibit is not None:

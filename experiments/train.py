@@ -31,6 +31,7 @@ ONE_THREAD = {
 Progress = Callable[[dict[Trial, tuple[int, Step]]], None]
 
 _stop: Event | None = None
+_parent = 0
 
 
 def trials(experiment: Experiment) -> list[Trial]:
@@ -128,19 +129,23 @@ def _run_trials(
 
 
 def _start_worker(stop: Event) -> None:
-    """The parent handles Ctrl-C; a worker finishes its step and looks at ``stop``."""
-    global _stop
-    _stop = stop
+    """The parent handles Ctrl-C; a worker finishes its step and looks at ``stop``, and whether the parent lives."""
+    global _stop, _parent
+    _stop, _parent = stop, os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _stopped() -> bool:
+    return (_stop is not None and _stop.is_set()) or os.getppid() != _parent
 
 
 def _work(experiment: Experiment, trial: Trial, folder: Path, data_path: Path | None) -> None:
     from experiments.trial import run_trial
 
-    if _stop is not None and _stop.is_set():
+    if _stopped():
         return
     data = load_data(experiment.data, data_path)
     with closing(Store(folder)) as store:
         for _ in run_trial(experiment, trial, data, store):
-            if _stop is not None and _stop.is_set():
+            if _stopped():
                 return

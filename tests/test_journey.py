@@ -128,3 +128,21 @@ def test_changed_config_is_refused_with_the_difference(runs, tmp_path):
     run = subprocess.run(command(other, runs["folder"] / "whole"), capture_output=True, text=True)
     assert run.returncode == 2
     assert "steps = 12, this config has 13" in run.stderr
+
+
+def test_killed_run_leaves_no_worker_behind_and_resumes(runs, tmp_path):
+    """SIGKILL gives nobody time to tidy up: the workers see that their parent is gone and end after their step."""
+    config, folder = runs["folder"] / "small.toml", tmp_path / "killed"
+    process = subprocess.Popen(command(config, folder), stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not _steps_in(folder) > 3:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    settled = -1
+    while settled != _steps_in(folder):
+        settled = _steps_in(folder)
+        time.sleep(5)
+    assert settled < 12 * 2 * 4
+    subprocess.run(command(config, folder), check=True, capture_output=True)
+    assert history(folder) == history(runs["folder"] / "whole")

@@ -27,7 +27,7 @@ def test_what_is_committed_is_there_after_reopening(tmp_path):
 def test_step_and_state_are_kept_together_or_not_at_all(tmp_path):
     store = Store(tmp_path)
     store.commit(ROW, {"0": np.zeros(1)})
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(InputError, match="another process has written step 0 of tngd"):
         store.commit(ROW, {"0": np.ones(1)})
     assert store.state(TRIAL)[1]["0"].tolist() == [0]
     assert len(store.history()) == 1
