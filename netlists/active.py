@@ -57,7 +57,8 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
 
     notes = (
         f"{device.cells} cells, hardware {hardware.name}: {hardware.description}",
-        f"unknown i = V(v<i>) / v_u, v_u = {device.volts_per_unit!r} V per unit",
+        f"unknown i = scale_i V(v<i>) / v_u, v_u = {device.volts_per_unit!r} V per unit",
+        f"scales: {' '.join(map(repr, array.scaling.tolist()))}",
         f"matrix entry = (G_p - G_m) / g_u, g_u = {array.siemens_per_unit!r} S per unit; resistors in ohms",
         f"one unit of dimensionless time = {device.time_constant!r} s",
     )

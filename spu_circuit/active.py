@@ -25,6 +25,7 @@ class ActiveArray:
     direct: Array
     inverted: Array
     siemens_per_unit: float
+    scaling: Array
     lost_entries: int
 
     drive = -1.0
@@ -33,10 +34,6 @@ class ActiveArray:
     @property
     def matrix(self) -> Array:
         return (self.direct - self.inverted) / self.siemens_per_unit
-
-    @property
-    def scaling(self) -> Array:
-        return np.ones(len(self.direct))
 
     def integrator_noise_density(self, hardware: Hardware) -> Array:
         """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (n,).
@@ -72,7 +69,8 @@ class ActiveArray:
 def program_active(A: Array, hardware: Hardware) -> ActiveArray:
     """Signs to rails, magnitudes to the nearest level.
 
-    ``g_u = (G_max − G_off) / max|A_ij|``: the largest entry uses the whole range.
+    ``g_u = (G_max − G_off) / max|A_ij|``: the largest entry uses the whole range. With Jacobi scaling
+    ``D^{−1/2} A D^{−1/2}`` takes the place of A, D its diagonal.
 
     Args:
         A: (n, n), symmetric positive definite.
@@ -81,12 +79,14 @@ def program_active(A: Array, hardware: Hardware) -> ActiveArray:
         MappingError: what the levels leave of A is not positive definite; says how many entries are lost.
     """
     resistors = hardware.array
+    scaling = A.diagonal() ** -0.5 if hardware.scaling == "jacobi" else np.ones(len(A))
+    A = scaling[:, None] * A * scaling
     siemens_per_unit = (resistors.G_max - resistors.off_conductance) / float(np.abs(A).max())
     used = nearest_level(siemens_per_unit * np.abs(A) + resistors.off_conductance, resistors)
     direct = np.where(A > 0, used, resistors.off_conductance)
     inverted = np.where(A < 0, used, resistors.off_conductance)
     lost = (A != 0) & (used == resistors.off_conductance)
-    array = ActiveArray(direct, inverted, siemens_per_unit, int(lost.sum()))
+    array = ActiveArray(direct, inverted, siemens_per_unit, scaling, int(lost.sum()))
     try:
         cholesky(array.matrix, check_finite=False)
     except LinAlgError:
@@ -96,6 +96,6 @@ def program_active(A: Array, hardware: Hardware) -> ActiveArray:
             f"hardware {hardware.name!r} cannot hold this matrix: {array.lost_entries} of {A.size} entries "
             f"({int(lost.diagonal().sum())} on the diagonal) are lost below its smallest step of {step:.2g}, and what "
             f"is left is not positive definite (lowest eigenvalue {lowest:.2g}); "
-            f"add a damping above {max(-lowest, step):.2g}, scale the rows alike, or take hardware with finer levels"
+            f"add a damping above {max(-lowest, step):.2g}, set scaling = 'jacobi', or take hardware with finer levels"
         ) from None
     return array

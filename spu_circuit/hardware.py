@@ -142,6 +142,10 @@ class Hardware(Description):
     topology: Annotated[
         Literal["active", "passive"], Field(description="active: op-amp integrators; passive: resistors and capacitors")
     ] = "active"
+    scaling: Annotated[
+        Literal["none", "jacobi"],
+        Field(description="jacobi: program D A D with unit diagonal, which narrows the range of conductances (active)"),
+    ] = "none"
     temperature: Annotated[Kelvin, Field(description="temperature of the resistors, K (°C is taken too)")] = 300.15
     array: ResistorArray
     cell: Cell

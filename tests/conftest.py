@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from spu_circuit.hardware import Amplifier, Hardware, Noise, load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystem
+
+# The machine may be busy, and a failure must repeat.
+settings.register_profile("spu-circuit", deadline=None, derandomize=True)
+settings.load_profile("spu-circuit")
 
 
 def spd_system(size: int, condition: float, seed: int = 0) -> LinearSystem:

@@ -1,10 +1,16 @@
+from math import inf
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solvers.engine import IdealLaw
+from solvers.ornstein_uhlenbeck import law_of
+from solvers.spu import Spu
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import ResistorArray, load_hardware
+from spu_circuit.problem import LinearSystem
 from spu_circuit.program import largest_scale, load, program_array
 from tests.conftest import spd_system
 
@@ -86,3 +92,33 @@ def test_explicit_levels_are_used_as_given():
     )
     array = program_array(np.array([[1.0, 0.38], [0.38, 1.0]]), hardware)
     assert array.direct.tolist() == [[1e-3, 4e-4], [4e-4, 1e-3]]
+
+
+def test_jacobi_scaling_solves_the_same_and_loses_less():
+    """A matrix whose rows differ a hundredfold in size: 32 : 1 of conductance cannot hold it as it is."""
+    system = spd_system(8, 3)
+    rows = np.geomspace(1, 10, 8)
+    system = LinearSystem(system.A * np.outer(rows, rows), system.b)
+    exact = np.linalg.solve(system.A, system.b)
+    scaled = {name: load_hardware(name).model_copy(update={"scaling": "jacobi"}) for name in ("ideal", "bench")}
+    for time in (inf, 200.0):
+        solution = Spu(scaled["ideal"], IdealLaw()).solve(system, time)
+        np.testing.assert_allclose(solution.value, exact, rtol=1e-6)
+    np.testing.assert_allclose(np.diag(program_array(system.A, scaled["ideal"]).matrix), 1)
+    with pytest.raises(MappingError, match=r"set scaling = 'jacobi'"):
+        program_array(system.A, load_hardware("bench"))
+    assert np.linalg.norm(Spu(scaled["bench"], IdealLaw()).solve(system).value - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_jacobi_scaling_carries_noise_and_initial_state():
+    """The standard error is that of x, not of the scaled unknowns, and x starts where it is told to."""
+    system = spd_system(3, 4)
+    hardware = load_hardware("paper").model_copy(update={"scaling": "jacobi"})
+    solution = Spu(hardware, IdealLaw()).solve(system, 5.0)
+    device = Spu(hardware, IdealLaw()).program(system, solution.statistics.volts_per_unit)
+    covariance = law_of(device).covariance(solution.statistics.analog_seconds)
+    expected = np.sqrt(covariance.diagonal() / system.A.diagonal()) / solution.statistics.volts_per_unit
+    np.testing.assert_allclose(solution.standard_error, expected, rtol=1e-9)
+    start = np.array([0.3, -0.1, 0.2])
+    early = Spu(hardware, IdealLaw()).solve(system, 1e-6, start)
+    np.testing.assert_allclose(early.value, start, atol=1e-3)  # 16 bits, and some 10 µV of noise
