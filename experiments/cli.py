@@ -12,11 +12,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from experiments.config import Experiment, load_experiment
-from experiments.store import Step, Trial, open_existing
+from experiments.store import open_existing
 from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
@@ -204,11 +203,11 @@ def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int
     if workers is not None:
         experiment = experiment.model_copy(update={"workers": workers})
     stopped = False
-    with _progress() as progress:
-        try:
-            run(experiment, folder, data, _Bars(progress, experiment))
-        except KeyboardInterrupt:
-            stopped = True
+    try:
+        with Bars(experiment, console) as bars:
+            run(experiment, folder, data, bars)
+    except KeyboardInterrupt:
+        stopped = True
     with closing(open_existing(folder)) as store:
         summary = write_reports(store, versions())
         config = store.config() or {}
@@ -219,50 +218,6 @@ def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int
     for sentence in in_words(config, summary, labels):
         console.print(sentence, highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[shown]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-class _Bars:
-    """One bar per optimizer, over all its trials."""
-
-    def __init__(self, progress: Progress, experiment: Experiment) -> None:
-        self._progress = progress
-        self._steps = experiment.steps
-        self._tasks: dict[str, TaskID] = {}
-        for name, settings in experiment.optimizers.items():
-            total = experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
-            self._tasks[name] = progress.add_task(name, total=total, shown="waiting")
-
-    def __call__(self, latest: dict[Trial, tuple[int, Step]]) -> None:
-        for name, task in self._tasks.items():
-            mine = [entry for trial, entry in latest.items() if trial.optimizer == name]
-            if not mine:
-                continue
-            running = [step for count, step in mine if count < self._steps and not step.diverged]
-            done = sum(self._steps if step.diverged else count for count, step in mine)
-            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step in mine]))
-
-
-def _shown(steps: list[Step]) -> str:
-    def mean(values: list[float]) -> float:
-        return sum(values) / len(values)
-
-    parts = [f"loss {mean([s.loss for s in steps]):.3f}"]
-    if accuracies := [s.test_accuracy for s in steps if s.test_accuracy is not None]:
-        parts.append(f"accuracy {100 * mean(accuracies):.1f} %")
-    if errors := [s.solve_error for s in steps if s.solve_error is not None]:
-        parts.append(f"solve error {100 * mean(errors):.1f} %")
-    return "  ".join(parts)
 
 
 def _problem(

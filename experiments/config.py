@@ -1,6 +1,5 @@
 """A training experiment as data, read from TOML."""
 
-import tomllib
 from importlib.resources import files
 from math import inf
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Description, validate
+from spu_circuit.hardware import Description, from_toml
 
 
 class Data(Description):
@@ -114,8 +113,4 @@ def load_experiment(path: str | Path) -> Experiment:
     if not source.is_file():
         names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
         raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(names)}")
-    try:
-        data = tomllib.loads(source.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path}: not TOML: {error}") from None
-    return validate(Experiment, data, f"config {path}")
+    return from_toml(Experiment, source.read_bytes(), f"config {path}")

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,21 +179,19 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
         source = Path(text).read_bytes()
     else:
         raise InputError(f"hardware: no preset or file {text!r}; presets are {', '.join(presets())}")
-    try:
-        data = tomllib.loads(source.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"hardware {text}: not TOML: {error}") from None
-    return validate(Hardware, data, f"hardware {text}")
+    return from_toml(Hardware, source, f"hardware {text}")
 
 
-def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
-    """Build a description from TOML data, with the first mistake as one line.
+def from_toml(model: type[Model], source: bytes, where: str) -> Model:
+    """Build a description from a TOML file's content, with the first mistake as one line.
 
     Raises:
         InputError: names the field, the value and the cure (the nearest known key, or the wanted unit).
     """
     try:
-        return model.model_validate(data, context=FROM_TEXT)
+        return model.model_validate(tomllib.loads(source.decode()), context=FROM_TEXT)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: not TOML: {error}") from None
     except ValidationError as error:
         raise InputError(f"{where}: {_first_line(model, error)}") from None
 

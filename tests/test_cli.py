@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conftest import spd_system
+from experiments.benchmarks.systems import spd_system
 
 
 def spu(*arguments, cwd=None, env=None):

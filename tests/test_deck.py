@@ -5,13 +5,13 @@ from math import inf
 import numpy as np
 import pytest
 
+from experiments.benchmarks.systems import spd_system
 from netlists.deck import elements
 from netlists.topologies import build_netlist
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
 from spu_circuit.hardware import load_hardware, presets
 from spu_circuit.program import load, program_array
-from tests.conftest import spd_system
 
 
 @pytest.mark.parametrize("time", [2.0, inf])

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from experiments.benchmarks.systems import ggn_system, spd_system
 from solvers.digital import Digital
 from spu_circuit.errors import InputError, SimulationError
-from tests.conftest import ggn_system, spd_system
 
 
 @pytest.mark.parametrize("method", ["cholesky", "cg", "woodbury"])

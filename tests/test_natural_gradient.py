@@ -6,6 +6,7 @@ import optax
 import pytest
 from scipy.linalg import expm
 
+from experiments.benchmarks.systems import ggn_system
 from optim.mapping import solve_mapped
 from optim.natural_gradient import scale_by_natural_gradient
 from solvers.digital import Digital
@@ -15,7 +16,6 @@ from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import load_hardware
-from tests.conftest import ggn_system
 
 SYSTEM = ggn_system(4, 7, 0.5)
 EXACT = np.linalg.solve(SYSTEM.primal().A, SYSTEM.gradient)

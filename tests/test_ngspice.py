@@ -8,6 +8,7 @@ import pytest
 from scipy.constants import Boltzmann
 from scipy.stats import chi2
 
+from experiments.benchmarks.systems import spd_system
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.sde import Sde
@@ -16,7 +17,6 @@ from spu_circuit.errors import InputError
 from spu_circuit.hardware import Amplifier, Noise, load_hardware
 from spu_circuit.problem import LinearSystem
 from spu_circuit.program import load, program_array
-from tests.conftest import spd_system
 
 
 def relative(value, reference):

@@ -4,9 +4,9 @@ from scipy.integrate import quad_vec
 from scipy.linalg import expm
 from scipy.stats import chi2
 
+from experiments.benchmarks.systems import spd_system
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from spu_circuit.errors import InputError
-from tests.conftest import spd_system
 
 NON_NORMAL = OrnsteinUhlenbeck(np.array([[1.0, -3.0], [3.0, 2.0]]), np.array([1.0, -1.0]), np.eye(2))
 

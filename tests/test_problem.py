@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.benchmarks.systems import ggn_system
 from spu_circuit.errors import InputError
 from spu_circuit.problem import GgnSystem, LinearSystem
-from tests.conftest import ggn_system
 
 EYE = np.eye(2)
 

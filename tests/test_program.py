@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.benchmarks.systems import spd_system
 from solvers.engine import IdealLaw
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.spu import Spu
@@ -12,7 +13,6 @@ from spu_circuit.errors import MappingError
 from spu_circuit.hardware import ResistorArray, load_hardware
 from spu_circuit.problem import LinearSystem
 from spu_circuit.program import largest_scale, load, program_array
-from tests.conftest import spd_system
 
 
 @settings(max_examples=50)

@@ -5,9 +5,9 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import chi2
 
+from experiments.benchmarks.systems import ggn_system, spd_system
 from solvers.sde import Sde, euler_maruyama
 from spu_circuit.errors import InputError
-from tests.conftest import ggn_system, spd_system
 
 
 @pytest.mark.parametrize("system", [spd_system(6, 30), ggn_system(4, 9, 0.2)], ids=["matrix", "low rank"])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.linalg import expm, sqrtm
 
+from experiments.benchmarks.systems import ggn_system
 from solvers.spectral import DenseOperator, LowRankOperator
-from tests.conftest import ggn_system
 
 FUNCTIONS = {
     "inverse": (lambda r: 1 / r, np.linalg.inv),

@@ -4,6 +4,7 @@ from math import inf
 import numpy as np
 import pytest
 
+from experiments.benchmarks.systems import ggn_system, spd_system
 from solvers.engine import IdealLaw, Reading
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
@@ -11,7 +12,6 @@ from solvers.spu import RANGES, Spu, engine_named
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Converter, load_hardware
 from spu_circuit.problem import LinearSystem
-from tests.conftest import ggn_system, spd_system
 
 
 @dataclass(frozen=True)

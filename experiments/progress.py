@@ -1,0 +1,59 @@
+"""Progress of a training run on the terminal: a bar per optimizer, over all its trials."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from experiments.config import Experiment
+from experiments.store import Step, Trial
+
+
+class Bars:
+    """A context manager, called with the last step of every trial."""
+
+    def __init__(self, experiment: Experiment, console: Console) -> None:
+        self._steps = experiment.steps
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        for name, settings in experiment.optimizers.items():
+            total = experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
+            self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, latest: dict[Trial, tuple[int, Step]]) -> None:
+        for name, task in self._tasks.items():
+            mine = [entry for trial, entry in latest.items() if trial.optimizer == name]
+            if not mine:
+                continue
+            running = [step for count, step in mine if count < self._steps and not step.diverged]
+            done = sum(self._steps if step.diverged else count for count, step in mine)
+            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step in mine]))
+
+
+def _shown(steps: list[Step]) -> str:
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    parts = [f"loss {mean([s.loss for s in steps]):.3f}"]
+    if accuracies := [s.test_accuracy for s in steps if s.test_accuracy is not None]:
+        parts.append(f"accuracy {100 * mean(accuracies):.1f} %")
+    if errors := [s.solve_error for s in steps if s.solve_error is not None]:
+        parts.append(f"solve error {100 * mean(errors):.1f} %")
+    return "  ".join(parts)
