@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.config import Experiment, load_experiment
+from experiments.progress import Bars
 from experiments.store import open_existing
 from solvers.ngspice import Ngspice
 from solvers.solution import Solution
