@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 from contextlib import closing
 from dataclasses import asdict
 from math import inf
@@ -127,11 +128,21 @@ def solve(
     output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
-    """Solve A x = b on a simulated device."""
+    """Solve A x = b on a simulated device.
+
+    Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
+    fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
+    saturated cells, clipped DAC codes, matrix entries lost below the smallest conductance; the device's seconds;
+    volts and siemens per unit.
+    """
     spu, system, state = _problem(matrix, vector, hardware, engine, initial, points, timeout)
-    if output is not None and not output.parent.is_dir():
-        raise InputError(f"output: no folder {str(output.parent)!r} to write {output.name!r} into; make it first")
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
+    if state is not None and time == inf:
+        raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
     solution = spu.solve(system, time, state, seed)
+    for warning in _doubts(solution, system):
+        print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
         _save(output, solution.value)
     if as_json:
@@ -152,8 +163,13 @@ def netlist(
     points: Points = 100,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b."""
-    spu, system, state = _problem(matrix, vector, hardware, engine, initial, points, timeout)
+    """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b.
+
+    Takes the arguments of solve. The deck is ngspice's whatever the engine, and its voltage scale is chosen by the
+    ideal law, so that ngspice need not be installed.
+    """
+    engine_named(engine)
+    spu, system, state = _problem(matrix, vector, hardware, "ngspice", initial, points, timeout)
     sys.stdout.write(spu.deck(system, time, state, seed))
 
 
@@ -161,10 +177,9 @@ def netlist(
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a training run, finished or not.")]) -> None:
     """Write history.csv, summary.json, the figures and report.html of a run again."""
     from experiments.report import write_reports
-    from experiments.train import versions
 
     with closing(open_existing(folder)) as store:
-        if not write_reports(store, versions()):
+        if not write_reports(store):
             raise InputError(f"output: {str(folder)!r} holds no finished step yet; train first")
     console.print(f"wrote {folder / 'report.html'}")
 
@@ -196,25 +211,32 @@ def hardware_show(
 
 def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int | None) -> None:
     try:
+        from experiments.data import load_data
         from experiments.report import in_words, label, write_reports
-        from experiments.train import run, versions
+        from experiments.train import resolve, run
         from experiments.trial import build_optimizer  # noqa: F401  (imports what training needs)
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}; install it with: pip install 'spu-circuit[train]'") from None
     if workers is not None:
         experiment = experiment.model_copy(update={"workers": workers})
+    resolve(experiment)  # before the bars appear
+    load_data(experiment.data, data)
     stopped = False
     try:
         with Bars(experiment, console) as bars:
-            run(experiment, folder, data, bars)
+            if not run(experiment, folder, data, bars):
+                console.print("This run was finished before; nothing was left to compute.")
     except KeyboardInterrupt:
         stopped = True
-    with closing(open_existing(folder)) as store:
-        summary = write_reports(store, versions())
-        config = store.config() or {}
     if stopped:
+        if (folder / "run.sqlite").is_file():
+            with closing(open_existing(folder)) as store:
+                write_reports(store)
         console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
         raise typer.Exit(130)
+    with closing(open_existing(folder)) as store:
+        summary = write_reports(store)
+        config = store.claimed()["experiment"]
     labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
     for sentence in in_words(config, summary, labels):
         console.print(sentence, highlight=False)
@@ -237,10 +259,8 @@ def _load_npy(path: Path, name: str) -> Any:
         loaded = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{name}: no file {str(path)!r}") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(
-            f"{name}: {str(path)!r} is not a .npy file of numbers ({error}); save it with numpy.save"
-        ) from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
+        raise InputError(f"{name}: {str(path)!r} is not a .npy file of numbers; save it with numpy.save") from None
     if not isinstance(loaded, np.ndarray):
         raise InputError(f"{name}: {str(path)!r} is an archive of several arrays; save one array with numpy.save")
     return loaded
@@ -254,6 +274,20 @@ def _save(path: Path, value: Array) -> None:
         part.replace(path)
     except OSError as error:
         raise InputError(f"output: {str(path)!r} cannot be written: {error.strerror}") from None
+
+
+def _doubts(solution: Solution, system: LinearSystem) -> list[str]:
+    """What makes a solution less than its digits promise."""
+    statistics, doubts = solution.statistics, []
+    if statistics.saturated_nodes:
+        doubts.append(f"{statistics.saturated_nodes} cells saturate at every voltage scale; check rails and offset")
+    if statistics.clipped_codes:
+        doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
+    if statistics.lost_entries:
+        doubts.append(f"{statistics.lost_entries} of {system.A.size} matrix entries are below the smallest conductance")
+    if not statistics.residual < 0.1:
+        doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
+    return doubts
 
 
 def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
@@ -275,6 +309,8 @@ def _print_solution(solution: Solution, output: Path | None) -> None:
         for i, value in enumerate(solution.value.tolist()):
             spread = "" if errors is None else f" ± {errors[i]:.2g}"
             console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
+        if errors is not None:
+            console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
     statistics = solution.statistics
     for name, value in asdict(statistics).items():
         if value is not None:

@@ -18,7 +18,7 @@ class Data(Description):
     train: Annotated[int, Field(ge=1, description="training images")]
     validation: Annotated[int, Field(ge=1, description="images that choose the learning rates")]
     test: Annotated[int, Field(ge=1, description="images that nothing is chosen by")]
-    split_seed: int = 0
+    split_seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Network(Description):
@@ -37,21 +37,33 @@ class Network(Description):
         return self
 
 
+CURVED = "momentum damping curvature curvature_samples"
+FIELDS = {
+    "adam": "betas",
+    "sgd": "momentum",
+    "ngd": f"{CURVED} solver cg_iterations",
+    "tngd": f"{CURVED} adam betas hardware engine points injected_noise mapping analog_time warm_start delay",
+}
+"""What each kind of optimizer takes besides its learning rates."""
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Optimizer(Description):
     """One optimizer. Every learning rate of ``learning_rates`` is run; the validation loss chooses among them."""
 
     kind: Literal["tngd", "ngd", "adam", "sgd"]
-    learning_rates: Annotated[tuple[float, ...], Field(min_length=1)]
+    learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
-    damping: Annotated[float, Field(gt=0, description="λ")] = 1.0
+    damping: Annotated[float, Field(gt=0, allow_inf_nan=False, description="λ")] = 1.0
     curvature: Literal["ggn", "fisher"] = "ggn"
     curvature_samples: Annotated[
         int | None, Field(ge=1, description="samples of the batch that B is made of; none: all")
     ] = None
     adam: Annotated[bool, Field(description="tngd: feed the natural gradient to Adam (TNGD-Adam)")] = False
-    betas: Annotated[tuple[float, float], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
+    betas: Annotated[tuple[Beta, Beta], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
     solver: Literal["cholesky", "woodbury", "cg"] = "woodbury"
-    cg_iterations: int | None = None
+    cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None
     hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
     engine: str = "ngspice"
     points: Annotated[int, Field(ge=10, description="of an ngspice transient, at least")] = 100
@@ -61,30 +73,34 @@ class Optimizer(Description):
     warm_start: bool = False
     delay: Annotated[float, Field(ge=0, description="t_d in τ")] = 0.0
 
+    @property
+    def taken(self) -> set[str]:
+        """The fields that mean something for this kind."""
+        return {"kind", "learning_rates", *FIELDS[self.kind].split()}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        digital = {"adam": "learning_rates betas", "sgd": "learning_rates momentum"}
-        curved = "learning_rates momentum damping curvature curvature_samples"
-        known = {
-            **digital,
-            "ngd": curved + " solver cg_iterations",
-            "tngd": curved + " adam betas hardware engine points injected_noise mapping analog_time warm_start delay",
-        }[self.kind].split()
-        for name in sorted(self.model_fields_set - {"kind"}):
-            if name not in known:
-                raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(known)}")
-        if any(rate <= 0 for rate in self.learning_rates):
-            raise ValueError(f"learning_rates {self.learning_rates} must all be above zero")
+        for name in sorted(self.model_fields_set - self.taken):
+            raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
+        if self.adam and self.momentum:
+            raise ValueError(f"adam = true has no momentum {self.momentum:g}; leave it out, or set betas")
+        if self.hardware == "none" and (given := self.model_fields_set & {"engine", "points"}):
+            raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
+        if self.hardware != "none" and "injected_noise" in self.model_fields_set:
+            raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
         return self
 
 
 class Experiment(Description):
     """A training experiment: every optimizer on the same batches with the same seeds."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1, description="of the initial weights, batches and noise")]
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        Field(min_length=1, description="of weights, batches and noise"),
+    ]
     evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test images")] = 1
     workers: Annotated[int, Field(ge=1, description="trials at a time")] = 2
     data: Data
@@ -95,6 +111,11 @@ class Experiment(Description):
     def _check(self) -> Self:
         if not self.optimizers:
             raise ValueError("optimizers is empty; add a table [optimizers.NAME]")
+        for name, optimizer in self.optimizers.items():
+            if (optimizer.curvature_samples or 0) > self.batch_size:
+                raise ValueError(f"optimizers.{name}.curvature_samples is above batch_size {self.batch_size}; lower it")
+            if len(set(optimizer.learning_rates)) < len(optimizer.learning_rates):
+                raise ValueError(f"optimizers.{name}.learning_rates repeat; list each once")
         if self.batch_size > self.data.train:
             raise ValueError(f"batch_size {self.batch_size} is above the {self.data.train} training images")
         if len(set(self.seeds)) < len(self.seeds):

@@ -1,6 +1,8 @@
 """Handwritten digits: scikit-learn's own 8×8 images, or MNIST where there is a network or a local copy."""
 
+import hashlib
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,15 @@ class Split:
     test: tuple[Images, Labels]
 
 
+def fingerprint(split: Split) -> str:
+    """SHA-256 of all images and labels, to notice when a run goes on with other data."""
+    digest = hashlib.sha256()
+    for images, labels in (split.train, split.validation, split.test):
+        digest.update(images.tobytes())
+        digest.update(labels.tobytes())
+    return digest.hexdigest()
+
+
 def load_data(description: Data, path: Path | None = None) -> Split:
     """Load and split.
 
@@ -34,6 +45,8 @@ def load_data(description: Data, path: Path | None = None) -> Split:
     Raises:
         InputError: no network and no copy, the file is not as described, or there are fewer images than asked for.
     """
+    if description.name == "digits" and path is not None:
+        raise InputError(f"data: --data {str(path)!r} is for MNIST; the digits come with scikit-learn, leave it out")
     images, labels = _digits() if description.name == "digits" else _mnist(path)
     wanted = description.train + description.validation + description.test
     if wanted > len(images):
@@ -70,11 +83,14 @@ def _mnist(path: Path | None) -> tuple[Images, Labels]:
                 pixels, labels = arrays["images"], arrays["labels"]
         except FileNotFoundError:
             raise InputError(f"data: no file {str(path)!r}") from None
-        except (KeyError, ValueError, OSError, EOFError, TypeError) as error:
+        except (KeyError, ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"data: {str(path)!r} is not an .npz with 'images' (n, 28, 28) and 'labels' (n,): {error}"
             ) from None
-    pixels, labels = np.asarray(pixels), np.asarray(labels).astype(np.int32)
+    try:
+        pixels, labels = np.asarray(pixels, dtype=np.float64), np.asarray(labels).astype(np.int32)
+    except ValueError as error:
+        raise InputError(f"data: images or labels are not numbers: {error}") from None
     if pixels.size != len(labels) * 784 or not ((labels >= 0) & (labels < CLASSES)).all():
         raise InputError(
             f"data: images {pixels.shape} and labels {labels.shape} are not 28 x 28 digits with labels 0..9"

@@ -35,9 +35,7 @@ EXACT = 1e-6
 """Relative error below which solves are not worth a histogram: single precision, which gradients come in."""
 
 
-def draw_all(
-    results: Sequence[Result], exhibits: dict[str, Arrays], labels: dict[str, str], folder: Path
-) -> list[Path]:
+def draw_all(results: Sequence[Result], exhibits: Sequence[Arrays], labels: dict[str, str], folder: Path) -> list[Path]:
     """Draw what there is data for.
 
     Args:
@@ -54,7 +52,7 @@ def draw_all(
         if simulated:
             drawn.append(("solve_error.png", _solve_error(simulated, labels)))
         if exhibits:
-            drawn.append(("settling.png", _settling(next(iter(exhibits.values())))))
+            drawn.append(("settling.png", _settling(exhibits[0])))
         paths = []
         for name, figure in drawn:
             figure.savefig(folder / name)
@@ -77,7 +75,9 @@ def _accuracy(results: Sequence[Result], labels: dict[str, str]) -> Figure:
     for result in results:
         _band(axes, result, labels, lambda step: None if step.test_accuracy is None else 100 * step.test_accuracy)
     axes.set(xlabel="step", ylabel="test accuracy (%)")
-    axes.set_ylim(top=100)
+    late = [100 * s.test_accuracy for r in results for s in r.steps if s.test_accuracy and s.step >= _steps(r) / 10]
+    # From a little below where the optimizers part; the steep beginning is cut off.
+    axes.set_ylim(bottom=max(0.0, float(np.percentile(late, 2)) - 5) if late else 0.0, top=100)
     axes.legend(loc="lower right")
     return figure
 
@@ -135,6 +135,10 @@ def _settling(exhibit: Arrays, shown: int = 6) -> Figure:
     below.set(xlabel="time (τ)", ylabel="|ngspice − ideal mean| (V)", yscale="log")
     below.legend(loc="upper right", fontsize=9)
     return figure
+
+
+def _steps(result: Result) -> int:
+    return max(step.step for step in result.steps) + 1
 
 
 def _colour(name: str) -> str:

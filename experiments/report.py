@@ -28,18 +28,19 @@ CAPTIONS = {
 }
 
 
-def write_reports(store: Store, versions: dict[str, str]) -> dict[str, Any]:
+def write_reports(store: Store) -> dict[str, Any]:
     """Write config.json, history.csv, summary.json, the figures and report.html beside the store.
 
     Returns:
         The summary.
     """
     folder = store.path.parent
-    config, history = store.config(), store.history()
-    if config is None or not history:
+    claimed, history = store.claimed(), store.history()
+    if not history:
         return {}
+    config, versions = claimed["experiment"], claimed["versions"]
     summary = summarize(history, config)
-    _write(folder / "config.json", json.dumps({"experiment": config, "versions": versions}, indent=2) + "\n")
+    _write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
     _write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     with (folder / "history.csv.part").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -47,7 +48,10 @@ def write_reports(store: Store, versions: dict[str, str]) -> dict[str, Any]:
         writer.writerows(astuple(step) for step in history)
     (folder / "history.csv.part").replace(folder / "history.csv")
     labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
-    figures = draw_all(results(history, config), store.exhibits(), labels, folder)
+    found = results(history, config)
+    chosen = {(result.optimizer, result.learning_rate) for result in found}
+    exhibits = [arrays for t, arrays in store.exhibits().items() if (t.optimizer, t.learning_rate) in chosen]
+    figures = draw_all(found, exhibits, labels, folder)
     _write(folder / "report.html", _page(config, summary, versions, labels, figures))
     return summary
 
@@ -75,14 +79,21 @@ def in_words(config: dict[str, Any], summary: dict[str, Any], labels: dict[str, 
         if accuracy is None:
             continue
         spread = "" if error is None else f" ± {100 * error:.2f} (standard error over {len(entry['seeds'])} seeds)"
-        text = f"{labels[name]} reads {100 * accuracy:.2f} %{spread} of the test images after training."
+        text = f"{labels[name]} reads {100 * accuracy:.2f} %{spread} of the test images correctly after training."
         settings = config["optimizers"][name]
         if settings["kind"] == "tngd":
             text += (
                 f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "
-                f"Half of them are within {100 * entry['median_relative_solve_error']:.3g} % of the exact solution, "
-                f"the worst within {100 * entry['worst_relative_solve_error']:.3g} %."
+                f"Half of the natural gradients are within {100 * entry['median_relative_solve_error']:.3g} % of the "
+                f"exact ones, the worst within {100 * entry['worst_relative_solve_error']:.3g} %; without any solve "
+                f"half of them would be within {100 * entry['median_relative_error_without_solving']:.3g} %."
             )
+            if entry["median_lost_entries"]:
+                text += (
+                    f" In the median solve {entry['median_lost_entries']:.0f} matrix entries are lost below the "
+                    f"smallest conductance and {100 * entry['median_settled_fraction']:.0f} % of the cells have "
+                    "settled to 1 %."
+                )
             exact = _same_but_exact(name, config, found)
             if exact is not None:
                 text += f" With the same systems solved exactly, training reaches {100 * exact:.2f} %."
@@ -145,8 +156,9 @@ pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; font-size: .85rem; 
 {words}
 <div class="wide"><table><thead><tr><th>optimizer</th><th>learning rate</th><th>final test accuracy</th>
 <th>best</th><th>final loss</th><th>solves</th><th>by ngspice</th><th>median error</th><th>worst error</th>
-<th>saturated</th></tr></thead><tbody>{rows}</tbody></table></div>
-<p class="about">{escape(about)} Accuracies are mean ± standard error over the seeds.</p>
+<th>median residual</th><th>solves saturated</th></tr></thead><tbody>{rows}</tbody></table></div>
+<p class="about">{escape(about)} Accuracies are mean ± standard error over the seeds. Errors
+are ‖g̃ − F⁻¹g‖/‖F⁻¹g‖, residuals ‖F g̃ − g‖/‖g‖ of the system that was asked for.</p>
 {pictures}
 <h2>Configuration</h2><details><summary>everything that determines this run</summary><pre>{full}</pre></details>
 <p class="about">Made with {made}.</p>
@@ -175,6 +187,7 @@ def _row(name: str, entry: dict[str, Any]) -> str:
         f"{entry['solves_by_ngspice']}" if solved else "–",
         shown(entry["median_relative_solve_error"], ".1%"),
         shown(entry["worst_relative_solve_error"], ".1%"),
+        shown(entry["median_residual"], ".1%"),
         shown(entry["solves_with_saturation"], "d"),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -31,6 +31,8 @@ class Trial:
 class Step:
     """A row of the history. None where it does not apply: solves to Adam, accuracies between evaluations.
 
+    ``solve_error`` is ‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖, ``unsolved_error`` the same for what the mapping gives at time 0.
+
     Times: ``analog_seconds`` of the device, ``wall_seconds`` since the trial began, both cumulative.
     """
 
@@ -43,6 +45,7 @@ class Step:
     validation_loss: float | None
     test_accuracy: float | None
     solve_error: float | None
+    unsolved_error: float | None
     residual: float | None
     settled_fraction: float | None
     saturated_nodes: int
@@ -72,13 +75,12 @@ class Store:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             key = "optimizer, learning_rate, seed"
+            create = "CREATE TABLE IF NOT EXISTS"
             with self._transaction():
-                self._connection.execute("CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, json TEXT)")
-                self._connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS history ({', '.join(COLUMNS)}, PRIMARY KEY ({key}, step))"
-                )
-                self._connection.execute(f"CREATE TABLE IF NOT EXISTS state ({key}, arrays BLOB, PRIMARY KEY ({key}))")
-                self._connection.execute("CREATE TABLE IF NOT EXISTS exhibit (name TEXT PRIMARY KEY, arrays BLOB)")
+                self._connection.execute(f"{create} config (name TEXT PRIMARY KEY, json TEXT)")
+                self._connection.execute(f"{create} history ({', '.join(COLUMNS)}, PRIMARY KEY ({key}, step))")
+                self._connection.execute(f"{create} state ({key}, arrays BLOB, PRIMARY KEY ({key}))")
+                self._connection.execute(f"{create} exhibit ({key}, arrays BLOB, PRIMARY KEY ({key}))")
         except OSError as error:
             raise InputError(f"output: {str(folder)!r} cannot be written: {error.strerror}") from None
         except sqlite3.Error as error:
@@ -91,8 +93,8 @@ class Store:
         self._connection.execute("BEGIN IMMEDIATE")
         return self._connection
 
-    def claim(self, config: dict[str, Any]) -> None:
-        """Make this the store of a config.
+    def claim(self, config: dict[str, Any], versions: dict[str, str]) -> None:
+        """Make this the store of a config, with the versions of what it is begun with.
 
         Raises:
             InputError: it already holds another one; names the first difference.
@@ -100,7 +102,8 @@ class Store:
         with self._transaction():
             row = self._connection.execute("SELECT json FROM config WHERE name = 'experiment'").fetchone()
             if row is None:
-                self._connection.execute("INSERT INTO config VALUES ('experiment', ?)", [json.dumps(config)])
+                for name, value in (("experiment", config), ("versions", versions)):
+                    self._connection.execute("INSERT INTO config VALUES (?, ?)", (name, json.dumps(value)))
                 return
         kept, new = _flat(json.loads(row[0])), _flat(json.loads(json.dumps(config)))
         for name in sorted(kept | new):
@@ -110,10 +113,9 @@ class Store:
                     f"{new.get(name)!r}; choose another folder with --output, or restore the config"
                 )
 
-    def config(self) -> dict[str, Any] | None:
-        """The config that the store was claimed for."""
-        row = self._connection.execute("SELECT json FROM config WHERE name = 'experiment'").fetchone()
-        return None if row is None else json.loads(row[0])
+    def claimed(self) -> dict[str, Any]:
+        """What the store was claimed with: "experiment" and "versions". Empty before that."""
+        return {name: json.loads(text) for name, text in self._connection.execute("SELECT * FROM config")}
 
     def commit(self, step: Step, state: Arrays, exhibit: Arrays | None = None) -> None:
         """Keep a finished step together with the state to go on from; all or nothing."""
@@ -129,8 +131,7 @@ class Store:
             trial = (step.optimizer, step.learning_rate, step.seed)
             self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", (*trial, _pack(state)))
             if exhibit is not None:
-                name = f"{step.optimizer}/{step.seed}"
-                self._connection.execute("INSERT OR REPLACE INTO exhibit VALUES (?, ?)", (name, _pack(exhibit)))
+                self._connection.execute("INSERT OR REPLACE INTO exhibit VALUES (?, ?, ?, ?)", (*trial, _pack(exhibit)))
 
     def state(self, trial: Trial) -> tuple[Step | None, Arrays | None]:
         """The last finished step of a trial and the state after it."""
@@ -147,16 +148,17 @@ class Store:
 
     def latest(self) -> dict[Trial, tuple[int, Step]]:
         """Of every begun trial: how many steps are finished, and the last of them."""
+        # SQLite takes the other columns from the row of the maximum.
         rows = self._connection.execute(
-            "SELECT COUNT(*), * FROM history GROUP BY optimizer, learning_rate, seed HAVING MAX(step)"
+            "SELECT COUNT(*), MAX(step), * FROM history GROUP BY optimizer, learning_rate, seed"
         )
-        steps = [(count, Step(*row)) for count, *row in rows]
+        steps = [(count, Step(*row)) for count, _, *row in rows]
         return {Trial(s.optimizer, s.learning_rate, s.seed): (count, s) for count, s in steps}
 
-    def exhibits(self) -> dict[str, Arrays]:
-        """Recorded solves, by "optimizer/seed"."""
-        rows = self._connection.execute("SELECT name, arrays FROM exhibit ORDER BY name")
-        return {name: _unpack(blob) for name, blob in rows}
+    def exhibits(self) -> dict[Trial, Arrays]:
+        """Recorded solves."""
+        rows = self._connection.execute("SELECT * FROM exhibit ORDER BY optimizer, learning_rate, seed")
+        return {Trial(*key): _unpack(blob) for *key, blob in rows}
 
 
 def open_existing(folder: Path) -> Store:
@@ -165,7 +167,7 @@ def open_existing(folder: Path) -> Store:
     if not path.is_file():
         raise InputError(f"output: {str(folder)!r} holds no run (no run.sqlite); give the folder of a training run")
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT COUNT(*) FROM history")
     except sqlite3.Error as error:
         raise InputError(f"output: {str(path)!r} cannot be read: {error}") from None

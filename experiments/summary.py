@@ -51,7 +51,7 @@ def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]
         finals = [steps[-1].test_accuracy for steps in result.trials.values()]
         bests = [_best_accuracy(steps) for steps in result.trials.values()]
         errors, steps = result.solve_errors, result.steps
-        simulates = any(step.ngspice_runs for step in steps)
+        simulates = any(step.settled_fraction is not None for step in steps)
         optimizers[result.optimizer] = {
             "complete": result.complete,
             "learning_rate": result.learning_rate,
@@ -64,6 +64,11 @@ def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]
             "ngspice_runs": sum(step.ngspice_runs for step in steps),
             "median_relative_solve_error": float(np.median(errors)) if errors else None,
             "worst_relative_solve_error": float(np.max(errors)) if errors else None,
+            "median_relative_error_without_solving": _median([step.unsolved_error for step in steps]),
+            "median_residual": _median([step.residual for step in steps]),
+            "worst_residual": max((step.residual for step in steps if step.residual is not None), default=None),
+            "median_settled_fraction": _median([step.settled_fraction for step in steps]),
+            "median_lost_entries": _median([step.lost_entries for step in steps]) if simulates else None,
             "solves_with_saturation": sum(step.saturated_nodes > 0 for step in steps) if simulates else None,
             "solves_with_clipped_codes": sum(step.clipped_codes > 0 for step in steps) if simulates else None,
             "analog_seconds": sum(s[-1].analog_seconds for s in result.trials.values()),
@@ -88,6 +93,11 @@ def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
         return {"mean": None, "standard_error": None}
     mean, error = mean_and_error(known)
     return {"mean": mean, "standard_error": error}
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
 
 
 def _by_trial(history: Sequence[Step]) -> dict[Trial, list[Step]]:

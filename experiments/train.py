@@ -1,5 +1,6 @@
 """A training experiment: all its trials, in worker processes, resumable."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -14,11 +15,11 @@ from platform import platform, python_version
 from typing import Any
 
 from experiments.config import Experiment
-from experiments.data import load_data
+from experiments.data import fingerprint, load_data
 from experiments.store import Step, Store, Trial
 from solvers.ngspice_process import ngspice_program, ngspice_version
 from spu_circuit import __version__
-from spu_circuit.errors import SimulationError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import load_hardware
 
 ONE_THREAD = {
@@ -55,12 +56,18 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     from experiments.trial import build_optimizer
 
     for trial in trials(experiment):
-        build_optimizer(experiment.optimizers[trial.optimizer], trial)
+        try:
+            build_optimizer(experiment.optimizers[trial.optimizer], trial)
+        except InputError as error:
+            raise InputError(f"config: optimizers.{trial.optimizer}: {error}") from None
     used = [o for o in experiment.optimizers.values() if o.kind == "tngd" and o.hardware != "none"]
     if any(o.engine == "ngspice" for o in used):
         ngspice_program()
-    resolved = experiment.model_dump(mode="json", exclude={"workers"})
-    resolved["hardware"] = {o.hardware: load_hardware(o.hardware).model_dump(mode="json") for o in used}
+    # Through text, which is where infinities become strings.
+    resolved = json.loads(experiment.model_dump_json(exclude={"workers"}))
+    for name, optimizer in experiment.optimizers.items():
+        resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in optimizer.taken}
+    resolved["hardware"] = {o.hardware: json.loads(load_hardware(o.hardware).model_dump_json()) for o in used}
     return resolved
 
 
@@ -76,17 +83,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: Progress) -> None:
+def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: Progress) -> bool:
     """Finish every trial; what an earlier run finished is kept.
+
+    Returns:
+        Whether there was anything left to do.
 
     Raises:
         KeyboardInterrupt: stopped by the user; every finished step is in the store.
         InputError: the folder cannot be written or holds another experiment. SimulationError: a solve failed.
     """
-    config = resolve(experiment)
-    load_data(experiment.data, data_path)
+    config = resolve(experiment) | {"data_sha256": fingerprint(load_data(experiment.data, data_path))}
     with closing(Store(folder)) as store:
-        store.claim(config)
+        store.claim(config, versions())
         latest = store.latest().items()
         finished = {trial for trial, (count, step) in latest if count == experiment.steps or step.diverged}
         todo = [trial for trial in trials(experiment) if trial not in finished]
@@ -94,6 +103,7 @@ def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: 
         if todo:
             _run_trials(experiment, todo, folder, data_path, store, progress)
         progress(store.latest())
+    return bool(todo)
 
 
 def _run_trials(
@@ -105,7 +115,10 @@ def _run_trials(
     os.environ.update(ONE_THREAD)
     try:
         with ProcessPoolExecutor(experiment.workers, context, _start_worker, (stop,)) as pool:
+            # A process begun while Ctrl-C is ignored ignores it from its first moment.
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
             waiting: set[Future[None]] = {pool.submit(_work, experiment, t, folder, data_path) for t in todo}
+            signal.signal(signal.SIGINT, handler)
             try:
                 while waiting:
                     done, waiting = wait(waiting, timeout=0.25)

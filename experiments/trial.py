@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from math import inf
+from math import inf, isfinite
 from time import perf_counter
 from typing import Any
 
@@ -88,6 +88,8 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
         state = _restore(state, kept)
     params, optimizer_state = state
     first = last.step + 1 if last else 0
+    if last and last.diverged:
+        return
 
     gradient = jax.jit(lambda p, x, y: loss_and_gradient(model, softmax_cross_entropy, p, x, y))
     factor = jax.jit(lambda p, x, y: CURVATURES[settings.curvature](model, softmax_cross_entropy, p, x, y))
@@ -108,14 +110,18 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
             params = optax.apply_updates(params, updates)
         elapsed += perf_counter() - began
         validation = accuracy = None
-        if (number + 1) % experiment.evaluate_every == 0 or number + 1 == experiment.steps:
+        if (number + 1) % experiment.evaluate_every == 0 or number + 1 == experiment.steps or diverged:
             validation = float(evaluate(params, *data.validation)[0])
+            validation = validation if isfinite(validation) else None
             accuracy = float(evaluate(params, *data.test)[1])
-        error, exhibit, statistics = None, None, None
+        error, unsolved, exhibit, statistics = None, None, None, None
         if solves:
             system, solution = solves.pop()
             statistics = solution.statistics
-            error = relative_error(system, solution)
+            exact = EXACT.solve(system).value
+            error = _relative_error(solution.value, exact)
+            scale = system.damping if settings.kind == "tngd" and settings.mapping == "dual" else 1.0
+            unsolved = _relative_error(system.gradient / scale, exact)
             analog += statistics.analog_seconds if statistics.analog_seconds < inf else 0.0
             if number == experiment.steps // 2:
                 exhibit = _exhibit(settings, system, solution)
@@ -125,6 +131,7 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
             validation_loss=validation,
             test_accuracy=accuracy,
             solve_error=error,
+            unsolved_error=unsolved,
             residual=statistics.residual if statistics else None,
             settled_fraction=statistics.settled_fraction if statistics else None,
             saturated_nodes=statistics.saturated_nodes if statistics else 0,
@@ -148,10 +155,8 @@ def batch(number: int, size: int, images: int, seed: int) -> NDArray[np.intp]:
     return order[place * size : (place + 1) * size]
 
 
-def relative_error(system: GgnSystem, solution: Solution) -> float:
-    """‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖ against the exact natural gradient."""
-    exact = EXACT.solve(system).value
-    return float(np.linalg.norm(solution.value - exact) / (np.linalg.norm(exact) or 1.0))
+def _relative_error(value: NDArray[np.float64], exact: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(value - exact) / (np.linalg.norm(exact) or 1.0))
 
 
 def _evaluate(outputs: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -61,7 +61,7 @@ def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
     return "\n".join(
         [
             f".title {netlist.circuit.title}",
-            *(f"* {note}" for note in netlist.notes),
+            *(f"* {' '.join(note.split())}" for note in netlist.notes),
             *elements(netlist.circuit),
             f".options temp={celsius} tnom={celsius} reltol=1e-4",
             *analysis.lines(netlist),

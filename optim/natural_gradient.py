@@ -1,6 +1,7 @@
 """Natural gradient descent as an optax transformation whose linear solves any solver does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from optim.mapping import NO_DUAL_STATE, Mapping, solve_mapped
-from solvers.solution import Solution, Solver
+from solvers.solution import Solution, Solver, Statistics
 from spu_circuit.errors import InputError
 from spu_circuit.problem import GgnSystem
 
@@ -88,13 +89,16 @@ def scale_by_natural_gradient(
         flat, unravel = ravel_pytree(updates)
         system = GgnSystem(np.asarray(curvature), damping, np.asarray(flat))
         seeds = np.random.SeedSequence([seed, int(state.number)]).generate_state(2).tolist()
-        start = None
+        start, waited = None, None
         if warm_start and state.voltages.size:
             start = np.asarray(state.voltages, dtype=float)
             if delay:
                 last = GgnSystem(np.asarray(state.curvature), damping, np.asarray(state.gradient))
-                start = solve_mapped(solver, last, mapping, delay, start, seeds[1]).value
+                waited = solve_mapped(solver, last, mapping, delay, start, seeds[1])
+                start = waited.value
         solution = solve_mapped(solver, system, mapping, analog_time, start, seeds[0])
+        if waited:
+            solution = replace(solution, statistics=_together(waited.statistics, solution.statistics))
         if observe:
             observe(system, solution)
         natural = jnp.asarray(solution.value, flat.dtype)
@@ -107,3 +111,16 @@ def scale_by_natural_gradient(
         return unravel(natural), kept
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _together(first: Statistics, second: Statistics) -> Statistics:
+    """The second solve's statistics, with what both took and all that went wrong in either."""
+    return replace(
+        second,
+        saturated_nodes=max(first.saturated_nodes, second.saturated_nodes),
+        clipped_codes=first.clipped_codes + second.clipped_codes,
+        ngspice_runs=first.ngspice_runs + second.ngspice_runs,
+        range_changes=first.range_changes + second.range_changes,
+        analog_seconds=first.analog_seconds + second.analog_seconds,
+        wall_seconds=first.wall_seconds + second.wall_seconds,
+    )

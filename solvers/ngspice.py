@@ -19,6 +19,9 @@ from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
 
+MOST_HOLDS = 1e6
+"""Noise values of a transient, at most: about an hour of ngspice for ten cells."""
+
 
 @dataclass(frozen=True)
 class Ngspice:
@@ -87,8 +90,14 @@ class Ngspice:
         hold = None
         if law.diffusion.any():
             fastest = float(np.abs(law.rates).max())
+            holds = seconds * fastest / self.noise_hold
+            if holds > MOST_HOLDS:
+                raise InputError(
+                    f"analog time of {seconds:.3g} s is {holds:.2g} noise values; take at most "
+                    f"{MOST_HOLDS * self.noise_hold / fastest:.3g} s ({MOST_HOLDS / holds:.2g} of it), or inf"
+                )
             # A whole number of holds; the small part keeps rounding from adding one.
-            hold = seconds / max(1, ceil(seconds * fastest / self.noise_hold - 1e-6))
+            hold = seconds / max(1, ceil(holds - 1e-6))
         positive = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1) or 1
         return build_netlist(device, hold), Transient(seconds, seconds / self.points, positive)
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def run_deck(deck: str, timeout: float) -> list[dict[str, Array]]:
             start_new_session=True,
         )
         try:
-            said, _ = child.communicate(timeout=timeout)
+            said, _ = child.communicate(timeout=None if timeout == inf else timeout)
         except subprocess.TimeoutExpired:
             raise NgspiceTimeoutError(
                 f"ngspice was killed after {timeout:g} s; raise the timeout, or take fewer cells, points or a shorter "

@@ -16,14 +16,14 @@ from spu_circuit.converters import quantize
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import GgnSystem, LinearSystem
-from spu_circuit.program import Device, ProgrammedArray, largest_scale, load, program_array
+from spu_circuit.program import Device, ProgrammedArray, largest_scale, load, program_array, voltage_limits
 
 Array = NDArray[np.float64]
 
 ENGINES: dict[str, Callable[[], Engine]] = {"ngspice": Ngspice, "sde": IdealLaw}
 
-RANGES = 12
-"""How often the voltage scale may be changed. Halving this often spans 72 dB between the first guess and what fits."""
+RANGES = 24
+"""How often the voltage scale may be changed. Halving this often spans 144 dB between the first guess and what fits."""
 
 
 def engine_named(name: str) -> Engine:
@@ -72,10 +72,9 @@ class Spu:
             return Solution(value, statistics)
         device, law, reading, runs, changes = self._in_range(self.engine, linear, state, analog_time, seed)
         volts, saturated = quantize(reading.volts, self.hardware.adc)
-        saturated |= _peaks(reading) > self.hardware.voltage_limit
+        saturated |= _peaks(reading) > voltage_limits(device.array, self.hardware)
         value = volts * device.unknowns_per_volt
         seconds = analog_time * device.time_constant
-        settled = 1.0 if seconds == inf else _settled_fraction(device, law, seconds)
         covariance, variance = None, None
         if seconds < inf and law.diffusion.any():
             covariance = law.covariance(seconds) * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
@@ -84,7 +83,7 @@ class Spu:
             solver=self.engine.name,
             residual=linear.residual(value),
             wall_seconds=perf_counter() - began,
-            settled_fraction=settled,
+            settled_fraction=_settled_fraction(reading.volts, law.fixed_point()),
             saturated_nodes=int(saturated.sum()),
             clipped_codes=device.clipped_codes,
             lost_entries=device.array.lost_entries,
@@ -108,7 +107,11 @@ class Spu:
         initial_state: Array | None = None,
         seed: int = 0,
     ) -> str:
-        """The SPICE deck of a solve. Its voltage scale is ranged by the ideal law, so ngspice need not be installed."""
+        """The SPICE deck of a solve.
+
+        Its voltage scale is ranged by the ideal law, so that ngspice need not be installed; where amplifiers are far
+        from ideal, auto-ranging in ``solve`` can end at another scale.
+        """
         linear, state = _check(system, analog_time, initial_state)
         if analog_time == 0:
             raise InputError("analog time is 0, where nothing happens; give a time above 0, or inf")
@@ -121,23 +124,23 @@ class Spu:
     ) -> tuple[Device, OrnsteinUhlenbeck, Reading, int, int]:
         """The first reading that neither saturates nor under-uses the ADC, or the last one tried."""
         hardware = self.hardware
-        limit = hardware.voltage_limit
         array = program_array(system.A, hardware)
         largest = largest_scale(array, system.b, hardware, state)
-        scale = _first_scale(array, system.b, state, limit, largest)
+        limits = voltage_limits(array, hardware)
+        scale = _first_scale(array, system.b, state, float(limits.min()), largest)
         runs, changes, was_saturated = 0, 0, False
         while True:
             device = load(array, system.b, hardware, scale, state)
             law = law_of(device)
             reading = engine.simulate(device, law, analog_time * device.time_constant, seed)
             runs += reading.ngspice_runs
-            peak = float(_peaks(reading).max())
+            used = float((_peaks(reading) / limits).max())
             if changes == RANGES:
                 break
-            if peak > limit:
+            if used > 1:
                 scale, was_saturated = scale / 2, True
-            elif 0 < peak < limit / 8 and scale < largest and not was_saturated:
-                scale = min(largest, scale * 2.0 ** floor(log2(limit / peak) - 0.5))
+            elif 0 < used < 1 / 8 and scale < largest < inf and not was_saturated:
+                scale = min(largest, scale * 2.0 ** floor(-log2(used) - 0.5))
             else:
                 break
             changes += 1
@@ -155,8 +158,10 @@ def _check(
 def _first_scale(array: ProgrammedArray, b: Array, state: Array | None, limit: float, largest: float) -> float:
     """v_u that puts the steepest-descent estimate ``y ≈ c cᵀc / cᵀMc`` of the array's unknowns at half of the range."""
     c = array.scaling * b
-    power = float(c @ array.matrix @ c)
-    estimate = float(np.abs(c).max()) * float(c @ c) / power if power > 0 else 0.0
+    largest_entry = float(np.abs(c).max()) or 1.0
+    direction = c / largest_entry
+    power = float(direction @ array.matrix @ direction)
+    estimate = largest_entry * float(direction @ direction) / power if power > 0 else 0.0
     if state is not None:
         estimate = max(estimate, float(np.abs(state / array.scaling).max()))
     return min(largest, limit / (2 * estimate)) if estimate > 0 else 1.0
@@ -168,7 +173,5 @@ def _peaks(reading: Reading) -> Array:
     return np.abs(volts).max(axis=0)
 
 
-def _settled_fraction(device: Device, law: OrnsteinUhlenbeck, seconds: float) -> float:
-    final = law.fixed_point()
-    away = np.abs(law.mean(np.array([seconds]), device.initial_volts)[0] - final)
-    return float(np.mean(away <= 0.01 * np.abs(final).max()))
+def _settled_fraction(volts: Array, final: Array) -> float:
+    return float(np.mean(np.abs(volts - final) <= 0.01 * np.abs(final).max()))

@@ -35,6 +35,18 @@ class ActiveArray:
     def matrix(self) -> Array:
         return (self.direct - self.inverted) / self.siemens_per_unit
 
+    def output_limits(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: nine tenths of what the rail leaves behind the loaded output resistance.
+
+        An output drives its column of resistors into virtual grounds and an inverting stage, so
+        ``V ≤ rail / (1 + R_out G)``; the inverting stage drives the other column and its own feedback resistor.
+        """
+        amplifier, inverter = hardware.amplifier, 1 / hardware.cell.inverter_resistance
+        if amplifier.rail is None:
+            return np.full(len(self.direct), np.inf)
+        load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + inverter
+        return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * load)
+
     def integrator_noise_density(self, hardware: Hardware) -> Array:
         """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (n,).
 
@@ -94,8 +106,8 @@ def program_active(A: Array, hardware: Hardware) -> ActiveArray:
         step = smallest_step(resistors) / siemens_per_unit
         raise MappingError(
             f"hardware {hardware.name!r} cannot hold this matrix: {array.lost_entries} of {A.size} entries "
-            f"({int(lost.diagonal().sum())} on the diagonal) are lost below its smallest step of {step:.2g}, and what "
-            f"is left is not positive definite (lowest eigenvalue {lowest:.2g}); "
+            f"({int(lost.diagonal().sum())} on the diagonal) are lost below its smallest step of {step:.2g}, and "
+            f"rounded to its levels the matrix is not positive definite (lowest eigenvalue {lowest:.2g}); "
             f"add a damping above {max(-lowest, step):.2g}, set scaling = 'jacobi', or take hardware with finer levels"
         ) from None
     return array

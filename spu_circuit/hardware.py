@@ -154,12 +154,6 @@ class Hardware(Description):
     adc: Converter
     noise: Noise = Noise()
 
-    @property
-    def voltage_limit(self) -> float:
-        """Largest node voltage that is trusted, in volts: the ADC's last code, and nine tenths of the rail."""
-        limit = self.adc.full_scale - self.adc.lsb
-        return limit if self.amplifier.rail is None else min(limit, 0.9 * self.amplifier.rail)
-
 
 def presets() -> list[str]:
     """Names of the hardware descriptions that come with the package."""
@@ -203,7 +197,8 @@ def _first_line(model: type[BaseModel], error: ValidationError) -> str:
     field = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         known = _keys(model, mistake["loc"][:-1])
-        near = get_close_matches(str(mistake["loc"][-1]), known, n=1, cutoff=0.4)
+        wrong = str(mistake["loc"][-1])
+        near = [k for k in known if k.startswith(wrong)] or get_close_matches(wrong, known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
         return f"unknown key {field!r}; {hint}"
     if mistake["type"] == "missing":

@@ -43,6 +43,10 @@ class PassiveArray:
         total = (self.straight + self.crossed).sum(axis=1) + self.leak + self.input_conductance
         return (np.diag(total) + self.crossed - self.straight) / self.siemens_per_unit
 
+    def output_limits(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: there is no amplifier."""
+        return np.full(len(self.leak), np.inf)
+
     def diffusion(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: ``D = (2kT/C) M``, so every cell's variance is 2kT/C whatever the matrix."""
         capacitance = hardware.cell.capacitance

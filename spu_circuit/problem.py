@@ -11,8 +11,8 @@ from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
 
-SYMMETRY_TOLERANCE = 1e-8
-"""Largest |A − Aᵀ| taken for rounding, relative to max |A|: what single precision leaves of a symmetric product."""
+SYMMETRY_TOLERANCE = 1e-6
+"""Largest |A − Aᵀ| taken for rounding, relative to max |A|: ten units of single precision, which products come in."""
 
 
 def real_array(value: Any, name: str, ndim: int) -> Array:
@@ -68,7 +68,8 @@ class LinearSystem:
             cholesky(A, check_finite=False)
         except LinAlgError:
             lowest = float(eigvalsh(A, subset_by_index=[0, 0])[0])
-            damping = 2 * abs(lowest) or 1e-6 * float(np.abs(A).max()) or 1.0
+            # Twice the depth, or where that drowns in rounding a millionth of the largest entry.
+            damping = max(2 * abs(lowest), 1e-6 * float(np.abs(A).max())) or 1.0
             raise InputError(
                 f"matrix is not positive definite: its lowest eigenvalue is {lowest:.3g}; "
                 f"a damping of {damping:.2g} on the diagonal would cure it"
@@ -135,4 +136,5 @@ class GgnSystem:
 
 
 def _relative(difference: Array, reference: Array) -> float:
-    return float(np.linalg.norm(difference) / (np.linalg.norm(reference) or 1.0))
+    unit = float(np.abs(reference).max()) or 1.0  # squares of large numbers overflow
+    return float(np.linalg.norm(difference / unit) / (np.linalg.norm(reference / unit) or 1.0))

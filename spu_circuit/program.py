@@ -46,6 +46,10 @@ class ProgrammedArray(Protocol):
         """How a DAC voltage counts: a cell's input current is ``drive · V_DAC / R_in``."""
         ...
 
+    def output_limits(self, hardware: Hardware) -> Array:
+        """Largest |V| that the output of each cell can be trusted to reach, (n,); infinite without rails."""
+        ...
+
     def diffusion(self, hardware: Hardware) -> Array:
         """D in V²/s, (n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)`` with ideal amplifiers."""
         ...
@@ -122,6 +126,11 @@ def load(
     initial_volts, clipped_states = quantize(volts_per_unit * state, hardware.dac)
     clipped = int(clipped_inputs.sum() + clipped_states.sum())
     return Device(hardware, array, volts_per_unit, dac_volts, initial_volts, clipped)
+
+
+def voltage_limits(array: ProgrammedArray, hardware: Hardware) -> Array:
+    """Largest |V| of each cell that is trusted, (n,): what its amplifiers can drive, and the ADC's last code."""
+    return np.minimum(array.output_limits(hardware), hardware.adc.full_scale - hardware.adc.lsb)
 
 
 def largest_scale(array: ProgrammedArray, b: Array, hardware: Hardware, initial_state: Array | None = None) -> float:

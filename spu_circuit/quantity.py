@@ -23,6 +23,8 @@ def parse_quantity(text: str, unit: str) -> float:
     Raises:
         ValueError: no number, no unit, or another unit.
     """
+    if unit == "K":
+        text = text.replace("kelvin", "K").replace("°K", "K").replace("K", "°K")  # QuantiPhy takes K for kilo
     try:
         quantity = Quantity(text.strip())
     except InvalidNumber:

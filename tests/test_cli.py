@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -50,6 +51,16 @@ def test_solve_writes_the_value_and_bench_noise_has_an_error(files):
     assert "value" not in found
     assert len(found["standard_error"]) == len(np.load(files / "x.npy")) == 3
     assert min(found["standard_error"]) > 0
+
+
+def test_doubtful_solutions_come_with_a_warning(files):
+    """Rails of a millivolt: nothing fits, and the answer says so."""
+    text = files / "weak.toml"
+    text.write_text(resources.files("spu_circuit").joinpath("presets/bench.toml").read_text().replace("13.5 V", "1 nV"))
+    run = spu("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "weak.toml", "--json", cwd=files)
+    assert run.returncode == 0
+    assert "warning: the residual is" in run.stderr
+    assert "warning: 3 cells saturate" in run.stderr
 
 
 def test_netlist_is_a_deck_that_ngspice_runs(files):
@@ -114,7 +125,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
     refuses(files, "no preset or file 'bensh'; presets are bench", "--hardware", "bensh")
     refuses(files, "no 'spice'; engines are ngspice, sde", "--engine", "spice")
     refuses(files, "analog time is -1", "--time", "-1")
-    refuses(files, "no folder 'nowhere'", "--output", "nowhere/x.npy")
+    refuses(files, "'nowhere/x.npy' cannot be written; name a .npy file", "--output", "nowhere/x.npy")
     refuses(files, "greater than 0", "--hardware", "none.toml")
     refuses(files, "2 of 9 entries (2 on the diagonal) are lost", "--hardware", "bench", "--matrix", "wide.npy")
 

@@ -50,6 +50,13 @@ def test_resolved_config_spells_out_the_hardware():
         ('kind = "tngd"', 'kind = "tngd"\nhardware = "nope"', "no preset or file 'nope'"),
         ('kind = "tngd"', 'kind = "tngd"\nengine = "nope"', "no 'nope'; engines are"),
         ('kind = "tngd"', 'kind = "tngd"\nwarm_start = true', "warm_start belongs to the primal mapping"),
+        ("[0.5]", "[nan]", "finite"),
+        ("[0.5]", "[0.5, 0.5]", "learning_rates repeat"),
+        ("seeds = [0]", "seeds = [-1]", "greater than or equal to 0"),
+        ('kind = "tngd"', 'kind = "tngd"\ncurvature_samples = 9', "above batch_size 8"),
+        ('kind = "tngd"', 'kind = "tngd"\nadam = true\nmomentum = 0.5', "has no momentum"),
+        ('kind = "tngd"', 'kind = "tngd"\nhardware = "none"\nengine = "sde"', "has no 'engine'"),
+        ('"small"', '"../small"', "name: "),
         ("steps = 2", "steps = 0", "steps: .*greater than or equal to 1"),
     ],
 )

@@ -78,7 +78,7 @@ def _steps_in(folder):
     import sqlite3
 
     try:
-        with sqlite3.connect(f"file:{folder / 'run.sqlite'}?mode=ro", uri=True) as connection:
+        with sqlite3.connect(f"{(folder / 'run.sqlite').as_uri()}?mode=ro", uri=True) as connection:
             return connection.execute("SELECT COUNT(*) FROM history").fetchone()[0]
     except sqlite3.Error:
         return 0

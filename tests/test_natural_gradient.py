@@ -152,3 +152,24 @@ def test_missing_curvature_and_unknown_mapping_are_named():
         solve_mapped(Sde(), SYSTEM, "triple")
     with pytest.raises(InputError, match="an initial state belongs to the primal"):
         solve_mapped(Sde(), SYSTEM, "dual", 1.0, np.zeros(4))
+
+
+def test_what_a_delay_takes_is_counted():
+    """Two relaxations after the first step: their times add up, and their noise differs."""
+    seen = []
+    transformation = scale_by_natural_gradient(
+        Spu(IDEAL, IdealLaw()), 0.5, 2.0, "primal", True, 3.0, observe=lambda _, solution: seen.append(solution)
+    )
+    update(transformation, steps=2)
+    first, second = (solution.statistics.analog_seconds for solution in seen)
+    assert second == pytest.approx(2.5 * first)
+
+    class Recording(Sde):
+        seeds: list = []  # noqa: RUF012
+
+        def solve(self, system, analog_time=inf, initial_state=None, seed=0):
+            self.seeds.append(seed)
+            return super().solve(system, analog_time, initial_state, seed)
+
+    update(scale_by_natural_gradient(Recording(), 0.5, 2.0, "primal", True, 3.0), steps=3)
+    assert len(set(Recording.seeds)) == 5

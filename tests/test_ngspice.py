@@ -184,3 +184,44 @@ def test_injected_noise_is_refused_by_the_small_signal_analysis(noisy):
     device, law = bench_array(hardware)
     with pytest.raises(InputError, match="injected must be 0"):
         Ngspice().noise_variance(device, law)
+
+
+def test_macromodel_starts_from_the_initial_state_at_once(noisy):
+    """Both amplifiers of a cell begin at their voltages: no jump at any time.
+
+    GBW of 1 GHz against 10 µs leaves a part in 10⁴ per amplifier; with a cold integrator or inverting stage the first
+    rows would be off by the whole voltage.
+    """
+    amplifier = Amplifier(model="macromodel", dc_gain=1e6, gain_bandwidth="1 GHz", rail="100 V")
+    hardware = noisy.model_copy(update={"amplifier": amplifier, "noise": Noise(thermal=False)})
+    system, start = spd_system(4, 3), np.array([1.0, -0.7, 0.4, 0.9])
+    device = load(program_array(system.A, hardware), system.b, hardware, 2.0, start)
+    law = law_of(device)
+    wave = Ngspice().simulate(device, law, 0.5 * device.time_constant, 0).waveform
+    ideal = law.mean(wave.seconds, device.initial_volts)
+    np.testing.assert_array_equal(wave.volts[0], device.initial_volts)
+    assert np.abs(wave.volts - ideal).max() < 2e-3
+
+
+def test_output_resistance_lowers_what_the_rail_leaves():
+    """V (1 + R_out G) ≤ rail with G what the output drives; the ADC's range is four times that."""
+    ones = np.ones((8, 8))
+    system = LinearSystem(0.5 * np.eye(8) + 0.5 * ones, np.random.default_rng(0).normal(size=8))
+    bench = load_hardware("bench")
+    solution = Spu(bench, Ngspice()).solve(system)
+    conductance = 1.6e-3 * (1 + 7 * 0.5) + 1e-4
+    peak = np.abs(solution.value).max() * solution.statistics.volts_per_unit
+    assert peak <= 0.9 * 13.5 / (1 + 125 * conductance) * (1 + 1e-3) < 10
+    assert solution.statistics.saturated_nodes == 0
+    # 1 % rounding of the levels, condition 9, 3 mV of offset against volts.
+    assert relative(solution.value, np.linalg.solve(system.A, system.b)) < 0.05
+
+
+def test_output_resistance_is_inside_the_loop():
+    """Settled, with one cell: loop gain A₀ / ((1 + 2)(1 + R_out 2G)) of the loaded amplifier divides the error."""
+    system = LinearSystem(np.eye(1), np.ones(1))
+    value = Spu(one_cell(dc_gain=1000.0, output_resistance=500.0), Ngspice()).solve(system).value[0]
+    # KCL at virtual ground g and output v, G = 1 mS everywhere: (v + v_in - 2 g) = 0, A₀(−g) − v = R (v − g) G.
+    matrix = np.array([[1.0, -2.0], [-(1 + 0.5), -1000.0 + 0.5]])
+    v, _ = np.linalg.solve(matrix, np.array([1.0, 0.0]))
+    assert value == pytest.approx(v, rel=1e-5)

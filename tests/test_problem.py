@@ -55,3 +55,17 @@ def test_dual_gives_the_primal_solution():
 def test_damping_must_be_above_zero(damping):
     with pytest.raises(InputError, match="damping"):
         GgnSystem(np.ones((1, 2)), damping, np.ones(2))
+
+
+def test_single_precision_products_are_symmetric_enough():
+    X = np.random.default_rng(0).normal(size=(50, 30)).astype(np.float32)
+    LinearSystem(
+        (X.T * np.linspace(0.5, 1, 50, dtype=np.float32)) @ X + 0.1 * np.eye(30, dtype=np.float32), np.ones(30)
+    )
+
+
+def test_advice_for_a_singular_matrix_is_not_lost_in_rounding():
+    with pytest.raises(InputError) as caught:
+        LinearSystem(np.ones((2, 2)), np.ones(2))
+    damping = float(str(caught.value).split("a damping of ")[1].split()[0])
+    LinearSystem(np.ones((2, 2)) + damping * np.eye(2), np.ones(2))

@@ -8,6 +8,7 @@ from experiments.benchmarks.systems import ggn_system, spd_system
 from solvers.engine import IdealLaw, Reading
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
+from solvers.solution import Waveform
 from solvers.spu import RANGES, Spu, engine_named
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Converter, load_hardware
@@ -103,3 +104,47 @@ def test_primal_curvature_system_is_solved_as_its_matrix(ideal):
 def test_unknown_engine_lists_the_known_ones():
     with pytest.raises(InputError, match="no 'spice'; engines are ngspice, sde"):
         engine_named("spice")
+
+
+def test_saturation_on_the_way_counts_although_the_end_is_in_range(ideal):
+    """The ADC samples once, but an amplifier that clipped before has lost its way."""
+
+    @dataclass(frozen=True)
+    class Overshooting:
+        name: str = "overshooting"
+
+        def simulate(self, device, law, seconds, seed):
+            end = 0.1 * np.ones(device.cells)
+            return Reading(end, Waveform(np.array([0.0, seconds]), np.stack([5 * np.ones(device.cells), end])))
+
+    assert Spu(ideal, Overshooting()).solve(spd_system(3, 2), 1.0).statistics.saturated_nodes == 3
+
+
+def test_a_scale_that_saturated_is_not_tried_again(ideal):
+    """Halved once, the peak is a tenth of the range: raising it would saturate again, for ever."""
+
+    @dataclass(frozen=True)
+    class Snapping:
+        scales: list = field(default_factory=list)
+        name: str = "snapping"
+
+        def simulate(self, device, law, seconds, seed):
+            self.scales.append(device.volts_per_unit)
+            return Reading(np.full(device.cells, 2.0 if len(self.scales) == 1 else 0.1))
+
+    engine = Snapping()
+    assert Spu(ideal, engine).solve(spd_system(3, 2)).statistics.range_changes == 1
+    assert len(engine.scales) == 2
+
+
+@pytest.mark.parametrize(("away", "share"), [(0.009, 1.0), (0.011, 0.0)])
+def test_settled_means_within_one_percent_of_the_largest_voltage(ideal, away, share):
+    @dataclass(frozen=True)
+    class Away:
+        name: str = "away"
+
+        def simulate(self, device, law, seconds, seed):
+            final = law.fixed_point()
+            return Reading(final + away * np.abs(final).max())
+
+    assert Spu(ideal, Away()).solve(spd_system(3, 2)).statistics.settled_fraction == share

@@ -14,7 +14,8 @@ from experiments.config import load_experiment
 from experiments.data import load_data
 from experiments.report import write_reports
 from experiments.store import Store
-from experiments.train import run, versions
+from experiments.summary import summarize
+from experiments.train import run
 from optim.curvature import gauss_newton_factor, loss_and_gradient
 from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient
@@ -65,8 +66,8 @@ def demo() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         took = seconds(lambda: run(experiment, Path(folder), None, lambda latest: None))
         store = Store(Path(folder))
-        took += seconds(lambda: write_reports(store, versions()))
-        found = write_reports(store, versions())["optimizers"]
+        took += seconds(lambda: write_reports(store))
+        found = summarize(store.history(), store.claimed()["experiment"])["optimizers"]
         store.close()
     tngd, ngd = found["tngd"], found["ngd"]
     points = 100 * abs(tngd["final_test_accuracy"]["mean"] - ngd["final_test_accuracy"]["mean"])
