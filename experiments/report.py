@@ -64,8 +64,10 @@ def label(name: str, settings: dict[str, Any]) -> str:
         text = f"TNGD{'-Adam' if settings['adam'] else ''} ({where})"
     elif kind == "sgd":
         text = f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
+    elif kind == "ngd":
+        text = f"exact NGD ({settings['solver']})"
     else:
-        text = {"ngd": f"exact NGD ({settings['solver']})", "adam": "Adam"}[kind]
+        text = "Adam"
     return text if name == kind else f"{name}: {text}"
 
 
