@@ -10,7 +10,7 @@ from PySpice.Spice.Netlist import Circuit
 from netlists.amplifier import MODELS, NAME
 from netlists.netlist import Netlist
 from netlists.noise import white_current
-from spu_circuit.noise import integrator_noise_density, inverter_noise_density
+from spu_circuit.noise import injected_current_density, integrator_noise_density, inverter_noise_density
 from spu_circuit.program import Device
 
 
@@ -59,4 +59,7 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
         f"matrix entry = (G_p - G_m) / g_u, g_u = {array.siemens_per_unit!r} S per unit; resistors in ohms",
         f"one unit of dimensionless time = {device.time_constant!r} s",
     )
-    return Netlist(circuit, tuple(f"v{i}" for i in range(device.cells)), "Vin0", notes)
+    outputs = tuple(f"v{i}" for i in range(device.cells))
+    injected = injected_current_density(device)
+    noise_currents = tuple((f"g{i}", injected) for i in range(device.cells)) if injected else ()
+    return Netlist(circuit, outputs, "Vin0", notes, noise_currents)

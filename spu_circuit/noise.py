@@ -30,14 +30,20 @@ def johnson_current_density(conductance: Conductance, temperature: float) -> Con
     return 4 * Boltzmann * temperature * conductance
 
 
+def injected_current_density(device: Device) -> float:
+    """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C`` alone gives variance κ₀ / A to one cell."""
+    hardware = device.hardware
+    return 4 * hardware.noise.injected**2 * device.array.siemens_per_unit * hardware.cell.capacitance
+
+
 def integrator_noise_density(device: Device) -> Array:
     """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (n,).
 
     Johnson noise of the row's resistors and of the input resistor, which adds up because all of them end in a
-    low-impedance node, and the injected noise ``4 κ₀ g_u C`` (so that it alone gives variance κ₀ / A to one cell).
+    low-impedance node, and the injected noise.
     """
     hardware, array = device.hardware, device.array
-    density = np.full(device.cells, 4 * hardware.noise.injected**2 * array.siemens_per_unit * hardware.cell.capacitance)
+    density = np.full(device.cells, injected_current_density(device))
     if hardware.noise.thermal:
         total = array.direct.sum(axis=1) + array.inverted.sum(axis=1) + 1 / hardware.cell.input_resistance
         density += johnson_current_density(total, hardware.temperature)
