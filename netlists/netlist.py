@@ -14,7 +14,7 @@ class Netlist:
         outputs: node names of the cell voltages, in the order of the unknowns.
         stimulus: name of the first input source, the reference of ``.noise``.
         notes: lines that tell a reader of the deck hardware, scales and units.
-        noise_currents: nodes into which white noise flows beside that of the resistors, with one-sided densities, A²/Hz.
+        noise_currents: nodes into which white noise flows beside that of the resistors; one-sided densities, A²/Hz.
     """
 
     circuit: Circuit

@@ -107,35 +107,45 @@ def read_lines(lines: Iterable[str]) -> FlatCircuit:
         else:
             (library[inside].lines if inside else top).append(line)
     found: list[Element] = []
-    _place(top, "", {}, {}, library, (), found)
+    _place(top, _Scope("", {}, {}), library, (), found)
     return FlatCircuit(tuple(found))
 
 
-def _place(
-    lines: list[str],
-    path: str,
-    pins: dict[str, str],
-    parameters: dict[str, float],
-    library: dict[str, _Subcircuit],
-    within: tuple[str, ...],
-    found: list[Element],
-) -> None:
-    def node(name: str) -> str:
+@dataclass(frozen=True)
+class _Scope:
+    """Where lines stand: the path of instances around them, what their pins are joined to, and their parameters."""
+
+    path: str
+    pins: dict[str, str]
+    parameters: dict[str, float]
+
+    def node(self, name: str) -> str:
         name = name.lower()
         if name in (GROUND, "gnd"):
             return GROUND
-        return pins.get(name) or path.lower() + name
+        return self.pins.get(name) or self.path.lower() + name
 
+    def value(self, text: str) -> float:
+        if text.startswith("{"):
+            return float(Expression(text.strip("{}"), self.parameters).value())
+        return number(text)
+
+    def only_value(self, name: str, line: str, words: list[str]) -> float:
+        if len(words) != 1:
+            raise InputError(f"{name}: not a single constant value ({line!r}); the network engine knows no other form")
+        return self.value(words[0])
+
+
+def _place(
+    lines: list[str], scope: _Scope, library: dict[str, _Subcircuit], within: tuple[str, ...], found: list[Element]
+) -> None:
+    """Append the elements of these lines, those of subcircuits in the place of their instances."""
     for line in lines:
         words = line.split()
-        name, kind = path + words[0], words[0][0].upper()
-        if kind == "R" and len(words) == 4 and not path:
-            # An array has thousands of these.
-            found.append(Element(name, kind, (node(words[1]), node(words[2])), float(words[3]), line))
-        elif kind == "X":
-            assigned = _assignments(words[1:])
+        name, kind = scope.path + words[0], words[0][0].upper()
+        if kind == "X":
             plain = [word for word in words[1:] if "=" not in word]
-            model, outer = plain[-1].lower(), [node(word) for word in plain[:-1]]
+            model, outer = plain[-1].lower(), [scope.node(word) for word in plain[:-1]]
             if model in within:
                 raise InputError(f"subcircuit {model} contains itself ({line!r}); break the cycle")
             if model not in library:
@@ -146,30 +156,30 @@ def _place(
                     f"{name}: {len(outer)} nodes for the {len(inner.pins)} pins ({' '.join(inner.pins)}) of {model!r}; "
                     "make them agree"
                 )
-            given = {key: _value(text, parameters) for key, text in (inner.defaults | assigned).items()}
+            given = {key: scope.value(text) for key, text in (inner.defaults | _assignments(words)).items()}
             bound = dict(zip(inner.pins, outer, strict=True))
-            _place(inner.lines, f"{name}.", bound, given, library, (*within, model), found)
+            _place(inner.lines, _Scope(f"{name}.", bound, given), library, (*within, model), found)
         elif kind in PINS and len(words) > PINS[kind] + 1:
-            nodes = tuple(node(word) for word in words[1 : PINS[kind] + 1])
-            found.append(_element(name, kind, nodes, line, words[PINS[kind] + 1 :], parameters, path, node))
+            nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
+            found.append(_element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope))
         else:
             raise InputError(
                 f"{name}: the network engine does not know this element ({line!r}); it knows {KINDS}; use ngspice"
             )
 
 
-def _element(name, kind, nodes, line, rest, parameters, path, node) -> Element:  # type: ignore[no-untyped-def]
+def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list[str], scope: _Scope) -> Element:
     if kind == "B":
-        text = line.split(None, 3)[3]
-        what, _, formula = text.partition("=")
-        expression = Expression(formula.strip().strip("{}"), parameters)
-        if what.strip().lower() not in ("v", "i"):
+        what, _, formula = line.split(None, 3)[3].partition("=")
+        letter = what.strip().upper()
+        if letter not in ("V", "I"):
             raise InputError(f"{name}: a behavioural source has v= or i= ({line!r}); write one of them")
-        controls = tuple((node(plus), node(minus)) for plus, minus in expression.controls)
-        return Element(name, f"B{what.strip().upper()}", nodes, 0.0, line, expression=expression, controls=controls)
+        expression = Expression(formula.strip().strip("{}"), scope.parameters)
+        controls = tuple((scope.node(plus), scope.node(minus)) for plus, minus in expression.controls)
+        return Element(name, f"B{letter}", nodes, 0.0, line, expression=expression, controls=controls)
     if kind in "FH":
-        control, rest = path + rest[0], rest[1:]
-        return Element(name, kind, nodes, _plain(name, line, rest, parameters), line, control=control.lower())
+        value = scope.only_value(name, line, rest[1:])
+        return Element(name, kind, nodes, value, line, control=(scope.path + rest[0]).lower())
     if kind in "VI":
         words = [word.lower() for word in rest]
         if any(word.startswith(TRANSIENT_SOURCES) for word in words):
@@ -177,26 +187,14 @@ def _element(name, kind, nodes, line, rest, parameters, path, node) -> Element: 
         if "ac" in words:
             words = words[: words.index("ac")]
         words = words[1:] if words[:1] == ["dc"] else words
-        return Element(name, kind, nodes, _plain(name, line, words, parameters) if words else 0.0, line)
-    value = _plain(name, line, [word for word in rest if "=" not in word], parameters)
+        return Element(name, kind, nodes, scope.only_value(name, line, words) if words else 0.0, line)
+    value = scope.only_value(name, line, [word for word in rest if "=" not in word])
     if kind in "RC" and not value > 0:
         raise InputError(f"{name}: {value:g} must be above 0 ({line!r}); leave the element out, or use a source of 0 V")
-    initial = _value(_assignments(rest).get("ic", "0"), parameters) if kind == "C" else 0.0
+    initial = scope.value(_assignments(rest).get("ic", "0")) if kind == "C" else 0.0
     return Element(name, kind, nodes, value, line, initial=initial)
-
-
-def _plain(name: str, line: str, words: list[str], parameters: dict[str, float]) -> float:
-    if len(words) != 1:
-        raise InputError(f"{name}: not a single constant value ({line!r}); the network engine knows no other form")
-    return _value(words[0], parameters)
 
 
 def _assignments(words: list[str]) -> dict[str, str]:
     pairs = (word.partition("=") for word in words if "=" in word)
     return {key.lower(): value for key, _, value in pairs}
-
-
-def _value(text: str, parameters: dict[str, float]) -> float:
-    if text.startswith("{"):
-        return float(Expression(text.strip("{}"), parameters).value())
-    return number(text)

@@ -1,8 +1,8 @@
 """Eliminating the unknowns of many linear systems of one sparse structure at once.
 
-Each system is ``A y + Q q = 0`` with wanted functionals ``f = P y + S q``; what is left is ``f = (S − P A⁻¹ Q) q``. Which
-entries are ever non-zero, and in which order unknowns go, follows from the structure alone, so it is planned once; the
-arithmetic is then done for all systems together.
+Each system is ``A y + Q q = 0`` with wanted functionals ``f = P y + S q``; what is left is ``f = (S − P A⁻¹ Q) q``.
+Which entries are ever non-zero, and in which order unknowns go, follows from the structure alone, so it is planned
+once; the arithmetic is then done for all systems together.
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,15 @@ class Plan:
         return int(self.core[int(np.argmax(np.abs(np.linalg.svd(worst)[2][-1])))])
 
 
-def plan(rows: Indices, columns: Indices, values: Array, unknowns: int, functionals: int, inputs: int) -> Plan:
+def plan(
+    rows: Indices,
+    columns: Indices,
+    values: Array,
+    steady: NDArray[np.bool_],
+    unknowns: int,
+    functionals: int,
+    inputs: int,
+) -> Plan:
     """Choose the order of elimination from the structure and from one system's values.
 
     Sets of unknowns that do not touch each other go together, those first that make least fill (Markowitz, Management
@@ -106,6 +114,7 @@ def plan(rows: Indices, columns: Indices, values: Array, unknowns: int, function
         rows: (entries,), 0 … unknowns − 1 are equations, then come the functionals.
         columns: (entries,), 0 … unknowns − 1 are unknowns, then come the inputs. No pair of row and column twice.
         values: (entries,), of a typical system, for stable pivots.
+        steady: (entries,), which of them are of like size in all systems; no other becomes a pivot.
     """
     width = unknowns + inputs
     key, value, place = rows * width + columns, values.astype(float), np.arange(len(rows))
@@ -114,7 +123,7 @@ def plan(rows: Indices, columns: Indices, values: Array, unknowns: int, function
     stages: list[_Stage] = []
     while True:
         row, column = key // width, key % width
-        pivots = _independent_pivots(row, column, value, unknowns)
+        pivots = _independent_pivots(row, column, value, steady, unknowns)
         if len(pivots) <= live_columns[:unknowns].sum() / 16:
             break
         below, beside, pivot = _products(row, column, pivots)
@@ -125,15 +134,17 @@ def plan(rows: Indices, columns: Indices, values: Array, unknowns: int, function
             targets, first = np.unique(wanted[order], return_index=True)
             fresh = np.setdiff1d(targets, key, assume_unique=True)
             key, value = np.append(key, fresh), np.append(value, np.zeros(len(fresh)))
+            steady = np.append(steady, np.ones(len(fresh), dtype=bool))
             place = np.append(place, total + np.arange(len(fresh)))
             total += len(fresh)
             sorting = np.argsort(key)
             target = sorting[np.searchsorted(key, targets, sorter=sorting)]
             stages.append(_Stage(place[target], place[below], place[beside], place[pivot], first))
             value[target] -= np.add.reduceat(value[below] * value[beside] / value[pivot], first)
+            steady[target] &= np.logical_and.reduceat(steady[below] & steady[beside], first)
         live_rows[row[pivots]] = live_columns[column[pivots]] = False
         keep = live_rows[key // width] & live_columns[key % width]
-        key, value, place = key[keep], value[keep], place[keep]
+        key, value, steady, place = key[keep], value[keep], steady[keep], place[keep]
     row, column = key // width, key % width
     core = np.flatnonzero(live_columns[:unknowns])
     # Rows and columns of the four blocks count from 0.
@@ -147,14 +158,16 @@ def plan(rows: Indices, columns: Indices, values: Array, unknowns: int, function
     return Plan(len(rows), total - len(rows), tuple(stages), core, blocks, (functionals, inputs))
 
 
-def _independent_pivots(row: Indices, column: Indices, value: Array, unknowns: int) -> Indices:
+def _independent_pivots(
+    row: Indices, column: Indices, value: Array, steady: NDArray[np.bool_], unknowns: int
+) -> Indices:
     """Entries that are large in their row, cost little fill, and share no row or column with another one's entries."""
     inside = np.flatnonzero((row < unknowns) & (column < unknowns))
     r, c, size = row[inside], column[inside], np.abs(value[inside])
     largest = np.zeros(unknowns)
     np.maximum.at(largest, r, size)
     cost = (np.bincount(row, minlength=unknowns)[r] - 1) * (np.bincount(column, minlength=unknowns)[c] - 1)
-    allowed = (size >= PIVOT_THRESHOLD * largest[r]) & (size > 0)
+    allowed = (size >= PIVOT_THRESHOLD * largest[r]) & (size > 0) & steady[inside]
     if not allowed.any():
         return np.zeros(0, dtype=np.intp)
     allowed &= cost <= 4 * cost[allowed].min() + 4

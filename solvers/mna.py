@@ -155,7 +155,10 @@ class NodalAnalysis:
         places, entry = np.unique(rows * width + columns, return_inverse=True)
         stamps = csr_array((factors, (entry, sources)), shape=(len(places), len(typical)))
         rows, columns = places // width, places % width
-        return stamps, plan(rows, columns, stamps @ typical, unknowns, functionals, inputs)
+        # The slope of a saturated source is 0, whatever it is at the point that the plan is made at.
+        steady = np.ones(len(places), dtype=bool)
+        steady[entry[sources > len(self.circuit.elements)]] = False
+        return stamps, plan(rows, columns, stamps @ typical, steady, unknowns, functionals, inputs)
 
     @property
     def _branches(self) -> list[str]:
@@ -261,38 +264,47 @@ class NodalAnalysis:
         output, offset = solved[:, n : n + m, :n], solved[:, n : n + m, n]
         if not noisy:
             return Reduced(drift, rate, output, offset, np.zeros((len(values), n + m, n + m)))
-        # Only some nodes pass a noise current on: most are held by a source.
-        reached = np.flatnonzero(solved[:, : n + m, n + 1 :].any(axis=(0, 1)))
-        response = solved[:, : n + m, n + 1 + reached]
-        currents = self._current_densities(values, temperature, densities, reached)
-        spectrum = response @ currents @ response.transpose(0, 2, 1)
-        spectrum[:, :n] *= per_farad[:, :, None]
-        spectrum[:, :, :n] *= per_farad[:, None, :]
-        return Reduced(drift, rate, output, offset, spectrum)
+        noise = np.zeros((len(values), n + m, n + m))
+        # Only some nodes pass a noise current on, and to some places only: most are held by a source.
+        response = solved[:, : n + m, n + 1 :]
+        reached = np.flatnonzero(response.any(axis=(0, 1)))
+        places = np.flatnonzero(response.any(axis=(0, 2)))
+        response = response[:, places[:, None], reached]
+        response = np.where(places < n, per_farad[:, np.minimum(places, n - 1)], 1.0)[:, :, None] * response
+        own, pairs, shared = self._current_densities(values, temperature, densities, reached)
+        driven = response * own[:, None, :]
+        if len(pairs):
+            cross = np.zeros((len(values), len(reached), len(reached)))
+            np.add.at(cross.reshape(len(values), -1).T, pairs[:, 0] * len(reached) + pairs[:, 1], shared.T)
+            driven = driven + response @ (cross + cross.transpose(0, 2, 1))
+        noise[:, places[:, None], places] = driven @ response.transpose(0, 2, 1)
+        return Reduced(drift, rate, output, offset, noise)
 
     def _current_densities(
         self, values: Array, temperature: float | None, densities: Array | None, reached: Indices
-    ) -> Array:
-        """One-sided cross densities of the noise currents into the reached nodes, (draws, reached, reached), A²/Hz."""
+    ) -> tuple[Array, Indices, Array]:
+        """One-sided densities of the noise currents into the reached nodes, A²/Hz.
+
+        Returns:
+            (draws, reached) of each, (pairs, 2) of the nodes that share a resistor, (draws, pairs) cross densities.
+        """
         count = len(reached)
         where = np.full(len(self.nodes) + 1, count)
         where[reached] = np.arange(count)
-        total = np.zeros((len(values), (count + 1) ** 2))
+        own = np.zeros((count + 1, len(values)))
+        if densities is not None:
+            np.add.at(own, where[self._noise_nodes], densities[:, None])
+        pairs, shared = np.zeros((0, 2), dtype=np.intp), np.zeros((len(values), 0))
         if temperature is not None:
             density = johnson_current_density(1 / values[:, self._resistors], temperature)
-            a, b = where[self._ends[self._resistors]].T
-            size = count + 1
+            ends = where[self._ends[self._resistors]]
+            index = np.arange(len(ends))
+            gather = csr_array((np.ones(2 * len(ends)), (ends.T.ravel(), np.tile(index, 2))), (count + 1, len(ends)))
+            own += gather @ density.T
             # A resistor takes from one end what it gives to the other.
-            cells = np.concatenate([a * size + a, b * size + b, a * size + b, b * size + a])
-            inner = np.concatenate([a < count, b < count, (a < count) & (b < count), (a < count) & (b < count)])
-            signs = np.repeat([1.0, 1.0, -1.0, -1.0], len(a))[inner]
-            source = np.tile(np.arange(len(a)), 4)[inner]
-            gather = csr_array((signs, (cells[inner], source)), shape=(size**2, len(a)))
-            total += (gather @ density.T).T
-        total = total.reshape(len(values), count + 1, count + 1)
-        if densities is not None:
-            np.add.at(total, (slice(None), where[self._noise_nodes], where[self._noise_nodes]), densities)
-        return total[:, :count, :count]
+            both = (ends < count).all(axis=1)
+            pairs, shared = ends[both], -density[:, both]
+        return own[:count].T, pairs, shared
 
     def _tangents(self, values: Array) -> Array:
         """Gradients and intercepts of the behavioural sources at each draw's operating point, by Newton's method."""
@@ -324,7 +336,7 @@ class NodalAnalysis:
             value, gradient = expression.linearised(own)
             rows += [*gradient, value - (gradient * own).sum(axis=0)]
             at += len(own)
-        return np.array(rows)
+        return np.array(rows, dtype=np.float64)
 
     def _settled(self, A: Array, b: Array) -> Array:
         try:

@@ -175,7 +175,7 @@ class StateSpace:
         if self.readout_bandwidth is None:
             first = int(np.flatnonzero(shown)[0])
             raise InputError(
-                f"white noise of {np.sqrt(white[first, first]):.3g} V/√Hz goes straight to output {self.outputs[first]!r}, "
+                f"white noise of {np.sqrt(white[first, first]):.3g} V/√Hz goes straight to {self.outputs[first]!r}, "
                 "past every capacitor, so its variance is infinite; give the readout_bandwidth, or an amplifier "
                 "without output_resistance"
             )

@@ -31,7 +31,7 @@ def johnson_current_density(conductance: Conductance, temperature: float) -> Con
 
 
 def injected_current_density(device: Device) -> float:
-    """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C`` alone gives variance κ₀ / A to one cell."""
+    """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C``, alone variance κ₀ / A in a cell."""
     hardware = device.hardware
     return 4 * hardware.noise.injected**2 * device.array.siemens_per_unit * hardware.cell.capacitance
 
