@@ -116,6 +116,14 @@ class NodalAnalysis:
         values = self.circuit.values[None] if values is None else values
         if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
             raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
+        wrong = np.isnan(values)
+        # An infinite resistance is an open connection.
+        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
+        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
+        if wrong.any():
+            draw, k = np.argwhere(wrong)[0]
+            name = self.circuit.elements[k].name
+            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
         if self._bent and not linearise:
             first = self.circuit.elements[self._bent[0]]
             raise InputError(
@@ -135,6 +143,14 @@ class NodalAnalysis:
         stamps, order = self._plans[noisy]
         try:
             return order.reduce(stamps @ coefficients)
+        except SingularError:
+            # A draw far from the first one may need pivots of its own.
+            return np.concatenate([self._solve_alone(draw, noisy) for draw in coefficients.T])
+
+    def _solve_alone(self, coefficients: Array, noisy: bool) -> Array:
+        stamps, order = self._planned(coefficients, noisy)
+        try:
+            return order.reduce(stamps @ coefficients[:, None])
         except SingularError as error:
             raise InputError(
                 f"the circuit does not determine {self._unknown(error.unknown)}; "
@@ -340,7 +356,7 @@ class NodalAnalysis:
 
     def _settled(self, A: Array, b: Array) -> Array:
         try:
-            return np.linalg.solve(A, b[:, :, None])[:, :, 0]
+            return np.asarray(np.linalg.solve(A, b[:, :, None])[:, :, 0], dtype=np.float64)
         except np.linalg.LinAlgError:
             raise InputError(
                 "the circuit has no DC operating point: a capacitor keeps its charge; give it a path that discharges it"

@@ -170,6 +170,15 @@ def test_ideal_hardware_is_the_ideal_law(noisy, time):
     assert relative(space.operating_point(), law.fixed_point()) < 1e-7
 
 
+def test_what_separates_ideal_hardware_from_the_ideal_law_is_its_gain(noisy):
+    """A thousand times the gain leaves a thousandth: below 1e-10, where rounding begins."""
+    amplifier = Amplifier(model="macromodel", dc_gain=1e12)
+    device = device_of(noisy.model_copy(update={"amplifier": amplifier}), 12)
+    law, space = law_of(device), read_device(device).state_space()
+    assert relative(space.operating_point(), law.fixed_point()) < 1e-10
+    assert relative(space.stationary_covariance(), law.stationary_covariance()) < 1e-10
+
+
 def test_injected_noise_alone_has_covariance_kappa_times_the_inverse(noisy):
     hardware = noisy.model_copy(update={"noise": Noise(thermal=False, injected="1 mV")})
     device = device_of(hardware)
@@ -441,6 +450,41 @@ def test_values_of_another_structure_are_refused(noisy):
     equations = read_device(device_of(noisy, 2))
     with pytest.raises(InputError, match=r"values have shape \(3, 2\)"):
         equations.analysis.reduce(np.ones((3, 2)))
+
+
+def test_an_open_resistor_in_a_draw_is_the_circuit_without_it(noisy):
+    """An infinite resistance drops out exactly; the other draw of the batch is not touched."""
+    device = device_of(noisy, 3)
+    equations = read_device(device)
+    values = np.tile(equations.analysis.circuit.values, (2, 1))
+    values[1, equations.analysis.circuit.position("Rin1")] = inf
+    means, _ = moments_of_draws(equations, values, device.time_constant)
+    unplugged = replace(device, dac_volts=device.dac_volts * [1, 0, 1])
+    assert relative(means[1], read_device(unplugged).state_space().mean(np.array([device.time_constant]))[0]) < 1e-7
+    assert relative(means[0], read_device(device).state_space().mean(np.array([device.time_constant]))[0]) < 1e-12
+
+
+@pytest.mark.parametrize(("name", "value"), [("Rin1", -1.0), ("C0", inf), ("C0", np.nan)])
+def test_a_draw_with_an_impossible_value_is_refused_by_name(noisy, name, value):
+    equations = read_device(device_of(noisy, 2))
+    values = np.tile(equations.analysis.circuit.values, (2, 1))
+    values[1, equations.analysis.circuit.position(name)] = value
+    with pytest.raises(InputError, match=f"draw 1: {name} is {value:g}"):
+        moments_of_draws(equations, values, 1e-6)
+
+
+def test_a_draw_that_needs_other_pivots_gets_them():
+    """In the first draw a huge gain holds node b, in the second it is 0 and the resistor does."""
+    lines = "V1 a 0 DC 1\nR1 a x 1000\nE1 x 0 a b 1e6\nR2 a b 1000\nR3 b c 1000\nC1 c 0 1e-9"
+    analysis = NodalAnalysis(read_lines(lines.splitlines()), ["x", "c"])
+    values = np.tile(analysis.circuit.values, (2, 1))
+    values[1, analysis.circuit.position("E1")] = 0.0
+    both = analysis.reduce(values)
+    for k in range(2):
+        alone = NodalAnalysis(analysis.circuit, ["x", "c"]).reduce(values[k : k + 1])
+        np.testing.assert_allclose(both.drift[k], alone.drift[0], rtol=1e-12)
+        np.testing.assert_allclose(both.output[k], alone.output[0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(both.drift[1], 1 / (2000 * 1e-9), rtol=1e-12)
 
 
 # Bad input
