@@ -46,7 +46,8 @@ class Plan:
         stages: sets of unknowns, each eliminated together.
         core: unknowns that are left for a dense solve.
         blocks: row, column and place of the entries that are left of A, Q, P and S.
-        shape: (functionals, inputs) of the result.
+        functionals: rows of the result.
+        used: its columns, the inputs that a functional can depend on, ascending.
     """
 
     entries: int
@@ -54,7 +55,8 @@ class Plan:
     stages: tuple[_Stage, ...]
     core: Indices
     blocks: tuple[tuple[Indices, Indices, Indices], ...]
-    shape: tuple[int, int]
+    functionals: int
+    used: Indices
 
     def reduce(self, values: Array) -> Array:
         """S − P A⁻¹ Q.
@@ -63,7 +65,7 @@ class Plan:
             values: (entries, draws).
 
         Returns:
-            (draws, functionals, inputs).
+            (draws, functionals, used inputs).
 
         Raises:
             SingularError: A of a draw has no inverse.
@@ -87,9 +89,8 @@ class Plan:
         return S
 
     def _shapes(self) -> tuple[tuple[int, int], ...]:
-        functionals, inputs = self.shape
-        k = len(self.core)
-        return (k, k), (k, inputs), (functionals, k), (functionals, inputs)
+        k, inputs = len(self.core), len(self.used)
+        return (k, k), (k, inputs), (self.functionals, k), (self.functionals, inputs)
 
     def _weakest(self, A: Array) -> int:
         worst = A[int(np.argmin(np.linalg.svd(A, compute_uv=False)[:, -1]))]
@@ -150,12 +151,13 @@ def plan(
     # Rows and columns of the four blocks count from 0.
     row = np.where(row < unknowns, np.cumsum(live_rows)[row] - 1, row - unknowns)
     own, wanted = live_rows[key // width] & (key // width < unknowns), column < unknowns
-    column = np.where(wanted, np.cumsum(live_columns)[column] - 1, column - unknowns)
+    used = np.unique(column[~wanted])
+    column = np.where(wanted, np.cumsum(live_columns)[column] - 1, np.searchsorted(used, column))
     blocks = tuple(
         (row[chosen], column[chosen], place[chosen])
         for chosen in (own & wanted, own & ~wanted, ~own & wanted, ~own & ~wanted)
     )
-    return Plan(len(rows), total - len(rows), tuple(stages), core, blocks, (functionals, inputs))
+    return Plan(len(rows), total - len(rows), tuple(stages), core, blocks, functionals, used - unknowns)
 
 
 def _independent_pivots(

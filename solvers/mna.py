@@ -132,25 +132,58 @@ class NodalAnalysis:
             )
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
         tangents = self._tangents(values) if self._bent else np.zeros((0, len(values)))
-        return self._separate(self._solve(values, tangents, noisy), values, temperature, densities, noisy)
+        solved, response, nodes = self._solve(values, tangents, noisy)
+        n, m = len(self.states), len(self.outputs)
+        per_farad = 1 / values[:, self._capacitors]
+        noise = np.zeros((len(values), n + m, n + m))
+        if len(nodes):
+            # What a noise current reaches: most outputs are held by an amplifier.
+            reached = np.flatnonzero(response[:, : n + m].any(axis=(0, 2)))
+            scale = np.where(reached < n, per_farad[:, np.minimum(reached, n - 1)], 1.0)
+            response = scale[:, :, None] * response[:, reached]
+            spectrum = self._spectrum(response, nodes, values, temperature, densities)
+            noise[:, reached[:, None], reached] = spectrum
+        return Reduced(
+            drift=-solved[:, :n, :n] * per_farad[:, :, None],
+            rate=solved[:, :n, n] * per_farad,
+            output=solved[:, n : n + m, :n],
+            offset=solved[:, n : n + m, n],
+            noise=noise,
+        )
 
-    def _solve(self, values: Array, tangents: Array, noisy: bool) -> Array:
-        """Capacitor currents, outputs and controls as functions of (z, 1, noise currents): (draws, f, q)."""
+    def _solve(self, values: Array, tangents: Array, noisy: bool) -> tuple[Array, Array, Indices]:
+        """Capacitor currents, outputs and controls as functions of z, 1 and the noise currents into nodes.
+
+        Returns:
+            (draws, functionals, states + 1) and (draws, functionals, nodes that matter), and these nodes.
+        """
         coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
         coefficients[self._resistors] = 1 / coefficients[self._resistors]
         if noisy not in self._plans:
             self._plans[noisy] = self._planned(coefficients[:, 0], noisy)
         stamps, order = self._plans[noisy]
         try:
-            return order.reduce(stamps @ coefficients)
+            return self._divide(order, order.reduce(stamps @ coefficients))
         except SingularError:
             # A draw far from the first one may need pivots of its own.
-            return np.concatenate([self._solve_alone(draw, noisy) for draw in coefficients.T])
+            alone = [self._solve_alone(draw, noisy) for draw in coefficients.T]
+        responses = np.zeros((len(alone), alone[0][0].shape[1], len(self.nodes)))
+        for draw, (_, response, nodes) in enumerate(alone):
+            responses[draw][:, nodes] = response[0]
+        return np.concatenate([solved for solved, _, _ in alone]), responses, np.arange(len(self.nodes))
 
-    def _solve_alone(self, coefficients: Array, noisy: bool) -> Array:
+    def _divide(self, order: Plan, found: Array) -> tuple[Array, Array, Indices]:
+        """What depends on (z, 1), every column of it, and what depends on noise currents, with their nodes."""
+        size = len(self.states) + 1
+        cut = int(np.searchsorted(order.used, size))
+        solved = np.zeros((*found.shape[:2], size))
+        solved[:, :, order.used[:cut]] = found[:, :, :cut]
+        return solved, found[:, :, cut:], order.used[cut:] - size
+
+    def _solve_alone(self, coefficients: Array, noisy: bool) -> tuple[Array, Array, Indices]:
         stamps, order = self._planned(coefficients, noisy)
         try:
-            return order.reduce(stamps @ coefficients[:, None])
+            return self._divide(order, order.reduce(stamps @ coefficients[:, None]))
         except SingularError as error:
             raise InputError(
                 f"the circuit does not determine {self._unknown(error.unknown)}; "
@@ -270,31 +303,18 @@ class NodalAnalysis:
             np.concatenate([factors, signs[inner]]),
         )
 
-    def _separate(
-        self, solved: Array, values: Array, temperature: float | None, densities: Array | None, noisy: bool
-    ) -> Reduced:
-        n, m = len(self.states), len(self.outputs)
-        per_farad = 1 / values[:, self._capacitors]
-        drift = -solved[:, :n, :n] * per_farad[:, :, None]
-        rate = solved[:, :n, n] * per_farad
-        output, offset = solved[:, n : n + m, :n], solved[:, n : n + m, n]
-        if not noisy:
-            return Reduced(drift, rate, output, offset, np.zeros((len(values), n + m, n + m)))
-        noise = np.zeros((len(values), n + m, n + m))
-        # Only some nodes pass a noise current on, and to some places only: most are held by a source.
-        response = solved[:, : n + m, n + 1 :]
-        reached = np.flatnonzero(response.any(axis=(0, 1)))
-        places = np.flatnonzero(response.any(axis=(0, 2)))
-        response = response[:, places[:, None], reached]
-        response = np.where(places < n, per_farad[:, np.minimum(places, n - 1)], 1.0)[:, :, None] * response
-        own, pairs, shared = self._current_densities(values, temperature, densities, reached)
+    def _spectrum(
+        self, response: Array, nodes: Indices, values: Array, temperature: float | None, densities: Array | None
+    ) -> Array:
+        """One-sided cross densities of what noise currents into nodes make, from its response (draws, k, nodes)."""
+        own, pairs, shared = self._current_densities(values, temperature, densities, nodes)
         driven = response * own[:, None, :]
         if len(pairs):
-            cross = np.zeros((len(values), len(reached), len(reached)))
-            np.add.at(cross.reshape(len(values), -1).T, pairs[:, 0] * len(reached) + pairs[:, 1], shared.T)
-            driven = driven + response @ (cross + cross.transpose(0, 2, 1))
-        noise[:, places[:, None], places] = driven @ response.transpose(0, 2, 1)
-        return Reduced(drift, rate, output, offset, noise)
+            cross = np.zeros((len(nodes) ** 2, len(values)))
+            np.add.at(cross, pairs[:, 0] * len(nodes) + pairs[:, 1], shared.T)
+            square = cross.T.reshape(len(values), len(nodes), len(nodes))
+            driven = driven + response @ (square + square.transpose(0, 2, 1))
+        return driven @ response.transpose(0, 2, 1)
 
     def _current_densities(
         self, values: Array, temperature: float | None, densities: Array | None, reached: Indices
@@ -328,7 +348,7 @@ class NodalAnalysis:
         volts = np.zeros((self._tangent_count(), len(values)))
         for _ in range(NEWTON_STEPS):
             tangents = self._tangents_at(volts)
-            solved = self._solve(values, tangents, False)
+            solved, _, _ = self._solve(values, tangents, False)
             settled = self._settled(-solved[:, :n, :n], solved[:, :n, n])
             found = (solved[:, first:, :n] @ settled[:, :, None])[:, :, 0] + solved[:, first:, n]
             change = np.abs(found.T - volts)

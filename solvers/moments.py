@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 SHORT = 0.25
-"""‖M‖ h of the first step, for which the series below end at rounding: 0.25^13 / 13! and 0.5^15 / 16! are < 1e-17."""
-TRANSITION_TERMS, COVARIANCE_TERMS = 12, 14
+"""‖M‖ h of the first step at most. The series of e^{−Mh} ends at 0.25^13 / 13!, which is below rounding."""
+TRANSITION_TERMS = 12
+ROUNDING = 1e-16
 
 
 def moments(
@@ -38,7 +39,7 @@ def moments(
     scaled = -step * drift
     transition = _exponential(scaled)
     push = _series(scaled, step * rate[:, :, None])
-    covariance = None if diffusion is None else _short_covariance(scaled, 2 * step * diffusion)
+    covariance = None if diffusion is None else _short_covariance(scaled, 2 * step * diffusion, norm / 2**doublings)
     state = np.broadcast_to(start, rate.shape)[:, :, None]
     for left in range(doublings, 0, -1):
         if covariance is not None:
@@ -77,11 +78,18 @@ def _series(X: Array, term: Array) -> Array:
     return total
 
 
-def _short_covariance(X: Array, term: Array) -> Array:
-    """``∫₀¹ e^{Xs} K e^{Xᵀs} ds``: each term of its series is ``X T + T Xᵀ`` of the one before, over k + 1."""
-    total = term
-    for k in range(1, COVARIANCE_TERMS + 1):
-        half = X @ term / (k + 1)
+def _short_covariance(X: Array, term: Array, norm: float) -> Array:
+    """``∫₀¹ e^{Xs} K e^{Xᵀs} ds``: each term of its series is ``X T + T Xᵀ`` of the one before, over k + 1.
+
+    Args:
+        norm: bounds ‖X‖, so that the k-th term is below (2 norm)^k / (k + 1)!.
+    """
+    total, k, bound = term, 1, norm
+    while bound > ROUNDING:
+        half = X @ term
+        half /= k + 1
         term = half + half.transpose(0, 2, 1)
         total = total + term
+        k += 1
+        bound *= 2 * norm / (k + 1)
     return total
