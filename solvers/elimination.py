@@ -109,7 +109,7 @@ def plan(
     """Choose the order of elimination from the structure and from one system's values.
 
     Sets of unknowns that do not touch each other go together, those first that make least fill (Markowitz, Management
-    Science 3:255, 1957); where hardly any are left that do not touch, the rest is solved as a dense system.
+    Science 3:255, 1957); where any would fill much of the rest, the rest is solved as a dense system.
 
     Args:
         rows: (entries,), 0 … unknowns − 1 are equations, then come the functionals.
@@ -124,8 +124,8 @@ def plan(
     stages: list[_Stage] = []
     while True:
         row, column = key // width, key % width
-        pivots = _independent_pivots(row, column, value, steady, unknowns)
-        if len(pivots) <= live_columns[:unknowns].sum() / 16:
+        pivots = _independent_pivots(row, column, value, steady, unknowns, int(live_columns[:unknowns].sum()))
+        if not len(pivots):
             break
         below, beside, pivot = _products(row, column, pivots)
         if len(below):
@@ -161,18 +161,22 @@ def plan(
 
 
 def _independent_pivots(
-    row: Indices, column: Indices, value: Array, steady: NDArray[np.bool_], unknowns: int
+    row: Indices, column: Indices, value: Array, steady: NDArray[np.bool_], unknowns: int, left: int
 ) -> Indices:
-    """Entries that are large in their row, cost little fill, and share no row or column with another one's entries."""
+    """Entries that are large in their row, cost little fill, and share no row or column with another one's entries.
+
+    None where what is left, of that many unknowns, is better solved as a dense system.
+    """
     inside = np.flatnonzero((row < unknowns) & (column < unknowns))
     r, c, size = row[inside], column[inside], np.abs(value[inside])
     largest = np.zeros(unknowns)
     np.maximum.at(largest, r, size)
     cost = (np.bincount(row, minlength=unknowns)[r] - 1) * (np.bincount(column, minlength=unknowns)[c] - 1)
     allowed = (size >= PIVOT_THRESHOLD * largest[r]) & (size > 0) & steady[inside]
-    if not allowed.any():
+    cheapest = cost[allowed].min(initial=left**2)
+    if cheapest > left**2 / 4:
         return np.zeros(0, dtype=np.intp)
-    allowed &= cost <= 4 * cost[allowed].min() + 4
+    allowed &= cost <= 4 * max(cheapest, left)
     by_row, row_starts = _grouped(r, unknowns)
     by_column, column_starts = _grouped(c, unknowns)
     blocked_rows, blocked_columns = np.zeros(unknowns, dtype=bool), np.zeros(unknowns, dtype=bool)

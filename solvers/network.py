@@ -23,6 +23,9 @@ from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
 
+CACHED = 2**20
+"""Bytes of one matrix per draw of a chunk. Half and twice as much are slower, measured at 64 cells."""
+
 
 @dataclass(frozen=True)
 class NetworkEquations:
@@ -79,7 +82,7 @@ def moments_of_draws(
     time: float,
     covariance: bool = True,
     linearise: bool = False,
-    chunk: int = 32,
+    chunk: int | None = None,
     threads: int | None = None,
 ) -> tuple[Array, Array | None]:
     """Mean and covariance of the outputs at one time, for many draws of one netlist.
@@ -90,12 +93,14 @@ def moments_of_draws(
         values: (draws, elements) in the order of ``equations.analysis.circuit.values``.
         time: seconds since the circuit's initial charges.
         covariance: False: the mean only.
-        chunk: draws that a thread has in memory at once; each takes about (3 elements + 15 n²) · 8 bytes.
+        chunk: draws that a thread works on at once; each takes about (3 elements + 15 n²) · 8 bytes. None: as many as
+            keep a matrix of each in a megabyte, which caches hold.
         threads: None: one per core.
 
     Returns:
         (draws, m) in V, and (draws, m, m) in V² or None.
     """
+    size = chunk or max(1, CACHED // (8 * len(equations.analysis.states) ** 2))
     temperature, densities = (equations.temperature, equations.densities) if covariance else (None, None)
 
     def of_part(part: Array) -> tuple[Array, Array | None]:
@@ -107,8 +112,8 @@ def moments_of_draws(
 
     # Threads share the draws, so BLAS gets one each: its own, on small matrices, would only wait for each other.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        first = of_part(values[:chunk])  # plans the elimination, which all others share
-        rest = pool.map(of_part, [values[k : k + chunk] for k in range(chunk, len(values), chunk)])
+        first = of_part(values[:size])  # plans the elimination, which all others share
+        rest = pool.map(of_part, [values[k : k + size] for k in range(size, len(values), size)])
         means, covariances = zip(first, *rest, strict=True)
     return np.concatenate(means), np.concatenate(covariances) if covariance else None
 

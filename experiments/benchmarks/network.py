@@ -67,7 +67,7 @@ def single(cells: int = 128) -> list[Figure]:
     ]
 
 
-def growth(sizes: tuple[int, ...] = (16, 32, 64, 128), count: int = 32) -> list[Figure]:
+def growth(sizes: tuple[int, ...] = (16, 32, 64, 128), count: int = 128) -> list[Figure]:
     """How the time of a mean and covariance grows with the number of cells N: the exponent of a power law."""
     times = []
     for cells in sizes:
