@@ -62,4 +62,7 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
         f"matrix entry = (G_p - G_m) / g_u, g_u = {array.siemens_per_unit!r} S per unit; resistors in ohms",
         f"one unit of dimensionless time = {device.time_constant!r} s",
     )
-    return Netlist(circuit, tuple(f"v{i}" for i in range(device.cells)), "Vin0", notes)
+    outputs = tuple(f"v{i}" for i in range(device.cells))
+    injected = array.injected_noise_density(hardware)
+    noise_currents = tuple((f"g{i}", injected) for i in range(device.cells)) if injected else ()
+    return Netlist(circuit, outputs, "Vin0", notes, noise_currents)

@@ -17,9 +17,11 @@ class Netlist:
         outputs: of the cell voltages, in the order of the unknowns: a node, or a pair whose difference is meant.
         stimulus: name of the first input source, the reference of ``.noise``.
         notes: lines that tell a reader of the deck hardware, scales and units.
+        noise_currents: nodes into which white noise flows beside that of the resistors; one-sided densities, A²/Hz.
     """
 
     circuit: Circuit
     outputs: tuple[Probe, ...]
     stimulus: str
     notes: tuple[str, ...]
+    noise_currents: tuple[tuple[str, float], ...] = ()

@@ -23,6 +23,7 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
     circuit = Circuit("spu-circuit: passive array")
     ground = circuit.gnd
     noisy = noise_hold is not None and hardware.noise.thermal
+    injected = array.injected_noise_density(hardware)
 
     def resistor(name: str, first: str, second: str, conductance: float) -> None:
         circuit.R(name, first, second, 1 / conductance)
@@ -39,10 +40,8 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
             resistor(f"in{node}{i}", f"in{node}{i}", f"{node}{i}", array.input_conductance)
             if array.leak[i] > 0:
                 resistor(f"l{node}{i}", f"{node}{i}", ground, float(array.leak[i]))
-        if noise_hold is not None and hardware.noise.injected:
-            # Between the nodes: S = κ₀ g_u C gives dx = … + √(2 κ₀ g_u / C) dW with dx = 2 I / C.
-            density = hardware.noise.injected**2 * array.siemens_per_unit * cell.capacitance
-            circuit.I(f"n{i}", f"q{i}", f"p{i}", white_current(density, noise_hold))
+            if noise_hold is not None and injected:
+                circuit.I(f"n{node}{i}", ground, f"{node}{i}", white_current(injected, noise_hold))
 
     for i in range(device.cells):
         for j in range(i):
@@ -61,4 +60,6 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
         f"one unit of dimensionless time = {device.time_constant!r} s",
     )
     outputs = tuple((f"p{i}", f"q{i}") for i in range(device.cells))
-    return Netlist(circuit, outputs, "Vinp0", notes)
+    nodes = [node for pair in outputs for node in pair]
+    noise_currents = tuple((node, injected) for node in nodes) if injected else ()
+    return Netlist(circuit, outputs, "Vinp0", notes, noise_currents)

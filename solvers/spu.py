@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.engine import Engine, IdealLaw, Reading
+from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck, law_of
 from solvers.solution import Solution, Statistics, check_state, check_time
@@ -20,7 +21,7 @@ from spu_circuit.program import Device, ProgrammedArray, largest_scale, load, pr
 
 Array = NDArray[np.float64]
 
-ENGINES: dict[str, Callable[[], Engine]] = {"ngspice": Ngspice, "sde": IdealLaw}
+ENGINES: dict[str, Callable[[], Engine]] = {"network": Network, "ngspice": Ngspice, "sde": IdealLaw}
 
 RANGES = 24
 """How often the voltage scale may be changed. Halving this often spans 144 dB between the first guess and what fits."""

@@ -47,14 +47,17 @@ class ActiveArray:
         load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + inverter
         return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * load)
 
+    def injected_noise_density(self, hardware: Hardware) -> float:
+        """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C``, alone variance κ₀ / A in a cell."""
+        return 4 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
+
     def integrator_noise_density(self, hardware: Hardware) -> Array:
         """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (n,).
 
         Johnson noise of the row's resistors and of the input resistor, which adds up because all of them end in a
-        low-impedance node, and the injected noise ``4 κ₀ g_u C`` (so that it alone gives variance κ₀ / A to one cell).
+        low-impedance node, and the injected noise.
         """
-        injected = 4 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
-        density = np.full(len(self.direct), injected)
+        density = np.full(len(self.direct), self.injected_noise_density(hardware))
         if hardware.noise.thermal:
             total = self.direct.sum(axis=1) + self.inverted.sum(axis=1) + 1 / hardware.cell.input_resistance
             density += johnson_current_density(total, hardware.temperature)

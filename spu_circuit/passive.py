@@ -43,6 +43,10 @@ class PassiveArray:
         total = (self.straight + self.crossed).sum(axis=1) + self.leak + self.input_conductance
         return (np.diag(total) + self.crossed - self.straight) / self.siemens_per_unit
 
+    def injected_noise_density(self, hardware: Hardware) -> float:
+        """One-sided density of the injected noise current of each node, A²/Hz: ``2 κ₀ g_u C``, κ₀ / A in a cell."""
+        return 2 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
+
     def output_limits(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: there is no amplifier."""
         return np.full(len(self.leak), np.inf)

@@ -123,7 +123,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
     refuses(files, "archive of several arrays", "--matrix", "several.npy.npz")
     refuses(files, "no file 'missing.npy'", "--matrix", "missing.npy")
     refuses(files, "no preset or file 'bensh'; presets are bench", "--hardware", "bensh")
-    refuses(files, "no 'spice'; engines are ngspice, sde", "--engine", "spice")
+    refuses(files, "no 'spice'; engines are network, ngspice, sde", "--engine", "spice")
     refuses(files, "analog time is -1", "--time", "-1")
     refuses(files, "'nowhere/x.npy' cannot be written; name a .npy file", "--output", "nowhere/x.npy")
     refuses(files, "greater than 0", "--hardware", "none.toml")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.constants import Boltzmann
 from scipy.stats import chi2
 
+from solvers.network import Network, read_device
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.sde import Sde
@@ -142,3 +143,19 @@ def test_transient_noise_is_correlated_as_the_discretised_law_says(injected):
     white = np.linalg.solve(np.linalg.cholesky(law.held_covariance(hold)), np.concatenate(found).T)
     low, high = chi2.ppf([5e-5, 1 - 5e-5], white.size)
     assert low < (white**2).sum() < high
+
+
+@pytest.mark.parametrize("injected", [0.0, 2e-6])
+def test_network_engine_reads_the_passive_circuit_too(injected):
+    """Element by element it finds the closed form: operating point, mean and covariance, to rounding."""
+    hardware = PASSIVE.model_copy(update={"noise": Noise(injected=injected)})
+    device = load(program_array(dominant_system(5).A, hardware), np.ones(5), hardware, 0.01, np.linspace(-1, 1, 5))
+    law, space = law_of(device), read_device(device).state_space()
+    times = np.array([0.3, 2.0]) * device.time_constant
+    np.testing.assert_allclose(space.operating_point(), law.fixed_point(), rtol=1e-9)
+    np.testing.assert_allclose(space.trajectory(times), law.mean(times, device.initial_volts), rtol=1e-9, atol=1e-15)
+    scale = law.covariance(times[1]).max()
+    np.testing.assert_allclose(space.covariance(times[1]), law.covariance(times[1]), rtol=1e-9, atol=1e-9 * scale)
+    solution = Spu(hardware, Network()).solve(dominant_system(5))
+    exact = np.linalg.solve(dominant_system(5).A, dominant_system(5).b)
+    assert np.linalg.norm(solution.value - exact) < 2e-3 * np.linalg.norm(exact)  # sixteen bits

@@ -102,7 +102,7 @@ def test_primal_curvature_system_is_solved_as_its_matrix(ideal):
 
 
 def test_unknown_engine_lists_the_known_ones():
-    with pytest.raises(InputError, match="no 'spice'; engines are ngspice, sde"):
+    with pytest.raises(InputError, match="no 'spice'; engines are network, ngspice, sde"):
         engine_named("spice")
 
 

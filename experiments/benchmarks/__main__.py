@@ -9,13 +9,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, ideal, training
+from experiments.benchmarks import circuit, ideal, network, training
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "overhead": circuit.overhead,
     "accuracy": circuit.accuracy,
     "noise": circuit.noise,
+    "draws": network.draws,
+    "network": network.single,
+    "growth": network.growth,
     "low-rank": ideal.low_rank,
     "sampling": ideal.sampling,
     "step": training.step,

@@ -1,0 +1,167 @@
+"""The exact linear network as an engine: the netlist that ngspice runs, element by element, solved in closed form."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from netlists.netlist import Netlist
+from netlists.topologies import build_netlist
+from solvers.circuit_reader import read_circuit
+from solvers.engine import Reading
+from solvers.mna import NodalAnalysis
+from solvers.moments import moments
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from solvers.solution import Waveform
+from solvers.state_space import StateSpace
+from spu_circuit.errors import InputError
+from spu_circuit.program import Device
+
+Array = NDArray[np.float64]
+
+CACHED = 2**20
+"""Bytes of one matrix per draw of a chunk. Half and twice as much are slower, measured at 64 cells."""
+
+
+@dataclass(frozen=True)
+class NetworkEquations:
+    """What all draws of a netlist share, with its noise.
+
+    Args:
+        analysis: the circuit's structure.
+        temperature: kelvin of the resistors; None: they are noiseless.
+        densities: one-sided, A²/Hz, of the netlist's noise currents.
+    """
+
+    analysis: NodalAnalysis
+    temperature: float | None
+    densities: Array
+
+    def state_space(self, linearise: bool = False, readout_bandwidth: float | None = None) -> StateSpace:
+        """The law of the circuit as it is. See ``StateSpace`` and ``NodalAnalysis.reduce`` for arguments and errors."""
+        reduced = self.analysis.reduce(None, self.temperature, self.densities, linearise)
+        return StateSpace(
+            OrnsteinUhlenbeck(reduced.drift[0], reduced.rate[0], reduced.diffusion[0]),
+            self.analysis.start,
+            reduced.output[0],
+            reduced.offset[0],
+            reduced.noise[0],
+            self.analysis.states,
+            self.analysis.outputs,
+            readout_bandwidth,
+        )
+
+
+def read_netlist(netlist: Netlist, temperature: float | None) -> NetworkEquations:
+    """The equations of a netlist.
+
+    Args:
+        temperature: kelvin of all resistors; None: they are noiseless.
+
+    Raises:
+        InputError: an element is unknown, a loop, or a node floats; see ``read_circuit`` and ``NodalAnalysis``.
+    """
+    nodes = [node for node, _ in netlist.noise_currents]
+    analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
+    return NetworkEquations(analysis, temperature, np.array([density for _, density in netlist.noise_currents]))
+
+
+def read_device(device: Device) -> NetworkEquations:
+    """The equations of a device's circuit, with thermal noise where its hardware has it."""
+    hardware = device.hardware
+    return read_netlist(build_netlist(device), hardware.temperature if hardware.noise.thermal else None)
+
+
+def moments_of_draws(
+    equations: NetworkEquations,
+    values: Array,
+    time: float,
+    covariance: bool = True,
+    linearise: bool = False,
+    chunk: int | None = None,
+    threads: int | None = None,
+) -> tuple[Array, Array | None]:
+    """Mean and covariance of the outputs at one time, for many draws of one netlist.
+
+    The noise is that of the capacitors' voltages; see ``StateSpace.readout_bandwidth`` for what passes them.
+
+    Args:
+        values: (draws, elements) in the order of ``equations.analysis.circuit.values``.
+        time: seconds since the circuit's initial charges.
+        covariance: False: the mean only.
+        chunk: draws that a thread works on at once; each takes about (3 elements + 15 n²) · 8 bytes. None: as many as
+            keep a matrix of each in a megabyte, which caches hold.
+        threads: None: one per core.
+
+    Returns:
+        (draws, m) in V, and (draws, m, m) in V² or None.
+    """
+    size = chunk or max(1, CACHED // (8 * len(equations.analysis.states) ** 2))
+    temperature, densities = (equations.temperature, equations.densities) if covariance else (None, None)
+
+    def of_part(part: Array) -> tuple[Array, Array | None]:
+        reduced = equations.analysis.reduce(part, temperature, densities, linearise)
+        diffusion = reduced.diffusion if covariance else None
+        mean, spread = moments(reduced.drift, reduced.rate, diffusion, equations.analysis.start, time)
+        volts = (reduced.output @ mean[:, :, None])[:, :, 0] + reduced.offset
+        return volts, None if spread is None else reduced.output @ spread @ reduced.output.transpose(0, 2, 1)
+
+    # Threads share the draws, so BLAS gets one each: its own, on small matrices, would only wait for each other.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        first = of_part(values[:size])  # plans the elimination, which all others share
+        rest = pool.map(of_part, [values[k : k + size] for k in range(size, len(values), size)])
+        means, covariances = zip(first, *rest, strict=True)
+    return np.concatenate(means), np.concatenate(covariances) if covariance else None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A device's circuit, exactly, where it is linear.
+
+    Args:
+        points: of the waveform.
+        linearise: take behavioural sources by their tangents at the operating point; False: refuse them by name. The
+            tangents hold where no amplifier comes near its rails on the way, which is for the user to see to.
+        readout_bandwidth: Hz, see ``StateSpace``.
+    """
+
+    points: int = 100
+    linearise: bool = False
+    readout_bandwidth: float | None = None
+    name: str = "network"
+
+    def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
+        """An exact sample where the device has noise, else the mean; see ``Engine``.
+
+        Raises:
+            InputError: the circuit is not linear, or a mode grows; see also ``StateSpace``.
+        """
+        space = read_device(device).state_space(self.linearise, self.readout_bandwidth)
+        _refuse_growth(space, device, law)
+        if seconds == inf:
+            return Reading(space.operating_point())
+        times = np.linspace(0, seconds, self.points + 1)
+        volts = space.sample(times, np.random.default_rng(seed)) if space.noisy else space.trajectory(times)
+        return Reading(volts[-1], Waveform(times, volts))
+
+
+def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
+    first = space.modes[0]
+    if first.rate.real > 0:
+        return
+    growth = -float(np.min(np.real(law.rates)))
+    if growth >= 0:
+        needed = max(growth, -first.rate.real) * device.time_constant
+        cure = f"add a damping λ above {needed:.3g} to the matrix"
+    else:
+        cure = (
+            "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
+        )
+    raise InputError(
+        f"the array is unstable: 1 of {len(space.modes)} modes, mostly {first.capacitor}, grows at "
+        f"{-first.rate.real:.3g} 1/s; {cure}"
+    )
