@@ -148,8 +148,8 @@ h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin: 2rem 0 .4rem; }}
 img {{ max-width: 100%; height: auto; }} figure {{ margin: 0; break-inside: avoid; }}
 figcaption, .about {{ color: #555; font-size: .92rem; }}
 .wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: right; padding: .35rem .6rem; border-bottom: 1px solid #ddd; }}
+table {{ border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: right; padding: .35rem .45rem; border-bottom: 1px solid #ddd; }}
 td {{ white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }} thead th {{ border-bottom: 2px solid #888; }}
 pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; font-size: .85rem; }}
