@@ -211,35 +211,27 @@ def hardware_show(
 
 def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int | None) -> None:
     try:
-        from experiments.data import load_data
-        from experiments.report import in_words, label, write_reports
-        from experiments.train import resolve, run
+        from experiments.report import write_reports
+        from experiments.train import prepare, run
         from experiments.trial import build_optimizer  # noqa: F401  (imports what training needs)
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}; install it with: pip install 'spu-circuit[train]'") from None
     if workers is not None:
         experiment = experiment.model_copy(update={"workers": workers})
-    resolve(experiment)  # before the bars appear
-    load_data(experiment.data, data)
-    stopped = False
+    config = prepare(experiment, data)
     try:
         with Bars(experiment, console) as bars:
-            if not run(experiment, folder, data, bars):
+            if not run(experiment, config, folder, data, bars):
                 console.print("This run was finished before; nothing was left to compute.")
     except KeyboardInterrupt:
-        stopped = True
-    if stopped:
         if (folder / "run.sqlite").is_file():
             with closing(open_existing(folder)) as store:
                 write_reports(store)
         console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
-        raise typer.Exit(130)
+        raise typer.Exit(130) from None
     with closing(open_existing(folder)) as store:
-        summary = write_reports(store)
-        config = store.claimed()["experiment"]
-    labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
-    for sentence in in_words(config, summary, labels):
-        console.print(sentence, highlight=False)
+        for sentence in write_reports(store):
+            console.print(sentence, highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 

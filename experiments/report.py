@@ -28,16 +28,16 @@ CAPTIONS = {
 }
 
 
-def write_reports(store: Store) -> dict[str, Any]:
+def write_reports(store: Store) -> list[str]:
     """Write config.json, history.csv, summary.json, the figures and report.html beside the store.
 
     Returns:
-        The summary.
+        The findings as sentences; none where no step is finished.
     """
     folder = store.path.parent
     claimed, history = store.claimed(), store.history()
     if not history:
-        return {}
+        return []
     config, versions = claimed["experiment"], claimed["versions"]
     summary = summarize(history, config)
     _write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
@@ -52,8 +52,9 @@ def write_reports(store: Store) -> dict[str, Any]:
     chosen = {(result.optimizer, result.learning_rate) for result in found}
     exhibits = [arrays for t, arrays in store.exhibits().items() if (t.optimizer, t.learning_rate) in chosen]
     figures = draw_all(found, exhibits, labels, folder)
-    _write(folder / "report.html", _page(config, summary, versions, labels, figures))
-    return summary
+    sentences = in_words(config, summary, labels)
+    _write(folder / "report.html", _page(config, summary, versions, labels, sentences, figures))
+    return sentences
 
 
 def label(name: str, settings: dict[str, Any]) -> str:
@@ -122,9 +123,10 @@ def _page(
     summary: dict[str, Any],
     versions: dict[str, str],
     labels: dict[str, str],
+    sentences: list[str],
     figures: list[Path],
 ) -> str:
-    words = "".join(f"<p>{escape(sentence)}</p>" for sentence in in_words(config, summary, labels))
+    words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     rows = "".join(_row(labels[name], entry) for name, entry in summary["optimizers"].items())
     pictures = "".join(
         f'<figure><h2>{TITLES[path.name]}</h2><img alt="{TITLES[path.name]}" src="data:image/png;base64,'

@@ -62,8 +62,8 @@ def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]
             "solves": len(errors),
             "solves_by_ngspice": sum(step.ngspice_runs > 0 for step in steps),
             "ngspice_runs": sum(step.ngspice_runs for step in steps),
-            "median_relative_solve_error": float(np.median(errors)) if errors else None,
-            "worst_relative_solve_error": float(np.max(errors)) if errors else None,
+            "median_relative_solve_error": _median(errors),
+            "worst_relative_solve_error": max(errors, default=None),
             "median_relative_error_without_solving": _median([step.unsolved_error for step in steps]),
             "median_residual": _median([step.residual for step in steps]),
             "worst_residual": max((step.residual for step in steps if step.residual is not None), default=None),
@@ -81,18 +81,13 @@ def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]
     return {"name": config["name"], "steps": config["steps"], "optimizers": optimizers}
 
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and its standard error; None for a single value."""
-    error = float(np.std(values, ddof=1)) / sqrt(len(values)) if len(values) > 1 else None
-    return float(np.mean(values)), error
-
-
 def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Mean and its standard error, which a single value has not."""
     known = [value for value in values if value is not None]
     if not known:
         return {"mean": None, "standard_error": None}
-    mean, error = mean_and_error(known)
-    return {"mean": mean, "standard_error": error}
+    error = float(np.std(known, ddof=1)) / sqrt(len(known)) if len(known) > 1 else None
+    return {"mean": float(np.mean(known)), "standard_error": error}
 
 
 def _median(values: Sequence[float | None]) -> float | None:

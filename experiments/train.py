@@ -83,8 +83,22 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: Progress) -> bool:
+def prepare(experiment: Experiment, data_path: Path | None) -> dict[str, Any]:
+    """Check all that can be checked before the first step: what the store keeps, to know the experiment again.
+
+    Raises:
+        InputError, NgspiceMissingError: see ``resolve`` and ``load_data``.
+    """
+    return resolve(experiment) | {"data_sha256": fingerprint(load_data(experiment.data, data_path))}
+
+
+def run(
+    experiment: Experiment, config: dict[str, Any], folder: Path, data_path: Path | None, progress: Progress
+) -> bool:
     """Finish every trial; what an earlier run finished is kept.
+
+    Args:
+        config: what ``prepare`` returns for this experiment.
 
     Returns:
         Whether there was anything left to do.
@@ -93,7 +107,6 @@ def run(experiment: Experiment, folder: Path, data_path: Path | None, progress: 
         KeyboardInterrupt: stopped by the user; every finished step is in the store.
         InputError: the folder cannot be written or holds another experiment. SimulationError: a solve failed.
     """
-    config = resolve(experiment) | {"data_sha256": fingerprint(load_data(experiment.data, data_path))}
     with closing(Store(folder)) as store:
         store.claim(config, versions())
         latest = store.latest().items()

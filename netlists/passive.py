@@ -22,12 +22,11 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
     assert isinstance(array, PassiveArray)
     circuit = Circuit("spu-circuit: passive array")
     ground = circuit.gnd
-    noisy = noise_hold is not None and hardware.noise.thermal
     injected = array.injected_noise_density(hardware)
 
     def resistor(name: str, first: str, second: str, conductance: float) -> None:
         circuit.R(name, first, second, 1 / conductance)
-        if noise_hold is not None and noisy:
+        if noise_hold and hardware.noise.thermal:
             density = johnson_current_density(conductance, hardware.temperature)
             circuit.I(name, first, second, white_current(density, noise_hold))
 
@@ -40,7 +39,7 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
             resistor(f"in{node}{i}", f"in{node}{i}", f"{node}{i}", array.input_conductance)
             if array.leak[i] > 0:
                 resistor(f"l{node}{i}", f"{node}{i}", ground, float(array.leak[i]))
-            if noise_hold is not None and injected:
+            if noise_hold and injected:
                 circuit.I(f"n{node}{i}", ground, f"{node}{i}", white_current(injected, noise_hold))
 
     for i in range(device.cells):

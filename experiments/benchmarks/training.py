@@ -15,7 +15,7 @@ from experiments.data import load_data
 from experiments.report import write_reports
 from experiments.store import Store
 from experiments.summary import summarize
-from experiments.train import run
+from experiments.train import prepare, run
 from optim.curvature import gauss_newton_factor, loss_and_gradient
 from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient
@@ -64,10 +64,11 @@ def demo() -> list[Figure]:
     """What ``make demo`` runs after set-up, in an empty folder."""
     experiment = load_experiment("digits")
     with tempfile.TemporaryDirectory() as folder:
-        took = seconds(lambda: run(experiment, Path(folder), None, lambda latest: None))
+        config = prepare(experiment, None)
+        took = seconds(lambda: run(experiment, config, Path(folder), None, lambda latest: None))
         store = Store(Path(folder))
         took += seconds(lambda: write_reports(store))
-        found = summarize(store.history(), store.claimed()["experiment"])["optimizers"]
+        found = summarize(store.history(), config)["optimizers"]
         store.close()
     tngd, ngd = found["tngd"], found["ngd"]
     points = 100 * abs(tngd["final_test_accuracy"]["mean"] - ngd["final_test_accuracy"]["mean"])
