@@ -8,9 +8,11 @@ import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
 from netlists.amplifier import MODELS, NAME
+from netlists.crossbar import crossbar
 from netlists.netlist import Netlist
 from netlists.noise import white_current
 from spu_circuit.active import ActiveArray
+from spu_circuit.noise import johnson_current_density
 from spu_circuit.program import Device
 
 
@@ -18,7 +20,8 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     """The circuit of a programmed device.
 
     Nodes of cell i: ``in``i (DAC), ``g``i (virtual ground of the integrator), ``v``i (its output, the unknown), ``h``i
-    and ``n``i (virtual ground and output of the inverting stage; only where a resistor uses it).
+    and ``n``i (virtual ground and output of the inverting stage; only where a resistor uses it). Wires start at v, n
+    and g; see ``crossbar``.
 
     Args:
         noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
@@ -31,8 +34,18 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     ground = circuit.gnd
     with_inverse = np.any(array.inverted, axis=0).tolist()
     dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
-    row_noise = array.integrator_noise_density(hardware).tolist()
     inverter_noise = array.inverter_noise_density(hardware)
+    row_noise = array.integrator_noise_density(hardware)
+    wire_resistance, hot = hardware.array.wire_resistance, noise_hold and hardware.noise.thermal
+    if wire_resistance and hot:
+        # Behind wires the array's resistors do not end in the virtual ground: each has a noise current of its own.
+        row_noise -= johnson_current_density((array.direct + array.inverted).sum(axis=1), hardware.temperature)
+
+    def resistor(name: str, first: str, second: str, resistance: float) -> None:
+        circuit.R(name, first, second, resistance)
+        if wire_resistance and noise_hold and hot:
+            density = johnson_current_density(1 / resistance, hardware.temperature)
+            circuit.I(name, first, second, white_current(density, noise_hold))
 
     for i in range(device.cells):
         start = initial_volts[i]
@@ -40,8 +53,10 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
         circuit.R(f"in{i}", f"in{i}", f"g{i}", cell.input_resistance)
         circuit.C(f"{i}", f"v{i}", f"g{i}", cell.capacitance, initial_condition=start)
         circuit.X(f"v{i}", NAME, ground, f"g{i}", f"v{i}", start=start)
+        if cell.leakage_resistance is not None:
+            circuit.R(f"leak{i}", f"v{i}", f"g{i}", cell.leakage_resistance)
         if noise_hold and row_noise[i] > 0:
-            circuit.I(f"g{i}", ground, f"g{i}", white_current(row_noise[i], noise_hold))
+            circuit.I(f"g{i}", ground, f"g{i}", white_current(float(row_noise[i]), noise_hold))
         if with_inverse[i]:
             circuit.R(f"h{i}", f"v{i}", f"h{i}", cell.inverter_resistance)
             circuit.R(f"n{i}", f"h{i}", f"n{i}", cell.inverter_resistance)
@@ -49,11 +64,9 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
             if noise_hold and inverter_noise > 0:
                 circuit.I(f"h{i}", ground, f"h{i}", white_current(inverter_noise, noise_hold))
 
-    for sign, rail, conductances in (("p", "v", array.direct), ("m", "n", array.inverted)):
-        rows, columns = conductances.nonzero()
-        resistances = (1 / conductances[rows, columns]).tolist()
-        for i, j, resistance in zip(rows.tolist(), columns.tolist(), resistances, strict=True):
-            circuit.R(f"{sign}{i}_{j}", f"{rail}{j}", f"g{i}", resistance)
+    for name, rail, conductances in (("p", "v", array.direct), ("m", "n", array.inverted)):
+        outputs_of = [f"{rail}{j}" for j in range(device.cells)]
+        crossbar(resistor, name, conductances, outputs_of, [f"g{i}" for i in range(device.cells)], wire_resistance)
 
     notes = (
         f"{device.cells} cells, hardware {hardware.name}: {hardware.description}",

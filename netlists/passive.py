@@ -1,7 +1,9 @@
 """The passive array: differential cells of capacitors, coupled by resistors alone."""
 
+import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
+from netlists.crossbar import crossbar
 from netlists.netlist import Netlist
 from netlists.noise import white_current
 from spu_circuit.noise import johnson_current_density
@@ -24,10 +26,10 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
     ground = circuit.gnd
     injected = array.injected_noise_density(hardware)
 
-    def resistor(name: str, first: str, second: str, conductance: float) -> None:
-        circuit.R(name, first, second, 1 / conductance)
+    def resistor(name: str, first: str, second: str, resistance: float) -> None:
+        circuit.R(name, first, second, resistance)
         if noise_hold and hardware.noise.thermal:
-            density = johnson_current_density(conductance, hardware.temperature)
+            density = johnson_current_density(1 / resistance, hardware.temperature)
             circuit.I(name, first, second, white_current(density, noise_hold))
 
     for i in range(device.cells):
@@ -36,20 +38,19 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
             stimulus = " AC 1" if (i, node) == (0, "p") else ""
             circuit.V(f"in{node}{i}", f"in{node}{i}", ground, f"DC {volts!r}{stimulus}")
             circuit.C(f"{node}{i}", f"{node}{i}", ground, cell.capacitance, initial_condition=start)
-            resistor(f"in{node}{i}", f"in{node}{i}", f"{node}{i}", array.input_conductance)
+            resistor(f"in{node}{i}", f"in{node}{i}", f"{node}{i}", cell.input_resistance)
             if array.leak[i] > 0:
-                resistor(f"l{node}{i}", f"{node}{i}", ground, float(array.leak[i]))
+                resistor(f"l{node}{i}", f"{node}{i}", ground, 1 / float(array.leak[i]))
+            if cell.leakage_resistance is not None:
+                resistor(f"leak{node}{i}", f"{node}{i}", ground, cell.leakage_resistance)
             if noise_hold and injected:
                 circuit.I(f"n{node}{i}", ground, f"{node}{i}", white_current(injected, noise_hold))
 
-    for i in range(device.cells):
-        for j in range(i):
-            if (conductance := float(array.straight[i, j])) > 0:
-                resistor(f"pp{i}_{j}", f"p{i}", f"p{j}", conductance)
-                resistor(f"qq{i}_{j}", f"q{i}", f"q{j}", conductance)
-            if (conductance := float(array.crossed[i, j])) > 0:
-                resistor(f"pq{i}_{j}", f"p{i}", f"q{j}", conductance)
-                resistor(f"qp{i}_{j}", f"q{i}", f"p{j}", conductance)
+    # The wires of a cell's nodes run as rows and as columns; each pair of cells crosses once.
+    for conductances, kinds in ((array.straight, ("pp", "qq")), (array.crossed, ("pq", "qp"))):
+        for row, column in kinds:
+            wires = [[f"{node}{i}" for i in range(device.cells)] for node in (column, row)]
+            crossbar(resistor, row + column, np.tril(conductances, -1), *wires, hardware.array.wire_resistance)
 
     notes = (
         f"{device.cells} cells, hardware {hardware.name}: {hardware.description}",

@@ -54,12 +54,13 @@ class ActiveArray:
     def integrator_noise_density(self, hardware: Hardware) -> Array:
         """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (n,).
 
-        Johnson noise of the row's resistors and of the input resistor, which adds up because all of them end in a
-        low-impedance node, and the injected noise.
+        Johnson noise of the row's resistors, the input resistor and the capacitor's leakage, which adds up because all
+        of them end in low-impedance nodes, and the injected noise.
         """
         density = np.full(len(self.direct), self.injected_noise_density(hardware))
         if hardware.noise.thermal:
-            total = self.direct.sum(axis=1) + self.inverted.sum(axis=1) + 1 / hardware.cell.input_resistance
+            total = self.direct.sum(axis=1) + self.inverted.sum(axis=1)
+            total += 1 / hardware.cell.input_resistance + hardware.cell.leakage_conductance
             density += johnson_current_density(total, hardware.temperature)
         return density
 

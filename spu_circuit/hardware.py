@@ -49,6 +49,9 @@ class ResistorArray(Description):
     ] = "conductance"
     levels: Annotated[tuple[Siemens, ...] | None, Field(description="explicit levels instead of bits, S")] = None
     off_conductance: Annotated[SiemensOrZero, Field(description="conductance of an unused resistor, S")] = 0.0
+    wire_resistance: Annotated[
+        OhmsOrZero, Field(description="of a row's or column's wire from one resistor to the next, Ω")
+    ] = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -89,6 +92,14 @@ class Cell(Description):
     capacitance: Annotated[Farads, Field(description="integration capacitor, F")]
     input_resistance: Annotated[Ohms, Field(description="resistor from the DAC to the virtual ground, Ω")]
     inverter_resistance: Annotated[Ohms, Field(description="the two resistors of the inverting stage, Ω")]
+    leakage_resistance: Annotated[
+        Ohms | None, Field(description="in parallel with each integration capacitor, Ω; none: no leakage")
+    ] = None
+
+    @property
+    def leakage_conductance(self) -> float:
+        """S, of each integration capacitor."""
+        return 0.0 if self.leakage_resistance is None else 1 / self.leakage_resistance
 
 
 class Amplifier(Description):

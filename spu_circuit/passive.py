@@ -56,8 +56,10 @@ class PassiveArray:
         capacitance = hardware.cell.capacitance
         thermal = Boltzmann * hardware.temperature * hardware.noise.thermal
         injected = hardware.noise.injected**2
-        drift = self.siemens_per_unit * self.matrix / capacitance
-        return 2 * thermal / capacitance * drift + injected * self.siemens_per_unit / capacitance * np.eye(len(drift))
+        identity = np.eye(len(self.leak))
+        conductances = self.siemens_per_unit * self.matrix + hardware.cell.leakage_conductance * identity
+        noise = 2 * thermal / capacitance * conductances + injected * self.siemens_per_unit * identity
+        return noise / capacitance
 
 
 def program_passive(A: Array, hardware: Hardware) -> PassiveArray:

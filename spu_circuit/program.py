@@ -87,8 +87,10 @@ class Device:
 
     @property
     def drift(self) -> Array:
-        """M in 1/s, the drift of the ideal circuit: dV/dt = −M V + u."""
-        return self.array.matrix / self.time_constant
+        """M in 1/s, the drift of the ideal circuit with its leakage: dV/dt = −M V + u."""
+        cell = self.hardware.cell
+        leakage = cell.leakage_conductance / cell.capacitance
+        return self.array.matrix / self.time_constant + leakage * np.eye(self.cells)
 
     @property
     def input_rate(self) -> Array:
