@@ -36,14 +36,15 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
     inverter_noise = array.inverter_noise_density(hardware)
     row_noise = array.integrator_noise_density(hardware)
-    wire_resistance, hot = hardware.array.wire_resistance, noise_hold and hardware.noise.thermal
-    if wire_resistance and hot:
+    wire_resistance = hardware.array.wire_resistance
+    noise_each = wire_resistance > 0 and hardware.noise.thermal
+    if noise_each:
         # Behind wires the array's resistors do not end in the virtual ground: each has a noise current of its own.
         row_noise -= johnson_current_density((array.direct + array.inverted).sum(axis=1), hardware.temperature)
 
     def resistor(name: str, first: str, second: str, resistance: float) -> None:
         circuit.R(name, first, second, resistance)
-        if wire_resistance and noise_hold and hot:
+        if noise_each and noise_hold:
             density = johnson_current_density(1 / resistance, hardware.temperature)
             circuit.I(name, first, second, white_current(density, noise_hold))
 
