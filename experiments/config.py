@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spu_circuit.description import Description
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Description, from_toml
+from spu_circuit.hardware import from_toml
 
 
 class Data(Description):

@@ -15,6 +15,16 @@ from spu_circuit.active import ActiveArray
 from spu_circuit.noise import johnson_current_density
 from spu_circuit.program import Device
 
+PARTS = {
+    "array_resistor": (r"Rp(\d+)_(\d+)", r"Rm(\d+)_(\d+)"),
+    "input_resistor": (r"Rin(\d+)",),
+    "inverter_resistor": (r"Rh(\d+)", r"Rn(\d+)"),
+    "capacitor": (r"C(\d+)",),
+    "amplifier": (r"Xv(\d+)", r"Xn(\d+)"),
+    "dac": (r"Vin(\d+)",),
+}
+"""Names of the elements that are parts of a kind, with row and column."""
+
 
 def active(device: Device, noise_hold: float | None = None) -> Netlist:
     """The circuit of a programmed device.

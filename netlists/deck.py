@@ -51,18 +51,19 @@ class NoiseSpectrum:
 Analysis = OperatingPoint | Transient | NoiseSpectrum
 
 
-def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
+def write_deck(netlist: Netlist, analysis: Analysis, temperature: float, lines: Sequence[str] | None = None) -> str:
     """The deck, newline-terminated: title, notes, circuit, saved nodes, analysis. All values in SI, all digits.
 
     Args:
         temperature: kelvin.
+        lines: of the elements; None: as the netlist has them.
     """
     celsius = repr(temperature - 273.15)
     return "\n".join(
         [
             f".title {netlist.circuit.title}",
             *(f"* {' '.join(note.split())}" for note in netlist.notes),
-            *elements(netlist.circuit),
+            *(elements(netlist.circuit) if lines is None else lines),
             f".options temp={celsius} tnom={celsius} reltol=1e-4",
             *analysis.lines(netlist),
             ".end",
@@ -72,11 +73,21 @@ def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
 
 
 def elements(circuit: Circuit) -> list[str]:
-    """One line per element, subcircuit definitions first.
+    """One line per element, subcircuit definitions first."""
+    return definitions(circuit) + instances(circuit)
+
+
+def definitions(circuit: Circuit) -> list[str]:
+    """The lines of the subcircuits."""
+    return [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
+
+
+def instances(circuit: Circuit) -> list[str]:
+    """One line per element outside subcircuits.
 
     The same text as PySpice's own, written directly for resistors, of which an array has thousands.
     """
-    lines = [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
+    lines = []
     for element in circuit.elements:
         if type(element) is Resistor:
             first, second = element.pins

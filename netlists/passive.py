@@ -10,6 +10,17 @@ from spu_circuit.noise import johnson_current_density
 from spu_circuit.passive import PassiveArray
 from spu_circuit.program import Device
 
+PARTS = {
+    "array_resistor": (
+        *(rf"R{kind}(\d+)_(\d+)" for kind in ("pp", "qq", "pq", "qp")),
+        *(rf"Rl{node}(\d+)" for node in "pq"),
+    ),
+    "input_resistor": (r"Rinp(\d+)", r"Rinq(\d+)"),
+    "capacitor": (r"Cp(\d+)", r"Cq(\d+)"),
+    "dac": (r"Vinp(\d+)", r"Vinq(\d+)"),
+}
+"""Names of the elements that are parts of a kind, with row and column."""
+
 
 def passive(device: Device, noise_hold: float | None = None) -> Netlist:
     """The circuit of a programmed device.

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 
-from netlists.active import active
+from netlists import active, passive
 from netlists.netlist import Netlist
-from netlists.passive import passive
 from spu_circuit.program import Device
 
-TOPOLOGIES: dict[str, Callable[[Device, float | None], Netlist]] = {"active": active, "passive": passive}
+TOPOLOGIES: dict[str, Callable[[Device, float | None], Netlist]] = {
+    "active": active.active,
+    "passive": passive.passive,
+}
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {"active": active.PARTS, "passive": passive.PARTS}
+"""Names of the elements that are parts of a kind."""
 
 
 def build_netlist(device: Device, noise_hold: float | None = None) -> Netlist:

@@ -101,7 +101,7 @@ class NodalAnalysis:
     def reduce(
         self,
         values: Array | None = None,
-        temperature: float | None = None,
+        temperature: float | Array | None = None,
         densities: Array | None = None,
         linearise: bool = False,
     ) -> Reduced:
@@ -109,7 +109,7 @@ class NodalAnalysis:
 
         Args:
             values: (draws, elements) in the order of ``circuit.values``; None: one draw, as the circuit says.
-            temperature: kelvin of all resistors; None: they are noiseless.
+            temperature: kelvin of all resistors, or of each draw's (draws,); None: they are noiseless.
             densities: (noise_nodes,) one-sided, A²/Hz, of the other noise currents.
             linearise: take the tangents of behavioural sources at each draw's operating point.
 
@@ -307,7 +307,12 @@ class NodalAnalysis:
         )
 
     def _spectrum(
-        self, response: Array, nodes: Indices, values: Array, temperature: float | None, densities: Array | None
+        self,
+        response: Array,
+        nodes: Indices,
+        values: Array,
+        temperature: float | Array | None,
+        densities: Array | None,
     ) -> Array:
         """One-sided cross densities of what noise currents into nodes make, from its response (draws, k, nodes)."""
         own, pairs, shared = self._current_densities(values, temperature, densities, nodes)
@@ -320,7 +325,7 @@ class NodalAnalysis:
         return driven @ response.transpose(0, 2, 1)
 
     def _current_densities(
-        self, values: Array, temperature: float | None, densities: Array | None, reached: Indices
+        self, values: Array, temperature: float | Array | None, densities: Array | None, reached: Indices
     ) -> tuple[Array, Indices, Array]:
         """One-sided densities of the noise currents into the reached nodes, A²/Hz.
 
@@ -335,7 +340,8 @@ class NodalAnalysis:
             np.add.at(own, where[self._noise_nodes], densities[:, None])
         pairs, shared = np.zeros((0, 2), dtype=np.intp), np.zeros((len(values), 0))
         if temperature is not None:
-            density = johnson_current_density(1 / values[:, self._resistors], temperature)
+            kelvin = np.broadcast_to(temperature, len(values))[:, None]
+            density = johnson_current_density(1 / values[:, self._resistors], kelvin)
             ends = where[self._ends[self._resistors]]
             index = np.arange(len(ends))
             gather = csr_array((np.ones(2 * len(ends)), (ends.T.ravel(), np.tile(index, 2))), (count + 1, len(ends)))

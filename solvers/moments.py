@@ -37,7 +37,7 @@ def moments(
     doublings = max(0, ceil(log2(max(norm / SHORT, 1.0))))
     step = time / 2**doublings
     scaled = -step * drift
-    transition = _exponential(scaled)
+    transition = exponential(scaled)
     push = _series(scaled, step * rate[:, :, None])
     covariance = None if diffusion is None else _short_covariance(scaled, 2 * step * diffusion, norm / 2**doublings)
     state = np.broadcast_to(start, rate.shape)[:, :, None]
@@ -55,7 +55,7 @@ def moments(
     return mean, covariance
 
 
-def _exponential(X: Array) -> Array:
+def exponential(X: Array) -> Array:
     """``Σ X^k / k!`` up to k = 12 with five products (Paterson and Stockmeyer, SIAM J. Comput. 2:60, 1973)."""
     identity = np.eye(X.shape[-1])
     powers = [identity, X, X @ X]

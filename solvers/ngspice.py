@@ -43,7 +43,7 @@ class Ngspice:
         """See ``Engine``."""
         netlist, analysis = self._setup(device, law, seconds, seed)
         (plot,) = self._run(netlist, analysis, device)
-        volts = np.stack([_voltage(plot, probe) for probe in netlist.outputs], axis=-1)
+        volts = voltages(plot, netlist.outputs)
         if seconds == inf:
             return Reading(volts[-1], ngspice_runs=1)
         times = _signal(plot, "time")
@@ -103,6 +103,11 @@ class Ngspice:
 
     def _run(self, netlist: Netlist, analysis: Analysis, device: Device) -> list[dict[str, Array]]:
         return run_deck(write_deck(netlist, analysis, device.hardware.temperature), self.timeout)
+
+
+def voltages(plot: dict[str, Array], probes: Sequence[Probe]) -> Array:
+    """Voltages of a result at these nodes or between these pairs, (points, probes)."""
+    return np.stack([_voltage(plot, probe) for probe in probes], axis=-1)
 
 
 def _voltage(plot: dict[str, Array], probe: Probe) -> Array:

@@ -1,6 +1,6 @@
 """The active array: op-amp integrators that feed each other through two resistors per entry of the matrix."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,11 @@ class ActiveArray:
     @property
     def matrix(self) -> Array:
         return (self.direct - self.inverted) / self.siemens_per_unit
+
+    def fully_populated(self, conductance: float) -> "ActiveArray":
+        """See ``ProgrammedArray``."""
+        direct, inverted = (np.where(G == 0, conductance, G) for G in (self.direct, self.inverted))
+        return replace(self, direct=direct, inverted=inverted)
 
     def output_limits(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: nine tenths of what the rail leaves behind the loaded output resistance.

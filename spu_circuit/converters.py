@@ -23,3 +23,24 @@ def quantize(volts: Array, converter: Converter) -> tuple[Array, NDArray[np.bool
     clipped = (volts > top + lsb / 2) | (volts < -converter.full_scale - lsb / 2)
     codes = volts if lsb == 0 else np.rint(volts / lsb) * lsb
     return np.clip(codes, -converter.full_scale, top), clipped
+
+
+def characteristic(
+    volts: Array,
+    converter: Converter,
+    gain: Array | float,
+    offset: Array | float,
+    inl: Array | float,
+    dnl: Array | float,
+) -> Array:
+    """What a real converter makes of a voltage, before or after its codes.
+
+    Args:
+        volts: any shape that broadcasts with the others, V.
+        gain: factor.
+        offset: V.
+        inl: height of the bow ``1 − (V / full scale)²`` of the integral non-linearity, LSB.
+        dnl: how far the code that is used is off, LSB.
+    """
+    bow = 1 - (volts / converter.full_scale) ** 2
+    return volts * gain + offset + converter.lsb * (inl * bow + dnl)

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.quantity import (
     FROM_TEXT,
@@ -25,14 +26,9 @@ from spu_circuit.quantity import (
     Volts,
     VoltsOrZero,
 )
+from spu_circuit.variation import Variation
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Description(BaseModel):
-    """A frozen description that knows no other keys than its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class ResistorArray(Description):
@@ -164,6 +160,7 @@ class Hardware(Description):
     dac: Converter
     adc: Converter
     noise: Noise = Noise()
+    variation: Annotated[Variation, Field(description="how copies of the device differ")] = Variation()
 
 
 def presets() -> list[str]:

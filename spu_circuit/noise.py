@@ -9,12 +9,12 @@ from scipy.constants import Boltzmann
 Conductance = TypeVar("Conductance", float, NDArray[np.float64])
 
 
-def johnson_current_density(conductance: Conductance, temperature: float) -> Conductance:
+def johnson_current_density(conductance: Conductance, temperature: float | NDArray[np.float64]) -> Conductance:
     """One-sided power spectral density of the thermal noise current of resistors.
 
     Args:
         conductance: siemens, any shape.
-        temperature: kelvin.
+        temperature: kelvin; broadcasts with ``conductance``.
 
     Returns:
         A²/Hz, the shape of ``conductance``: S = 4 k T G (Nyquist 1928).
@@ -22,6 +22,6 @@ def johnson_current_density(conductance: Conductance, temperature: float) -> Con
     Raises:
         ValueError: a conductance or the temperature is negative.
     """
-    if np.any(np.asarray(conductance) < 0) or temperature < 0:
+    if np.any(np.asarray(conductance) < 0) or np.any(np.asarray(temperature) < 0):
         raise ValueError("conductance and temperature must not be negative")
     return 4 * Boltzmann * temperature * conductance

@@ -5,7 +5,7 @@ two cells straight (p to p, q to q) for a negative entry of A and crossed (p to 
 row's resistors and its input resistor leave of the diagonal goes to ground as a leak, so it must not be negative.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,13 @@ class PassiveArray:
         """See ``ProgrammedArray``; with what the input resistors add to the diagonal."""
         total = (self.straight + self.crossed).sum(axis=1) + self.leak + self.input_conductance
         return (np.diag(total) + self.crossed - self.straight) / self.siemens_per_unit
+
+    def fully_populated(self, conductance: float) -> "PassiveArray":
+        """See ``ProgrammedArray``."""
+        straight, crossed, leak = (np.where(G == 0, conductance, G) for G in (self.straight, self.crossed, self.leak))
+        np.fill_diagonal(straight, 0.0)
+        np.fill_diagonal(crossed, 0.0)
+        return replace(self, straight=straight, crossed=crossed, leak=leak)
 
     def injected_noise_density(self, hardware: Hardware) -> float:
         """One-sided density of the injected noise current of each node, A²/Hz: ``2 κ₀ g_u C``, κ₀ / A in a cell."""

@@ -46,6 +46,10 @@ class ProgrammedArray(Protocol):
         """How a DAC voltage counts: a cell's input current is ``drive · V_DAC / R_in``."""
         ...
 
+    def fully_populated(self, conductance: float) -> "ProgrammedArray":
+        """The same with this conductance, in siemens, where a resistor is switched off: it is there all the same."""
+        ...
+
     def output_limits(self, hardware: Hardware) -> Array:
         """Largest |V| that the output of each cell can be trusted to reach, (n,); infinite without rails."""
         ...

@@ -8,6 +8,14 @@ from quantiphy import InvalidNumber, Quantity
 
 ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"}
 FROM_TEXT = {"strict_units": True}
+FACTORS = {
+    "%": {"%": 1e-2, "ppm": 1e-6},
+    "ppm/K": {"ppm/K": 1e-6, "%/K": 1e-2},
+    "% µm": {"% µm": 1e-8},
+    "µm²": {"µm²": 1e-12, "mm²": 1e-6},
+    "LSB": {"LSB": 1.0},
+}
+"""Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
 
 
 def parse_quantity(text: str, unit: str) -> float:
@@ -15,7 +23,8 @@ def parse_quantity(text: str, unit: str) -> float:
 
     Args:
         text: a number with the unit, a scale factor, or both: "1 kΩ", "1000 ohm", "10k" (as printed on schematics).
-        unit: the SI unit that is wanted. "S" also takes ohms, "K" also takes degrees Celsius.
+        unit: the SI unit that is wanted. "S" also takes ohms, "K" also takes degrees Celsius; those of ``FACTORS`` are
+            read as they stand.
 
     Returns:
         The value in ``unit``.
@@ -23,6 +32,8 @@ def parse_quantity(text: str, unit: str) -> float:
     Raises:
         ValueError: no number, no unit, or another unit.
     """
+    if unit in FACTORS:
+        return _read_factor(text, unit)
     if unit == "K":
         text = text.replace("kelvin", "K").replace("°K", "K").replace("K", "°K")  # QuantiPhy takes K for kilo
     try:
@@ -46,7 +57,21 @@ def parse_quantity(text: str, unit: str) -> float:
     raise ValueError(f"{text!r} has no unit; write it like {_example(unit)!r}")
 
 
+def _read_factor(text: str, unit: str) -> float:
+    for written, factor in FACTORS[unit].items():
+        # µ has two code points, and squares are often typed as a digit.
+        plain = text.strip().replace("\u03bc", "µ").replace("m2", "m²")
+        if plain.endswith(written):
+            try:
+                return float(plain.removesuffix(written)) * factor
+            except ValueError:
+                break
+    raise ValueError(f"{text!r} is not in {' or '.join(FACTORS[unit])}; write it like {_example(unit)!r}")
+
+
 def _example(unit: str) -> str:
+    if unit in FACTORS:
+        return f"1 {unit}"
     return {"Ω": "10 kΩ", "S": "1 mS", "F": "1 nF", "V": "10 V", "Hz": "3 MHz", "K": "300.15 K", "s": "1 µs"}[unit]
 
 
@@ -79,3 +104,10 @@ Volts = _positive("V")
 VoltsOrZero = _non_negative("V")
 SignedVolts = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("V"))]
 Kelvin = _positive("K")
+KelvinDifference = _non_negative("K")
+Fraction = _non_negative("%")
+SignedFraction = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("%"))]
+PerKelvin = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("ppm/K"))]
+MatchingCoefficient = _positive("% µm")
+Area = _positive("µm²")
+LeastSignificantBits = _non_negative("LSB")

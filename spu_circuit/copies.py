@@ -1,0 +1,251 @@
+"""Drawn copies of a device: how far each of its parts is off, reproducibly by seed, sample number and part.
+
+Every random number comes from a counter-based generator (Philox) whose key is the seed and what the number is for, and
+whose counter is the sample number. So a copy does not depend on which other copies are drawn, where, or in what order,
+and the resistor at a place of the array is the same part whatever matrix is programmed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
+
+from spu_circuit.errors import InputError
+from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Variation
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+FEW = 1 << 53
+SOBOL_DIMENSIONS = 21_201
+"""Of SciPy's direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30:2635, 2008)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one kind in a circuit.
+
+    Args:
+        slots: number of each part's place on the board, (parts,); names its random numbers.
+        x, y: its place on the die, from −½ to ½, (parts,).
+    """
+
+    slots: Indices
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where random numbers come from.
+
+    Args:
+        seed: of all of them.
+        design: "plain": independent; "lhs": Latin hypercube over ``total`` samples (McKay, Beckman, Conover,
+            Technometrics 21:239, 1979); "sobol": scrambled Sobol sequence.
+        total: number of samples of a Latin hypercube.
+        streams: other seeds for some kinds of parts, which then vary for themselves.
+    """
+
+    seed: int
+    design: str = "plain"
+    total: int = 0
+    streams: Mapping[str, int] = field(default_factory=dict)
+
+    def seed_of(self, kind: str) -> int:
+        return self.streams.get(kind, self.seed)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What a batch of copies has instead of nominal values.
+
+    Args:
+        relative: kind → factors, (samples, parts), in the order of the parts.
+        absolute: kind → what is added, in volts or LSB, (samples, parts).
+        open, closed: array resistors that are stuck, (samples, parts).
+        temperature: K, (samples,).
+    """
+
+    relative: dict[str, Array]
+    absolute: dict[str, Array]
+    open: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+    temperature: Array
+
+
+def draw(
+    variation: Variation,
+    temperature: float,
+    parts: Mapping[str, Parts],
+    samples: range,
+    sampling: Sampling,
+) -> Copies:
+    """Draw copies.
+
+    Args:
+        temperature: nominal, K.
+        parts: by kind; kinds that do not vary are left out of the result.
+        samples: consecutive sample numbers.
+
+    Raises:
+        InputError: a Sobol sequence of more dimensions than there are direction numbers.
+    """
+    numbers = _uniforms(variation, parts, samples, sampling)
+    lots = _lots(variation, numbers)
+    spread = variation.temperature
+    kelvin = temperature + (spread.quantile(numbers["temperature"][:, 0]) if spread else np.zeros(len(samples)))
+    rise = kelvin - (variation.reference_temperature or temperature)
+    relative: dict[str, Array] = {}
+    absolute: dict[str, Array] = {}
+    for kind, places in parts.items():
+        of_kind = getattr(variation, kind)
+        local = of_kind.mismatch.quantile(numbers[f"{kind} local"]) if of_kind.mismatch else None
+        if isinstance(of_kind, RelativeVariation):
+            factors = np.full((len(samples), len(places.slots)), variation.ageing(kind))
+            factors *= 1 + of_kind.temperature_coefficient * rise[:, None]
+            if kind in lots:
+                factors *= 1 + lots[kind][:, None]
+            if of_kind.gradient:
+                slope = of_kind.gradient.quantile(numbers[f"{kind} gradient"])
+                factors *= 1 + slope[:, :1] * places.x + slope[:, 1:] * places.y
+            if local is not None:
+                factors *= 1 + local
+            relative[kind] = factors
+        else:
+            deviations = np.zeros((len(samples), len(places.slots)))
+            if kind in lots:
+                deviations += lots[kind][:, None]
+            if local is not None:
+                deviations += local
+            absolute[kind] = deviations
+    nothing = np.zeros((len(samples), 0), dtype=bool)
+    stuck, resistors = numbers.get("array_resistor stuck"), variation.array_resistor
+    is_open = nothing if stuck is None else stuck < resistors.stuck_open
+    is_closed = nothing if stuck is None else stuck > 1 - resistors.stuck_closed
+    return Copies(relative, absolute, is_open, is_closed, kelvin)
+
+
+def corners(variation: Variation, temperature: float, parts: Mapping[str, Parts], signs: Mapping[str, Array]) -> Copies:
+    """Copies whose parts are at the ends of their distributions.
+
+    Args:
+        signs: kind → −1, 0 (nominal) or 1, (copies, 1) for all parts of the kind alike, or (copies, parts).
+            "temperature" has (copies, 1).
+    """
+    count = len(next(iter(signs.values())))
+    relative: dict[str, Array] = {}
+    absolute: dict[str, Array] = {}
+    hot = signs.get("temperature", np.zeros((count, 1)))[:, 0]
+    spread = variation.temperature
+    kelvin = temperature + (np.array([spread.extreme(s) * abs(s) for s in hot]) if spread else 0 * hot)
+    rise = kelvin - (variation.reference_temperature or temperature)
+    for kind, places in parts.items():
+        of_kind = getattr(variation, kind)
+        sign = np.broadcast_to(signs.get(kind, np.zeros((count, 1))), (count, len(places.slots)))
+        ends = [(s.extreme(-1), s.extreme(1)) for s in (of_kind.lot, of_kind.mismatch) if s]
+        moved = [np.where(sign > 0, high, np.where(sign < 0, low, 0.0)) for low, high in ends]
+        if isinstance(of_kind, RelativeVariation):
+            factors = variation.ageing(kind) * (1 + of_kind.temperature_coefficient * rise[:, None]) + 0 * sign
+            for deviation in moved:
+                factors = factors * (1 + deviation)
+            relative[kind] = factors
+        else:
+            absolute[kind] = sum(moved, np.zeros(sign.shape))
+    nothing = np.zeros((count, 0), dtype=bool)
+    return Copies(relative, absolute, nothing, nothing, kelvin)
+
+
+def varying(variation: Variation) -> tuple[str, ...]:
+    """The kinds of parts that differ between copies, "temperature" among them."""
+    kinds = tuple(kind for kind in KINDS if _purposes(variation, kind))
+    return (*kinds, "temperature") if variation.temperature else kinds
+
+
+def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
+    """What random numbers a kind needs: purpose → how many of each copy; None: one a part."""
+    of_kind = getattr(variation, kind)
+    needed: dict[str, int | None] = {}
+    if of_kind.lot:
+        needed[f"{kind} lot"] = 1
+    if isinstance(of_kind, RelativeVariation) and of_kind.gradient:
+        needed[f"{kind} gradient"] = 2
+    if of_kind.mismatch:
+        needed[f"{kind} local"] = None
+    if isinstance(of_kind, ArrayVariation) and of_kind.stuck_open + of_kind.stuck_closed > 0:
+        needed[f"{kind} stuck"] = None
+    return needed
+
+
+def _uniforms(variation: Variation, parts: Mapping[str, Parts], samples: range, sampling: Sampling) -> dict[str, Array]:
+    """Purpose → numbers inside (0, 1), (samples, as many as it needs)."""
+    wanted: dict[str, tuple[str, Indices]] = {}
+    if variation.temperature:
+        wanted["temperature"] = "temperature", np.zeros(1, dtype=np.intp)
+    for kind, places in parts.items():
+        for purpose, count in _purposes(variation, kind).items():
+            wanted[purpose] = kind, places.slots if count is None else np.arange(count)
+    if sampling.design == "sobol":
+        return _sobol(wanted, samples, sampling)
+    draw_one = _latin if sampling.design == "lhs" else _independent
+    return {
+        purpose: draw_one(purpose, slots, samples, sampling.seed_of(kind), sampling.total)
+        for purpose, (kind, slots) in wanted.items()
+    }
+
+
+def _independent(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
+    found = np.empty((len(samples), len(slots)))
+    last = int(slots.max(initial=-1)) + 1
+    for row, sample in enumerate(samples):
+        found[row] = _stream(seed, purpose, sample).random(last)[slots]
+    return found + 0.5 / FEW
+
+
+def _latin(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
+    """One sample in each of ``total`` strata of every number."""
+    within = _independent(purpose, slots, samples, seed, total)
+    strata = np.empty((len(samples), len(slots)))
+    for column, slot in enumerate(slots.tolist()):
+        order = _stream(seed, f"{purpose} strata", slot).permutation(total)
+        strata[:, column] = order[samples.start : samples.stop]
+    return (strata + within) / total
+
+
+def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: Sampling) -> dict[str, Array]:
+    """Numbers that are few to a copy first: they get the best of the sequence."""
+    order = sorted(wanted, key=lambda purpose: len(wanted[purpose][1]))
+    sizes = [len(wanted[purpose][1]) for purpose in order]
+    if sum(sizes) > SOBOL_DIMENSIONS:
+        raise InputError(
+            f"design 'sobol' has numbers for {SOBOL_DIMENSIONS} parts, this device has {sum(sizes)} that vary; "
+            "take design = 'lhs'"
+        )
+    if not order:
+        return {}
+    sequence = qmc.Sobol(sum(sizes), rng=_stream(sampling.seed, "sobol", 0))
+    sequence.fast_forward(samples.start)
+    points = np.clip(sequence.random(len(samples)), 0.5 / FEW, 1 - 0.5 / FEW)
+    return dict(zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True))
+
+
+def _stream(seed: int, purpose: str, sample: int) -> np.random.Generator:
+    key = np.array([seed, crc32(purpose.encode())], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, sample], dtype=np.uint64)))
+
+
+def _lots(variation: Variation, numbers: Mapping[str, Array]) -> dict[str, Array]:
+    """The common deviation of each kind that has one, (samples,), correlated as the variation says."""
+    kinds = [kind for kind in KINDS if f"{kind} lot" in numbers]
+    if not kinds:
+        return {}
+    where = [KINDS.index(kind) for kind in kinds]
+    values, vectors = np.linalg.eigh(variation.lot_correlation[np.ix_(where, where)])
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    scores = ndtri(np.concatenate([numbers[f"{kind} lot"] for kind in kinds], axis=1)) @ root.T
+    shares = ndtr(scores)
+    return {kind: getattr(variation, kind).lot.quantile(shares[:, k]) for k, kind in enumerate(kinds)}

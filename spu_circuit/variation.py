@@ -1,0 +1,302 @@
+"""How copies of a device differ: the spread of every kind of part, as data.
+
+A relative deviation multiplies, an absolute one adds: a resistor of a copy is
+``R (1 + lot) (1 + gradient · (x, y)) (1 + local) (1 + α (T − T₀)) (1 + a log₁₀(1 + t / 1 h))``.
+"""
+
+from itertools import combinations
+from math import erf, exp, log1p, sqrt
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy.special import ndtri
+
+from spu_circuit.description import Description
+from spu_circuit.quantity import (
+    Area,
+    Fraction,
+    Kelvin,
+    KelvinDifference,
+    LeastSignificantBits,
+    MatchingCoefficient,
+    PerKelvin,
+    SignedFraction,
+    VoltsOrZero,
+)
+
+Array = NDArray[np.float64]
+Meaning = Literal["sigma", "3 sigma", "limit"]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+LARGEST_NORMAL = 1 / 7
+"""Largest σ of a relative normal deviation: a part below zero is then a matter of 7 σ, one in 10¹²."""
+EXTREME = 3.0
+"""Standard deviations at which a corner puts a distribution without limits."""
+
+
+class Spread(Description):
+    """A distribution about zero. The unit of ``tolerance`` and ``limit`` is that of the subclass.
+
+    normal, lognormal (of 1 + deviation): σ is ``tolerance``, or a third of it; uniform: ± ``tolerance`` is its limit,
+    or its σ; truncated: normal of this σ without what lies beyond ± ``limit``, as parts are that were sorted.
+    """
+
+    distribution: Annotated[
+        Literal["normal", "uniform", "lognormal", "truncated"], Field(description="shape of the distribution")
+    ] = "normal"
+    tolerance: float
+    meaning: Annotated[Meaning, Field(description="what the tolerance is of the distribution: sigma, 3 sigma, limit")]
+    limit: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        allowed = {"uniform": ("limit", "sigma")}.get(self.distribution, ("sigma", "3 sigma"))
+        if self.meaning not in allowed:
+            raise ValueError(
+                f"meaning {self.meaning!r} does not fit distribution {self.distribution!r}; "
+                f"take one of {', '.join(allowed)}"
+            )
+        if (self.limit is None) == (self.distribution == "truncated"):
+            cure = "give it" if self.limit is None else "leave it out, or set distribution = 'truncated'"
+            raise ValueError(f"limit is for a truncated distribution alone, which needs it; {cure}")
+        if self.limit is not None and not self.limit > 0:
+            raise ValueError(f"limit is {self.limit:g}; it must be above 0")
+        return self
+
+    @property
+    def scale(self) -> float:
+        """σ of the normal distribution underneath, or of the uniform one."""
+        return self.tolerance * {"sigma": 1.0, "3 sigma": 1 / 3, "limit": 1 / sqrt(3)}[self.meaning]
+
+    def quantile(self, probability: Array) -> Array:
+        """The deviation below which this share of the parts lies; any shape, probabilities inside (0, 1)."""
+        if self.distribution == "uniform":
+            return sqrt(3) * self.scale * (2 * probability - 1)
+        if self.distribution == "truncated":
+            assert self.limit is not None
+            if self.scale == 0:
+                return np.zeros_like(probability)
+            inside = erf(self.limit / self.scale / sqrt(2))
+            return np.asarray(self.scale * ndtri(0.5 + inside * (probability - 0.5)))
+        deviation = self.scale * ndtri(probability)
+        return np.expm1(deviation) if self.distribution == "lognormal" else np.asarray(deviation)
+
+    def extreme(self, sign: float) -> float:
+        """The deviation at a corner: the limit where there is one, else 3 σ."""
+        if self.distribution == "uniform":
+            return sign * sqrt(3) * self.scale
+        if self.distribution == "truncated":
+            assert self.limit is not None
+            return sign * min(self.limit, EXTREME * self.scale)
+        return exp(sign * EXTREME * self.scale) - 1 if self.distribution == "lognormal" else sign * EXTREME * self.scale
+
+
+class RelativeSpread(Spread):
+    """Of a share of the nominal value."""
+
+    tolerance: Annotated[Fraction, Field(description="relative, as '1 %' or '100 ppm'")]
+    limit: Annotated[Fraction | None, Field(description="relative; of a truncated distribution")] = None
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if self.distribution == "normal" and self.scale > LARGEST_NORMAL:
+            raise ValueError(
+                f"a normal distribution with a σ of {self.scale:.0%} draws values below zero; "
+                "take distribution = 'lognormal', or 'truncated' with a limit"
+            )
+        if self.distribution != "lognormal" and -self.extreme(-1) >= 1:
+            raise ValueError("the distribution reaches values below zero; take 'lognormal', or tighten it")
+        return self
+
+
+class AbsoluteSpread(Spread):
+    """Of something whose nominal value may be zero: it adds, so it is never lognormal."""
+
+    @model_validator(mode="after")
+    def _adds(self) -> Self:
+        if self.distribution == "lognormal":
+            raise ValueError("a deviation that adds cannot be lognormal; take normal, uniform or truncated")
+        return self
+
+
+class VoltageSpread(AbsoluteSpread):
+    """Of a voltage."""
+
+    tolerance: Annotated[VoltsOrZero, Field(description="V")]
+    limit: Annotated[VoltsOrZero | None, Field(description="V; of a truncated distribution")] = None
+
+
+class TemperatureSpread(AbsoluteSpread):
+    """Of a temperature."""
+
+    tolerance: Annotated[KelvinDifference, Field(description="K")]
+    limit: Annotated[KelvinDifference | None, Field(description="K; of a truncated distribution")] = None
+
+
+class CodeSpread(AbsoluteSpread):
+    """Of a converter's error, in its own steps."""
+
+    tolerance: Annotated[LeastSignificantBits, Field(description="LSB")]
+    limit: Annotated[LeastSignificantBits | None, Field(description="LSB; of a truncated distribution")] = None
+
+
+class Matching(Description):
+    """Mismatch that falls with a part's area: σ = A / √area (Pelgrom et al., IEEE JSSC 24:1433, 1989)."""
+
+    coefficient: Annotated[MatchingCoefficient, Field(description="A, as '1 % µm'")]
+    area: Annotated[Area, Field(description="of one part, as '25 µm²'")]
+
+    @property
+    def spread(self) -> RelativeSpread:
+        return RelativeSpread(tolerance=self.coefficient / sqrt(self.area), meaning="sigma")
+
+
+class RelativeVariation(Description):
+    """How the parts of a kind deviate from their nominal value, relatively."""
+
+    lot: Annotated[RelativeSpread | None, Field(description="one deviation for all parts of a copy")] = None
+    local: Annotated[RelativeSpread | None, Field(description="mismatch: each part for itself")] = None
+    matching: Annotated[Matching | None, Field(description="mismatch from a part's area, instead of local")] = None
+    gradient: Annotated[
+        RelativeSpread | None, Field(description="from edge to edge of the die, in x and in y independently")
+    ] = None
+    temperature_coefficient: Annotated[PerKelvin, Field(description="relative, per kelvin above the reference")] = 0.0
+    ageing: Annotated[SignedFraction, Field(description="relative drift per decade of hours")] = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.local and self.matching:
+            raise ValueError("local and matching both say how parts mismatch; keep one")
+        return self
+
+    @property
+    def mismatch(self) -> RelativeSpread | None:
+        return self.matching.spread if self.matching else self.local
+
+
+class ArrayVariation(RelativeVariation):
+    """Of the programmable resistors, which can also fail."""
+
+    stuck_open: Annotated[Probability, Field(description="probability that a resistor never conducts")] = 0.0
+    stuck_closed: Annotated[Probability, Field(description="probability that a resistor stays at G_max")] = 0.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.stuck_open + self.stuck_closed >= 1:
+            raise ValueError("stuck_open and stuck_closed together leave no working resistor; lower them")
+        return self
+
+
+class VoltageVariation(Description):
+    """How a voltage deviates, in volts."""
+
+    lot: Annotated[VoltageSpread | None, Field(description="one deviation for all parts of a copy")] = None
+    local: Annotated[VoltageSpread | None, Field(description="each part for itself")] = None
+
+    @property
+    def mismatch(self) -> VoltageSpread | None:
+        return self.local
+
+
+class CodeVariation(Description):
+    """How a converter's characteristic deviates, in LSB, each channel for itself.
+
+    Integral non-linearity is a bow ``(1 − (V / full scale)²)`` of this height; differential non-linearity moves each
+    code for itself.
+    """
+
+    local: Annotated[CodeSpread | None, Field(description="each channel for itself, LSB")] = None
+    lot: None = None
+
+    @property
+    def mismatch(self) -> CodeSpread | None:
+        return self.local
+
+
+KINDS = (
+    "array_resistor",
+    "input_resistor",
+    "inverter_resistor",
+    "capacitor",
+    "amplifier_offset",
+    "amplifier_gain",
+    "amplifier_bandwidth",
+    "dac_gain",
+    "dac_offset",
+    "dac_inl",
+    "dac_dnl",
+    "adc_gain",
+    "adc_offset",
+    "adc_inl",
+    "adc_dnl",
+)
+"""All kinds of parts that can vary, in a fixed order."""
+
+
+class Variation(Description):
+    """The spread of every kind of part between copies of a device. What is not given does not vary."""
+
+    array_resistor: ArrayVariation = ArrayVariation()
+    input_resistor: RelativeVariation = RelativeVariation()
+    inverter_resistor: RelativeVariation = RelativeVariation()
+    capacitor: RelativeVariation = RelativeVariation()
+    amplifier_offset: VoltageVariation = VoltageVariation()
+    amplifier_gain: RelativeVariation = RelativeVariation()
+    amplifier_bandwidth: RelativeVariation = RelativeVariation()
+    dac_gain: RelativeVariation = RelativeVariation()
+    dac_offset: VoltageVariation = VoltageVariation()
+    dac_inl: CodeVariation = CodeVariation()
+    dac_dnl: CodeVariation = CodeVariation()
+    adc_gain: RelativeVariation = RelativeVariation()
+    adc_offset: VoltageVariation = VoltageVariation()
+    adc_inl: CodeVariation = CodeVariation()
+    adc_dnl: CodeVariation = CodeVariation()
+    temperature: Annotated[
+        TemperatureSpread | None, Field(description="of a copy, about the hardware's temperature")
+    ] = None
+    reference_temperature: Annotated[
+        Kelvin | None, Field(description="where parts have their nominal values, K; none: the hardware's temperature")
+    ] = None
+    hours: Annotated[float, Field(ge=0, allow_inf_nan=False, description="of operation, for ageing; a number")] = 0.0
+    correlation: Annotated[
+        dict[str, float],
+        Field(description="of the lot deviations of two kinds, as 'capacitor array_resistor' = 0.5; else 0"),
+    ] = {}  # noqa: RUF012  (pydantic copies it)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for pair, value in self.correlation.items():
+            names = pair.split()
+            if len(names) != 2 or names[0] == names[1] or not set(names) <= set(KINDS):
+                raise ValueError(
+                    f"correlation {pair!r} does not name two different kinds of parts; they are {', '.join(KINDS)}"
+                )
+            for name in names:
+                if getattr(self, name).lot is None:
+                    raise ValueError(f"correlation {pair!r}: {name} has no lot deviation; give it one")
+            if not -1 <= value <= 1:
+                raise ValueError(f"correlation {pair!r} is {value:g}; it must be from -1 to 1")
+        lowest = float(np.linalg.eigvalsh(self.lot_correlation).min())
+        if lowest < -1e-12:
+            raise ValueError(
+                f"correlation is impossible: its matrix has an eigenvalue of {lowest:.2g}; bring the values nearer to 0"
+            )
+        return self
+
+    @property
+    def lot_correlation(self) -> Array:
+        """Of the normal scores of the lot deviations, (kinds, kinds)."""
+        matrix = np.eye(len(KINDS))
+        for a, b in combinations(range(len(KINDS)), 2):
+            for pair in (f"{KINDS[a]} {KINDS[b]}", f"{KINDS[b]} {KINDS[a]}"):
+                if pair in self.correlation:
+                    matrix[a, b] = matrix[b, a] = self.correlation[pair]
+        return matrix
+
+    def ageing(self, kind: str) -> float:
+        """The factor by which parts of a kind have drifted after ``hours``."""
+        of_kind = getattr(self, kind)
+        drift = of_kind.ageing if isinstance(of_kind, RelativeVariation) else 0.0
+        return 1 + drift * log1p(self.hours) / log1p(9.0)
