@@ -105,13 +105,12 @@ class Store:
                 for name, value in (("experiment", config), ("versions", versions)):
                     self._connection.execute("INSERT INTO config VALUES (?, ?)", (name, json.dumps(value)))
                 return
-        kept, new = _flat(json.loads(row[0])), _flat(json.loads(json.dumps(config)))
-        for name in sorted(kept | new):
-            if kept.get(name) != new.get(name):
-                raise InputError(
-                    f"output: {str(self.path.parent)!r} holds a run with {name} = {kept.get(name)!r}, this config has "
-                    f"{new.get(name)!r}; choose another folder with --output, or restore the config"
-                )
+        if difference := first_difference(json.loads(row[0]), json.loads(json.dumps(config))):
+            name, old, new = difference
+            raise InputError(
+                f"output: {str(self.path.parent)!r} holds a run with {name} = {old!r}, this config has {new!r}; choose "
+                "another folder with --output, or restore the config"
+            )
 
     def claimed(self) -> dict[str, Any]:
         """What the store was claimed with: "experiment" and "versions". Empty before that."""
@@ -183,6 +182,15 @@ def _pack(arrays: Arrays) -> bytes:
 def _unpack(blob: bytes) -> Arrays:
     with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def first_difference(kept: Any, new: Any) -> tuple[str, Any, Any] | None:
+    """The dotted name of the first leaf in which two nested dictionaries differ, with both values; None: none."""
+    old, young = _flat(kept), _flat(new)
+    for name in sorted(old | young):
+        if old.get(name) != young.get(name):
+            return name, old.get(name), young.get(name)
+    return None
 
 
 def _flat(tree: Any, path: Sequence[str] = ()) -> dict[str, Any]:

@@ -90,7 +90,8 @@ class DrawnNetwork:
             names = [f"{name}.{inner}".lower() for name in self.board.names["amplifier"]]
             self._where[kind] = np.array([position[name] for name in names], dtype=np.intp)
         # The nominal circuit plans the elimination, so that no copy's answer depends on which was first.
-        self._equations.analysis.reduce(None, *self._noise(device.hardware.temperature, True), linearise)
+        for wanted in (False, True):
+            self._equations.analysis.reduce(None, *self._noise(device.hardware.temperature, wanted), linearise)
 
     def element_values(self, copies: Copies) -> Array:
         """(copies, elements), as ``NodalAnalysis.reduce`` takes them."""

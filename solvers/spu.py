@@ -97,6 +97,10 @@ class Spu:
         )
         return Solution(value, statistics, variance, covariance, reading.waveform)
 
+    def ranged(self, system: LinearSystem) -> Device:
+        """The device as a solve of this system programs it, at the voltage scale that auto-ranging ends with."""
+        return self._in_range(self.engine, system, None, inf, 0)[0]
+
     def program(self, system: LinearSystem, volts_per_unit: float, initial_state: Array | None = None) -> Device:
         """The device as a solve of this system at this voltage scale programs it."""
         return load(program_array(system.A, self.hardware), system.b, self.hardware, volts_per_unit, initial_state)

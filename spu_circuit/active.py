@@ -28,6 +28,7 @@ class ActiveArray:
     scaling: Array
     lost_entries: int
 
+    dacs_per_cell = 1
     drive = -1.0
     """The integrators invert, so the DACs hold the negative right-hand side."""
 
@@ -46,11 +47,19 @@ class ActiveArray:
         An output drives its column of resistors into virtual grounds and an inverting stage, so
         ``V ≤ rail / (1 + R_out G)``; the inverting stage drives the other column and its own feedback resistor.
         """
-        amplifier, inverter = hardware.amplifier, 1 / hardware.cell.inverter_resistance
+        amplifier = hardware.amplifier
         if amplifier.rail is None:
             return np.full(len(self.direct), np.inf)
-        load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + inverter
-        return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * load)
+        return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * self.loads(hardware).max(axis=0))
+
+    def loads(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: of the outputs, then of the inverting stages, which drive their own feedback."""
+        inverter = self.inverted.any(axis=0) / hardware.cell.inverter_resistance
+        return np.stack([self.direct.sum(axis=0) + inverter, self.inverted.sum(axis=0) + inverter])
+
+    def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: into virtual grounds."""
+        return np.broadcast_to(dac_volts / hardware.cell.input_resistance, volts.shape)
 
     def injected_noise_density(self, hardware: Hardware) -> float:
         """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C``, alone variance κ₀ / A in a cell."""

@@ -20,7 +20,8 @@ from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Vari
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-FEW = 1 << 53
+STEPS = 1 << 53
+"""Uniform numbers come in steps of 2⁻⁵³; half a step keeps them off 0 and 1."""
 SOBOL_DIMENSIONS = 21_201
 """Of SciPy's direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30:2635, 2008)."""
 
@@ -49,12 +50,15 @@ class Sampling:
             Technometrics 21:239, 1979); "sobol": scrambled Sobol sequence.
         total: number of samples of a Latin hypercube.
         streams: other seeds for some kinds of parts, which then vary for themselves.
+        inflation: importance sampling: what all parts of a copy share (lots, gradients, temperature) is drawn with
+            normal scores this many times as wide, and the copies get weights that make up for it.
     """
 
     seed: int
     design: str = "plain"
     total: int = 0
     streams: Mapping[str, int] = field(default_factory=dict)
+    inflation: float = 1.0
 
     def seed_of(self, kind: str) -> int:
         return self.streams.get(kind, self.seed)
@@ -69,6 +73,7 @@ class Copies:
         absolute: kind → what is added, in volts or LSB, (samples, parts).
         open, closed: array resistors that are stuck, (samples, parts).
         temperature: K, (samples,).
+        weights: how many copies of the wanted distribution each one stands for, (samples,).
     """
 
     relative: dict[str, Array]
@@ -76,6 +81,7 @@ class Copies:
     open: NDArray[np.bool_]
     closed: NDArray[np.bool_]
     temperature: Array
+    weights: Array
 
 
 def draw(
@@ -96,6 +102,7 @@ def draw(
         InputError: a Sobol sequence of more dimensions than there are direction numbers.
     """
     numbers = _uniforms(variation, parts, samples, sampling)
+    weights = _inflate(numbers, sampling.inflation, len(samples))
     lots = _lots(variation, numbers)
     spread = variation.temperature
     kelvin = temperature + (spread.quantile(numbers["temperature"][:, 0]) if spread else np.zeros(len(samples)))
@@ -127,7 +134,7 @@ def draw(
     stuck, resistors = numbers.get("array_resistor stuck"), variation.array_resistor
     is_open = nothing if stuck is None else stuck < resistors.stuck_open
     is_closed = nothing if stuck is None else stuck > 1 - resistors.stuck_closed
-    return Copies(relative, absolute, is_open, is_closed, kelvin)
+    return Copies(relative, absolute, is_open, is_closed, kelvin, weights)
 
 
 def corners(variation: Variation, temperature: float, parts: Mapping[str, Parts], signs: Mapping[str, Array]) -> Copies:
@@ -157,7 +164,7 @@ def corners(variation: Variation, temperature: float, parts: Mapping[str, Parts]
         else:
             absolute[kind] = sum(moved, np.zeros(sign.shape))
     nothing = np.zeros((count, 0), dtype=bool)
-    return Copies(relative, absolute, nothing, nothing, kelvin)
+    return Copies(relative, absolute, nothing, nothing, kelvin, np.ones(count))
 
 
 def varying(variation: Variation) -> tuple[str, ...]:
@@ -198,12 +205,24 @@ def _uniforms(variation: Variation, parts: Mapping[str, Parts], samples: range, 
     }
 
 
+def _inflate(numbers: dict[str, Array], inflation: float, samples: int) -> Array:
+    """Widen the normal scores of what is shared, in place. Returns the likelihood ratios, (samples,)."""
+    weights = np.ones(1)
+    for purpose, shares in numbers.items():
+        if inflation > 1 and not purpose.endswith(("local", "stuck")):
+            scores = inflation * ndtri(shares)
+            numbers[purpose] = np.clip(ndtr(scores), 0.5 / STEPS, 1 - 0.5 / STEPS)
+            ratio = inflation * np.exp(-(scores**2) * (1 - inflation**-2) / 2)
+            weights = weights * ratio.prod(axis=1)
+    return np.broadcast_to(weights, samples)
+
+
 def _independent(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
     found = np.empty((len(samples), len(slots)))
     last = int(slots.max(initial=-1)) + 1
     for row, sample in enumerate(samples):
         found[row] = _stream(seed, purpose, sample).random(last)[slots]
-    return found + 0.5 / FEW
+    return found + 0.5 / STEPS
 
 
 def _latin(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
@@ -229,7 +248,7 @@ def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: 
         return {}
     sequence = qmc.Sobol(sum(sizes), rng=_stream(sampling.seed, "sobol", 0))
     sequence.fast_forward(samples.start)
-    points = np.clip(sequence.random(len(samples)), 0.5 / FEW, 1 - 0.5 / FEW)
+    points = np.clip(sequence.random(len(samples)), 0.5 / STEPS, 1 - 0.5 / STEPS)
     return dict(zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True))
 
 

@@ -1,11 +1,12 @@
 """The hardware description: every number of a device, with its unit and meaning. Data only."""
 
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,14 +175,20 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
     Raises:
         InputError: no such preset or file, not TOML, or a field is wrong; names the field and the cure.
     """
-    text = str(name_or_path)
-    if text in presets():
-        source = files("spu_circuit").joinpath("presets", f"{text}.toml").read_bytes()
-    elif Path(text).is_file():
-        source = Path(text).read_bytes()
-    else:
-        raise InputError(f"hardware: no preset or file {text!r}; presets are {', '.join(presets())}")
-    return from_toml(Hardware, source, f"hardware {text}")
+    return from_toml(Hardware, _source(name_or_path), f"hardware {name_or_path}")
+
+
+def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
+    """A preset or TOML file with some of its fields changed.
+
+    Args:
+        changes: nested like the file; tables are merged, anything else takes the place of what was there.
+
+    Raises:
+        InputError: as ``load_hardware``.
+    """
+    document = read_toml(_source(base), f"hardware {base}")
+    return from_document(Hardware, _merged(document, changes), f"hardware {base} with changes")
 
 
 def from_toml(model: type[Model], source: bytes, where: str) -> Model:
@@ -190,12 +197,40 @@ def from_toml(model: type[Model], source: bytes, where: str) -> Model:
     Raises:
         InputError: names the field, the value and the cure (the nearest known key, or the wanted unit).
     """
+    return from_document(model, read_toml(source, where), where)
+
+
+def read_toml(source: bytes, where: str) -> dict[str, Any]:
+    """A TOML file's content. Raises InputError where it is none."""
     try:
-        return model.model_validate(tomllib.loads(source.decode()), context=FROM_TEXT)
+        return tomllib.loads(source.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: not TOML: {error}") from None
+
+
+def from_document(model: type[Model], document: Mapping[str, Any], where: str) -> Model:
+    """Build a description from tables that were read from TOML. See ``from_toml``."""
+    try:
+        return model.model_validate(document, context=FROM_TEXT)
     except ValidationError as error:
         raise InputError(f"{where}: {_first_line(model, error)}") from None
+
+
+def _source(name_or_path: str | Path) -> bytes:
+    text = str(name_or_path)
+    if text in presets():
+        return files("spu_circuit").joinpath("presets", f"{text}.toml").read_bytes()
+    if Path(text).is_file():
+        return Path(text).read_bytes()
+    raise InputError(f"hardware: no preset or file {text!r}; presets are {', '.join(presets())}")
+
+
+def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(document)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _first_line(model: type[BaseModel], error: ValidationError) -> str:

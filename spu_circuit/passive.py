@@ -34,6 +34,7 @@ class PassiveArray:
     scaling: Array
     lost_entries: int
 
+    dacs_per_cell = 2
     drive = 2.0
     """The DACs of a cell have opposite signs, and both count."""
 
@@ -53,6 +54,14 @@ class PassiveArray:
     def injected_noise_density(self, hardware: Hardware) -> float:
         """One-sided density of the injected noise current of each node, A²/Hz: ``2 κ₀ g_u C``, κ₀ / A in a cell."""
         return 2 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
+
+    def loads(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: there is no amplifier."""
+        return np.zeros((0, len(self.leak)))
+
+    def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: each node of a cell is at half of its voltage."""
+        return (dac_volts - volts / 2) / hardware.cell.input_resistance
 
     def output_limits(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: there is no amplifier."""

@@ -50,6 +50,19 @@ class ProgrammedArray(Protocol):
         """The same with this conductance, in siemens, where a resistor is switched off: it is there all the same."""
         ...
 
+    @property
+    def dacs_per_cell(self) -> int:
+        """DACs with opposite signs count apart."""
+        ...
+
+    def loads(self, hardware: Hardware) -> Array:
+        """Conductance from each amplifier's output to ground or virtual ground, S, (amplifiers per cell, n)."""
+        ...
+
+    def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
+        """Of one DAC of each cell, A, (copies, n), when the cells are at ``volts`` (copies, n)."""
+        ...
+
     def output_limits(self, hardware: Hardware) -> Array:
         """Largest |V| that the output of each cell can be trusted to reach, (n,); infinite without rails."""
         ...

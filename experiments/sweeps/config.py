@@ -1,0 +1,262 @@
+"""A tolerance sweep as data, read from TOML."""
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from importlib.resources import files
+from itertools import product
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from experiments.sweeps.metrics import METRICS
+from spu_circuit.copies import varying
+from spu_circuit.description import Description
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware, changed_hardware, from_document, read_toml
+from spu_circuit.quantity import Fraction, parse_quantity
+
+WORKLOADS = {
+    "random": "size condition systems seed",
+    "dominant": "size systems seed",
+    "file": "matrix vector",
+    "recorded": "folder systems",
+    "training": "config optimizer learning_rate",
+}
+ANALYSES = {
+    "monte carlo": "samples design stop_width",
+    "importance": "samples inflation stop_width",
+    "corners": "",
+    "worst case": "",
+    "one at a time": "samples design",
+    "variance based": "samples",
+}
+"""What each kind takes besides its name."""
+
+
+class OneOf(Description):
+    """A description whose fields depend on its kind."""
+
+    @classmethod
+    def fields_of(cls, kind: str) -> set[str]:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _only_its_own(self) -> Self:
+        kind: str = getattr(self, "kind")  # noqa: B009  (declared by the subclasses)
+        taken = self.fields_of(kind) | {"kind"}
+        for name in sorted(self.model_fields_set - taken):
+            raise ValueError(f"kind {kind!r} has no {name!r}; it takes {', '.join(sorted(taken))}")
+        return self
+
+
+class Workload(OneOf):
+    """The systems that every copy solves; of its metrics the worst over the systems counts."""
+
+    kind: Annotated[
+        Literal["random", "dominant", "file", "recorded", "training"],
+        Field(description="random: positive definite; dominant: for passive arrays; recorded: of a training run"),
+    ]
+    size: Annotated[int, Field(ge=1, description="cells")] = 32
+    condition: Annotated[float, Field(ge=1, allow_inf_nan=False, description="of the matrix")] = 10.0
+    systems: Annotated[int, Field(ge=1, description="how many")] = 1
+    seed: Annotated[int, Field(ge=0, description="of the matrices")] = 0
+    matrix: Annotated[str | None, Field(description=".npy file of A")] = None
+    vector: Annotated[str | None, Field(description=".npy file of b")] = None
+    folder: Annotated[str | None, Field(description="of a training run with --record-systems")] = None
+    config: Annotated[str | None, Field(description="training config; each copy trains once")] = None
+    optimizer: Annotated[str | None, Field(description="which of the config's optimizers")] = None
+    learning_rate: Annotated[float | None, Field(gt=0, description="none: the first of the optimizer's")] = None
+
+    @classmethod
+    def fields_of(cls, kind: str) -> set[str]:
+        return set(WORKLOADS[kind].split())
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {"file": ("matrix", "vector"), "recorded": ("folder",), "training": ("config", "optimizer")}
+        for name in needed.get(self.kind, ()):
+            if getattr(self, name) is None:
+                raise ValueError(f"kind {self.kind!r} needs {name!r}; give it")
+        return self
+
+
+class Analysis(OneOf):
+    """How the copies are chosen."""
+
+    kind: Annotated[
+        Literal["monte carlo", "importance", "corners", "worst case", "one at a time", "variance based"],
+        Field(description="what the copies are to show"),
+    ]
+    samples: Annotated[int, Field(ge=1, description="copies, at most")] = 1000
+    design: Annotated[
+        Literal["plain", "lhs", "sobol"], Field(description="independent, Latin hypercube, or Sobol sequence")
+    ] = "plain"
+    stop_width: Annotated[
+        float | None, Field(gt=0, lt=1, description="stop when the yield's 95 % interval is this narrow")
+    ] = None
+    inflation: Annotated[
+        float, Field(gt=1, le=4, description="importance: by how much σ of what all parts share is widened")
+    ] = 2.0
+
+    @classmethod
+    def fields_of(cls, kind: str) -> set[str]:
+        return set(ANALYSES[kind].split())
+
+
+class Limit(Description):
+    """What a metric must keep."""
+
+    min: float = -inf
+    max: float = inf
+
+
+class Sweep(Description):
+    """A tolerance sweep."""
+
+    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
+    question: Annotated[str, Field(description="what the sweep answers, in one sentence")] = ""
+    hardware: Annotated[dict[str, Any], Field(description="base: preset or file; anything else changes its fields")]
+    engine: Literal["network", "ngspice"] = "network"
+    linearise: Annotated[bool, Field(description="network: take saturating amplifiers by their tangents")] = False
+    seed: Annotated[int, Field(ge=0, description="of the copies")] = 0
+    time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
+    settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01
+    metrics: Annotated[tuple[str, ...], Field(description="recorded besides those with limits")] = ("relative_error",)
+    limits: Annotated[dict[str, Limit], Field(description="of metrics: what a good copy keeps")] = {}  # noqa: RUF012
+    most_failures: Annotated[
+        Fraction, Field(gt=0, le=1, description="share of copies that cannot be simulated, above which to stop")
+    ] = 0.1
+    workload: Workload
+    analysis: Analysis
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _with_units(cls, limits: Any) -> Any:
+        """Text with the metric's unit becomes a number in SI."""
+        if not isinstance(limits, Mapping):
+            return limits
+        read: dict[str, Any] = {}
+        for name, limit in limits.items():
+            unit = METRICS[_metric(name)].unit
+            if not isinstance(limit, Mapping):
+                raise ValueError(f"{name} is {limit!r}; write a table such as {{ max = {_example(unit)!r} }}")
+            read[name] = {end: _quantity(name, value, unit) for end, value in limit.items()}
+            low, high = read[name].get("min", -inf), read[name].get("max", inf)
+            if isinstance(low, float) and isinstance(high, float) and low > high:
+                raise ValueError(f"{name}: min {low:g} is above max {high:g}; swap them")
+        return read
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in self.metrics:
+            _metric(name)
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("metrics repeat; list each once")
+        for name in self.recorded:
+            of_training = METRICS[name].of_training
+            if of_training != (self.workload.kind == "training"):
+                other = "only of" if of_training else "not of"
+                raise ValueError(f"metric {name!r} is {other} workload 'training'; leave it out")
+            if METRICS[name].needs == "noise" and self.engine == "ngspice":
+                raise ValueError(f"metric {name!r} comes from engine 'network'; leave it out or change the engine")
+        if "base" not in self.hardware:
+            raise ValueError("hardware.base is missing; name a preset or a TOML file")
+        if self.linearise and self.engine == "ngspice":
+            raise ValueError("linearise is for engine 'network'; leave it out")
+        if self.analysis.stop_width is not None and not self.limits:
+            raise ValueError("analysis.stop_width needs limits, or there is no yield; add a table [limits]")
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The metrics of every copy, in a fixed order."""
+        wanted = {*self.metrics, *self.limits}
+        return tuple(name for name in METRICS if name in wanted)
+
+    def device(self) -> Hardware:
+        """The hardware with its changes. Raises InputError where a field is wrong, or nothing varies."""
+        changes = {key: value for key, value in self.hardware.items() if key != "base"}
+        hardware = changed_hardware(str(self.hardware["base"]), changes)
+        if not varying(hardware.variation):
+            raise InputError(
+                "hardware.variation is empty, so all copies are alike; give a part a spread, as "
+                "variation.array_resistor.local = { tolerance = '1 %', meaning = 'sigma' }"
+            )
+        return hardware
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        near = get_close_matches(name, METRICS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(METRICS)}"
+        raise ValueError(f"no metric {name!r}; {hint}")
+    return name
+
+
+def _quantity(metric: str, value: Any, unit: str) -> Any:
+    if not isinstance(value, str) or not unit:
+        if unit and not isinstance(value, str):
+            raise ValueError(f"{metric}: {value!r} has no unit; write it as text, like {_example(unit)!r}")
+        return float(value) if isinstance(value, int) else value
+    return parse_quantity(value, unit)
+
+
+def _example(unit: str) -> str:
+    return f"1 {unit}" if unit else "1"
+
+
+def read_sweep(path: str | Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """A config's document and its grid: dotted names of fields and the values that each takes.
+
+    Raises:
+        InputError: no such file, not TOML, or a grid that is none.
+    """
+    shipped = files("experiments").joinpath("configs")
+    source = shipped.joinpath(f"{path}.toml") if shipped.joinpath(f"{path}.toml").is_file() else Path(path)
+    if not source.is_file():
+        names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
+        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(names)}")
+    document = read_toml(source.read_bytes(), f"config {path}")
+    grid = document.pop("grid", {})
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise InputError(f"config {path}: grid.{name} is {values!r}; write a list of at least one value")
+        if len({json.dumps(value) for value in values}) < len(values):
+            raise InputError(f"config {path}: grid.{name} repeats a value; list each once")
+    return document, grid
+
+
+def points(
+    document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str
+) -> list[tuple[dict[str, Any], Sweep]]:
+    """Every point of the grid: what is set there, and the sweep that this makes. All are checked here.
+
+    Raises:
+        InputError: a field is wrong; names it and the cure.
+    """
+    found = []
+    for values in product(*grid.values()):
+        setting = dict(zip(grid, values, strict=True))
+        own = deepcopy(dict(document))
+        for name, value in setting.items():
+            _set(own, name.split("."), value, name)
+        sweep = from_document(Sweep, own, f"config {where}")
+        sweep.device()
+        found.append((setting, sweep))
+    return found
+
+
+def _set(document: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    *outer, last = path
+    for key in outer:
+        document = document.setdefault(key, {})
+        if not isinstance(document, dict):
+            raise InputError(f"grid.{name!r}: {key!r} is not a table; check the name")
+    document[last] = value

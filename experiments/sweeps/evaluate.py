@@ -1,0 +1,146 @@
+"""What a worker does: some copies of one case of one point of a sweep, from description to metrics."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from experiments.sweeps.cases import Case, copies_of
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.metrics import METRICS, Answers
+from experiments.sweeps.workload import systems_of
+from netlists.parts import converter_errors
+from solvers.digital import Digital
+from solvers.drawn import BLOCK, Behaviour, DrawnNetwork, DrawnNgspice, Question
+from solvers.engine import IdealLaw
+from solvers.ngspice import Ngspice
+from solvers.spu import Spu
+from spu_circuit.converters import characteristic, quantize
+from spu_circuit.copies import Copies
+from spu_circuit.errors import SpuError
+from spu_circuit.program import Device
+
+Array = NDArray[np.float64]
+
+TRIES = 2
+"""How often a copy is simulated before its failure counts."""
+POINTS = 200
+"""Steps of an ngspice transient, at least."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One copy's result.
+
+    Args:
+        status: "ok"; "unstable": a mode of its circuit grows, so that it solves nothing; "failed".
+        reason: why it failed.
+        weight: see ``Copies``.
+        metrics: in the order of ``Sweep.recorded``; NaN where there is none.
+    """
+
+    sample: int
+    status: str
+    reason: str
+    weight: float
+    metrics: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A nominal device with one system on it, ready for copies."""
+
+    device: Device
+    exact: Array
+    network: DrawnNetwork | None
+    ngspice: DrawnNgspice
+
+
+@lru_cache(maxsize=4)
+def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
+    """The devices of a point, one for each system. The voltage scale is ranged once, by the nominal ideal law."""
+    hardware = sweep.device()
+    found = []
+    for system in systems_of(sweep.workload):
+        exact = Digital("cholesky").solve(system).value
+        device = Spu(hardware, IdealLaw()).ranged(system)
+        network = DrawnNetwork(device, sweep.linearise) if engine == "network" else None
+        found.append(Bench(device, exact, network, DrawnNgspice(device, Ngspice(points=POINTS))))
+    return tuple(found)
+
+
+def evaluate(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
+    """Simulate consecutive copies.
+
+    Args:
+        samples: starting at a multiple of ``BLOCK``, where the engine is network.
+    """
+    size = BLOCK if engine == "network" else 1
+    rows: list[Row] = []
+    # The processes share the work; BLAS threads would only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        for start in range(samples.start, samples.stop, size):
+            block = range(start, min(start + size, samples.stop))
+            try:
+                rows += _rows(sweep, case, block, engine)
+            except (SpuError, ArithmeticError, np.linalg.LinAlgError):
+                rows += [_alone(sweep, case, sample, engine) for sample in block]
+    return rows
+
+
+def failed(sweep: Sweep, sample: int, reason: str) -> Row:
+    """The row of a copy that could not be simulated."""
+    return Row(sample, "failed", " ".join(reason.split()), 1.0, (np.nan,) * len(sweep.recorded))
+
+
+def _alone(sweep: Sweep, case: Case, sample: int, engine: str) -> Row:
+    reason = ""
+    for _ in range(TRIES - (engine == "ngspice")):
+        try:
+            return _rows(sweep, case, range(sample, sample + 1), engine)[0]
+        except (SpuError, ArithmeticError, np.linalg.LinAlgError) as error:
+            reason = str(error) or type(error).__name__
+    return failed(sweep, sample, reason)
+
+
+def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
+    needs = {METRICS[name].needs for name in sweep.recorded}
+    worst = np.full((len(sweep.recorded), len(samples)), -inf)
+    unstable, weights = np.zeros(len(samples), dtype=bool), np.ones(len(samples))
+    for bench in benches(sweep, engine):
+        device, hardware = bench.device, bench.device.hardware
+        board = bench.ngspice.board
+        copies = copies_of(case, hardware.variation, hardware.temperature, board.places, samples)
+        seconds = sweep.time * device.time_constant
+        question = Question(seconds, sweep.settling_error if "settling" in needs else None, "noise" in needs)
+        if bench.network is not None:
+            behaviour = bench.network.behaviour(copies, question)
+        else:
+            behaviour = bench.ngspice.behaviour(copies, 0, question)
+        answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, seconds)
+        for k, name in enumerate(sweep.recorded):
+            measure = METRICS[name].measure
+            assert measure is not None
+            worst[k] = np.maximum(worst[k], measure(answers))
+        unstable |= behaviour.unstable
+        weights = copies.weights
+    return [
+        Row(
+            sample,
+            "unstable" if unstable[k] else "ok",
+            "",
+            float(weights[k]),
+            (np.nan,) * len(worst) if unstable[k] else tuple(worst[:, k].tolist()),
+        )
+        for k, sample in enumerate(samples)
+    ]
+
+
+def _read(device: Device, copies: Copies, behaviour: Behaviour) -> Array:
+    """What comes through the copies' ADCs, in the problem's units."""
+    adc = device.hardware.adc
+    volts, _ = quantize(characteristic(behaviour.volts, adc, **converter_errors(copies, "adc")), adc)
+    return volts * device.unknowns_per_volt

@@ -1,0 +1,103 @@
+"""What is measured of every copy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.drawn import Behaviour
+from spu_circuit.ledger import dissipation, output_currents
+from spu_circuit.program import Device, voltage_limits
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What copies did with one system.
+
+    Args:
+        device: nominal.
+        exact: A⁻¹b, (n,).
+        solutions: as read through the ADC, (copies, n).
+        seconds: how long the array ran.
+    """
+
+    device: Device
+    exact: Array
+    solutions: Array
+    behaviour: Behaviour
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of every copy.
+
+    Args:
+        unit: SI; "%" is a share, shown in percent.
+        meaning: one line.
+        measure: (copies,); larger is worse.
+        needs: "settling" or "noise" where the solver must do more than find voltages.
+        of_training: measured by a training run, not by solving systems; larger is better.
+    """
+
+    unit: str
+    meaning: str
+    measure: Callable[[Answers], Array] | None
+    needs: str = ""
+    of_training: bool = False
+
+
+def _relative_error(answers: Answers) -> Array:
+    away = np.linalg.norm(answers.solutions - answers.exact, axis=1)
+    return np.asarray(away / np.linalg.norm(answers.exact))
+
+
+def _angle(answers: Answers) -> Array:
+    # By the chord between unit vectors, which keeps its digits for small angles.
+    units = answers.solutions / np.linalg.norm(answers.solutions, axis=1, keepdims=True)
+    chord = np.linalg.norm(units - answers.exact / np.linalg.norm(answers.exact), axis=1)
+    return np.asarray(2 * np.degrees(np.arcsin(np.minimum(chord / 2, 1))))
+
+
+def _saturated(answers: Answers) -> Array:
+    limits = voltage_limits(answers.device.array, answers.device.hardware)
+    peak = np.maximum(np.abs(answers.behaviour.volts), np.abs(answers.behaviour.settled))
+    return np.asarray((peak > limits).sum(axis=1), dtype=np.float64)
+
+
+def _noise(answers: Answers) -> Array:
+    volts = answers.behaviour
+    return np.asarray(np.linalg.norm(volts.noise_volts, axis=1) / np.linalg.norm(volts.settled, axis=1))
+
+
+def _current(answers: Answers) -> Array:
+    return output_currents(answers.device, answers.behaviour.settled).max(axis=1, initial=0.0)
+
+
+def _power(answers: Answers) -> Array:
+    return dissipation(answers.device, answers.behaviour.settled)
+
+
+def _energy(answers: Answers) -> Array:
+    settling = answers.behaviour.settling_seconds
+    return dissipation(answers.device, answers.behaviour.settled) * np.minimum(answers.seconds, settling)
+
+
+METRICS = {
+    "relative_error": Metric("%", "‖x − A⁻¹b‖ / ‖A⁻¹b‖ of the solution that is read", _relative_error),
+    "angle": Metric("°", "between the solution and A⁻¹b", _angle),
+    "settling_time": Metric(
+        "s", "until the outputs stay within settling_error of rest", lambda a: a.behaviour.settling_seconds, "settling"
+    ),
+    "saturated_cells": Metric("", "cells beyond their trusted range", _saturated),
+    "output_noise": Metric("%", "rms noise of the outputs over their rms voltage", _noise, "noise"),
+    "output_current": Metric("A", "largest current of any amplifier or DAC at rest, by nominal loads", _current),
+    "power": Metric("W", "dissipated in the resistors at rest, by nominal values", _power),
+    "energy": Metric(
+        "J", "that power times the time until settled, or until read if that is sooner", _energy, "settling"
+    ),
+    "final_accuracy": Metric("%", "test accuracy after training", None, of_training=True),
+}

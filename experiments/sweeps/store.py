@@ -1,0 +1,184 @@
+"""The store of a sweep: every finished copy, in SQLite. What is in it is never lost."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.store import first_difference
+from experiments.sweeps.evaluate import Row
+from spu_circuit.errors import InputError, SimulationError
+
+NAME = "sweep.sqlite"
+Key = tuple[int, str]
+"""Point of the grid and case."""
+
+
+class SweepStore:
+    """Open, or create, the store of an output folder.
+
+    Raises:
+        InputError: it cannot be written; where it is damaged, it is set aside whole, and a new one takes over what can
+            be read of it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / NAME
+        self.set_aside: Path | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"output: {str(folder)!r} cannot be written: {error.strerror}") from None
+        if self.path.is_file() and _damaged(self.path):
+            self.set_aside = _set_aside(self.path)
+        self._connection = self._open()
+        if self.set_aside is not None:
+            _take_over(self.set_aside, self._connection)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            for statement in TABLES:
+                connection.execute(statement)
+        except sqlite3.Error as error:
+            raise InputError(f"output: {str(self.path)!r} cannot be used: {error}; choose another folder") from None
+        return connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def claim(self, config: dict[str, Any], versions: dict[str, str]) -> None:
+        """Make this the store of a config, with the versions of what it is begun with.
+
+        Raises:
+            InputError: it already holds another one; names the first difference.
+        """
+        config = json.loads(json.dumps(config))
+        kept = self.claimed()
+        if "sweep" not in kept:
+            for name, value in (("sweep", config), ("versions", versions)):
+                self._write("INSERT OR REPLACE INTO config VALUES (?, ?)", [(name, json.dumps(value))])
+            return
+        if difference := first_difference(kept["sweep"], config):
+            name, old, new = difference
+            raise InputError(
+                f"output: {str(self.folder)!r} holds a sweep with {name} = {old!r}, this config has {new!r}; choose "
+                "another folder with --output, or restore the config"
+            )
+
+    def claimed(self) -> dict[str, Any]:
+        """What the store was claimed with: "sweep" and "versions". Empty before that."""
+        return {name: json.loads(text) for name, text in self._connection.execute("SELECT * FROM config")}
+
+    def commit(self, key: Key, rows: Iterable[Row], audit: bool = False) -> None:
+        """Keep finished copies, all or nothing. One that is there already stays as it is.
+
+        Raises:
+            SimulationError: the disk is full or failed; what was committed before is safe.
+        """
+        table = "audit" if audit else "copies"
+        values = [(*key, r.sample, r.status, r.reason, r.weight, _pack(r.metrics)) for r in rows]
+        self._write(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def rows(self, key: Key, audit: bool = False) -> list[Row]:
+        """Finished copies of a case, by number."""
+        found = self._connection.execute(
+            f"SELECT sample, status, reason, weight, metrics FROM {'audit' if audit else 'copies'} "
+            'WHERE point = ? AND "case" = ? ORDER BY sample',
+            key,
+        )
+        return [
+            Row(sample, status, reason, weight, _unpack(metrics)) for sample, status, reason, weight, metrics in found
+        ]
+
+    def samples(self, key: Key, audit: bool = False) -> set[int]:
+        """Numbers of the finished copies of a case."""
+        table = "audit" if audit else "copies"
+        found = self._connection.execute(f'SELECT sample FROM {table} WHERE point = ? AND "case" = ?', key)
+        return {sample for (sample,) in found}
+
+    def failures(self, key: Key) -> tuple[int, int, str]:
+        """Finished copies of a case, how many of them failed, and the reason of the last one."""
+        where = 'FROM copies WHERE point = ? AND "case" = ?'
+        (tried,) = self._connection.execute(f"SELECT COUNT(*) {where}", key).fetchone()
+        # SQLite takes the reason from the row of the maximum.
+        bad = f"SELECT COUNT(*), MAX(sample), reason {where} AND status = 'failed'"
+        count, _, reason = self._connection.execute(bad, key).fetchone()
+        return tried, count, reason or ""
+
+    def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise SimulationError(
+                f"output: {str(self.path)!r} cannot be written: {error}; what was finished before is safe, and the "
+                "same command goes on from there"
+            ) from None
+
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS config (name TEXT PRIMARY KEY, json TEXT)",
+    *(
+        f'CREATE TABLE IF NOT EXISTS {table} (point INTEGER, "case" TEXT, sample INTEGER, status TEXT, reason TEXT, '
+        'weight REAL, metrics BLOB, PRIMARY KEY (point, "case", sample)) WITHOUT ROWID'
+        for table in ("copies", "audit")
+    ),
+)
+
+
+def open_sweep(folder: Path) -> SweepStore:
+    """The store of a folder that must already have one. Raises InputError where it has none."""
+    if not (folder / NAME).is_file():
+        raise InputError(f"output: {str(folder)!r} holds no sweep (no {NAME}); give the folder of a sweep")
+    return SweepStore(folder)
+
+
+def _pack(metrics: Sequence[float]) -> bytes:
+    return np.array(metrics, dtype="<f8").tobytes()
+
+
+def _unpack(metrics: bytes) -> tuple[float, ...]:
+    return tuple(np.frombuffer(metrics, dtype="<f8").tolist())
+
+
+def _damaged(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check").fetchone()[0] != "ok")
+    except sqlite3.DatabaseError:
+        return True
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a damaged store with its log, under the first free name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        if (log := path.with_name(path.name + suffix)).exists():
+            log.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _take_over(old: Path, connection: sqlite3.Connection) -> None:
+    """Copy what can be read, row by row until the damage."""
+    try:
+        with closing(sqlite3.connect(old)) as source:
+            for table, columns in (("config", 2), ("copies", 7), ("audit", 7)):
+                marks = ", ".join("?" * columns)
+                try:
+                    for row in source.execute(f"SELECT * FROM {table}"):
+                        connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+                except sqlite3.DatabaseError:
+                    continue
+    except sqlite3.DatabaseError:
+        pass

@@ -1,0 +1,48 @@
+"""The systems that every copy of a device solves."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmarks.systems import dominant_system, spd_system
+from experiments.recording import read_systems
+from experiments.sweeps.config import Workload
+from spu_circuit.errors import InputError
+from spu_circuit.problem import LinearSystem
+
+
+def systems_of(workload: Workload) -> list[LinearSystem]:
+    """The systems, the same wherever they are made.
+
+    Raises:
+        InputError: a file is missing or holds no system.
+    """
+    if workload.kind == "random":
+        return [spd_system(workload.size, workload.condition, workload.seed + k) for k in range(workload.systems)]
+    if workload.kind == "dominant":
+        return [dominant_system(workload.size, workload.seed + k) for k in range(workload.systems)]
+    if workload.kind == "file":
+        assert workload.matrix is not None
+        assert workload.vector is not None
+        return [LinearSystem(_load(workload.matrix, "matrix"), _load(workload.vector, "vector"))]
+    assert workload.folder is not None
+    return read_systems(Path(workload.folder), workload.systems)
+
+
+def digests(workload: Workload) -> dict[str, str]:
+    """SHA-256 of the files that a workload reads, so that a changed file is noticed."""
+    names = [workload.matrix, workload.vector, workload.config]
+    if workload.folder is not None:
+        names.append(str(Path(workload.folder, "systems.npz")))
+    return {
+        name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names if name and Path(name).is_file()
+    }
+
+
+def _load(path: str, name: str) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise InputError(f"workload.{name}: {path!r} is no .npy file of numbers; save it with numpy.save") from None
