@@ -18,6 +18,7 @@ from rich.table import Table
 from experiments.config import Experiment, load_experiment
 from experiments.progress import Bars
 from experiments.store import open_existing
+from experiments.sweeps import commands
 from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
@@ -182,6 +183,9 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a training run
         if not write_reports(store):
             raise InputError(f"output: {str(folder)!r} holds no finished step yet; train first")
     console.print(f"wrote {folder / 'report.html'}")
+
+
+app.command()(commands.sweep)
 
 
 @hardware_app.command("list")

@@ -8,17 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from platform import platform, python_version
 from typing import Any
 
 from experiments.config import Experiment
 from experiments.data import fingerprint, load_data
 from experiments.store import Step, Store, Trial
-from solvers.ngspice_process import ngspice_program, ngspice_version
-from spu_circuit import __version__
+from experiments.versions import versions
+from solvers.ngspice_process import ngspice_program
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import load_hardware
 
@@ -69,18 +67,6 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
         resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in optimizer.taken}
     resolved["hardware"] = {o.hardware: json.loads(load_hardware(o.hardware).model_dump_json()) for o in used}
     return resolved
-
-
-def versions() -> dict[str, str]:
-    """What a run was made with."""
-    found = {"spu-circuit": __version__, "python": python_version(), "platform": platform()}
-    for package in ("numpy", "scipy", "jax", "optax", "equinox", "scikit-learn", "PySpice"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    found["ngspice"] = ngspice_version()
-    return found
 
 
 def prepare(experiment: Experiment, data_path: Path | None) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""Progress of a sweep on the terminal: copies done, their rate, the time left and the yield so far."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from experiments.sweeps.evaluate import Row
+from experiments.sweeps.run import Plan
+from experiments.sweeps.statistics import passes
+from experiments.sweeps.store import Key, SweepStore
+
+
+class SweepBars:
+    """A context manager, called with every finished batch."""
+
+    def __init__(self, plan: Plan, store: SweepStore, console: Console) -> None:
+        self._sweeps = {key: sweep for key, sweep, _ in plan.cases()}
+        self._done = {key: len(store.samples(key)) for key in self._sweeps}
+        self._good: dict[Key, int] = {}
+        self._tried: dict[Key, int] = {}
+        for key, sweep in self._sweeps.items():
+            self._count(key, store.rows(key) if sweep.limits and self._done[key] else [])
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} copies"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[shown]}"),
+            console=console,
+        )
+        total = sum(case.samples for _, _, case in plan.cases())
+        self._task = self._progress.add_task(
+            "sweep", total=total, completed=sum(self._done.values()), rate="", shown=""
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, key: Key, done: int, total: int, rows: list[Row]) -> None:
+        self._done[key] = done
+        self._count(key, rows)
+        shown = ""
+        if self._sweeps[key].limits and self._tried[key]:
+            shown = f"yield so far {100 * self._good[key] / self._tried[key]:.1f} %"
+        task = self._progress.tasks[0]
+        rate = "" if task.speed is None else f"{task.speed:.0f}/s"
+        self._progress.update(self._task, completed=sum(self._done.values()), rate=rate, shown=shown)
+
+    def _count(self, key: Key, rows: list[Row]) -> None:
+        tried = [row for row in rows if row.status != "failed"]
+        self._tried[key] = self._tried.get(key, 0) + len(tried)
+        self._good[key] = self._good.get(key, 0) + int(passes(self._sweeps[key], tried).sum())
