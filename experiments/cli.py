@@ -109,9 +109,14 @@ def train(
     ] = None,
     data: DataPath = None,
     workers: Workers = None,
+    record_systems: Annotated[
+        bool, typer.Option("--record-systems", help="Keep the linear system of every step, as a workload for sweeps.")
+    ] = False,
 ) -> None:
     """Run a training experiment, or go on with one that was stopped."""
     experiment = load_experiment(config)
+    if record_systems:
+        experiment = experiment.model_copy(update={"record_systems": True})
     _train(experiment, output or Path("runs") / experiment.name, data, workers)
 
 

@@ -104,6 +104,7 @@ class Experiment(Description):
     ]
     evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test images")] = 1
     workers: Annotated[int, Field(ge=1, description="trials at a time")] = 2
+    record_systems: Annotated[bool, Field(description="keep the linear systems of all steps, for sweeps")] = False
     data: Data
     network: Network
     optimizers: dict[str, Optimizer]

@@ -81,6 +81,7 @@ class Store:
                 self._connection.execute(f"{create} history ({', '.join(COLUMNS)}, PRIMARY KEY ({key}, step))")
                 self._connection.execute(f"{create} state ({key}, arrays BLOB, PRIMARY KEY ({key}))")
                 self._connection.execute(f"{create} exhibit ({key}, arrays BLOB, PRIMARY KEY ({key}))")
+                self._connection.execute(f"{create} system ({key}, step, arrays BLOB, PRIMARY KEY ({key}, step))")
         except OSError as error:
             raise InputError(f"output: {str(folder)!r} cannot be written: {error.strerror}") from None
         except sqlite3.Error as error:
@@ -116,8 +117,8 @@ class Store:
         """What the store was claimed with: "experiment" and "versions". Empty before that."""
         return {name: json.loads(text) for name, text in self._connection.execute("SELECT * FROM config")}
 
-    def commit(self, step: Step, state: Arrays, exhibit: Arrays | None = None) -> None:
-        """Keep a finished step together with the state to go on from; all or nothing."""
+    def commit(self, step: Step, state: Arrays, exhibit: Arrays | None = None, system: Arrays | None = None) -> None:
+        """Keep a finished step together with the state to go on from, and the system it solved; all or nothing."""
         with self._transaction():
             marks = ", ".join("?" * len(COLUMNS))
             try:
@@ -131,6 +132,9 @@ class Store:
             self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", (*trial, _pack(state)))
             if exhibit is not None:
                 self._connection.execute("INSERT OR REPLACE INTO exhibit VALUES (?, ?, ?, ?)", (*trial, _pack(exhibit)))
+            if system is not None:
+                key = (*trial, step.step)
+                self._connection.execute("INSERT OR REPLACE INTO system VALUES (?, ?, ?, ?, ?)", (*key, _pack(system)))
 
     def state(self, trial: Trial) -> tuple[Step | None, Arrays | None]:
         """The last finished step of a trial and the state after it."""
@@ -153,6 +157,11 @@ class Store:
         )
         steps = [(count, Step(*row)) for count, _, *row in rows]
         return {Trial(s.optimizer, s.learning_rate, s.seed): (count, s) for count, s in steps}
+
+    def systems(self) -> dict[tuple[Trial, int], Arrays]:
+        """Recorded systems by trial and step."""
+        rows = self._connection.execute("SELECT * FROM system ORDER BY optimizer, learning_rate, seed, step")
+        return {(Trial(*key), step): _unpack(blob) for *key, step, blob in rows}
 
     def exhibits(self) -> dict[Trial, Arrays]:
         """Recorded solves."""

@@ -62,7 +62,7 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     if any(o.engine == "ngspice" for o in used):
         ngspice_program()
     # Through text, which is where infinities become strings.
-    resolved = json.loads(experiment.model_dump_json(exclude={"workers"}))
+    resolved = json.loads(experiment.model_dump_json(exclude={"workers", "record_systems"}))
     for name, optimizer in experiment.optimizers.items():
         resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in optimizer.taken}
     resolved["hardware"] = {o.hardware: json.loads(load_hardware(o.hardware).model_dump_json()) for o in used}

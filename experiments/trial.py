@@ -50,16 +50,22 @@ def build_solver(settings: Optimizer) -> Solver | None:
 
 
 def build_optimizer(
-    settings: Optimizer, trial: Trial, observe: Callable[[GgnSystem, Solution], None] | None = None
+    settings: Optimizer,
+    trial: Trial,
+    observe: Callable[[GgnSystem, Solution], None] | None = None,
+    solver: Solver | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """The optax transformation of a trial.
+
+    Args:
+        solver: in the place of the one that the settings name.
 
     Raises:
         InputError: settings that contradict each other.
     """
     rate, momentum = trial.learning_rate, settings.momentum or None
     plain = optax.adam(rate, *settings.betas) if settings.kind == "adam" or settings.adam else optax.sgd(rate, momentum)
-    solver = build_solver(settings)
+    solver = solver or build_solver(settings)
     if solver is None:
         return optax.with_extra_args_support(plain)
     natural = scale_by_natural_gradient(
@@ -75,12 +81,18 @@ def build_optimizer(
     return optax.chain(natural, plain)
 
 
-def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -> Iterator[Step]:
-    """Go on with a trial; every step is in the store before it is yielded. One whose loss is not finite is the last."""
+def run_trial(
+    experiment: Experiment, trial: Trial, data: Split, store: Store, solver: Solver | None = None
+) -> Iterator[Step]:
+    """Go on with a trial; every step is in the store before it is yielded. One whose loss is not finite is the last.
+
+    Args:
+        solver: in the place of the one that the optimizer's settings name.
+    """
     settings = experiment.optimizers[trial.optimizer]
     images, labels = data.train
     solves: list[tuple[GgnSystem, Solution]] = []
-    optimizer = build_optimizer(settings, trial, lambda system, solution: solves.append((system, solution)))
+    optimizer = build_optimizer(settings, trial, lambda system, solution: solves.append((system, solution)), solver)
     params, model = models.build(experiment.network, images.shape[-1], trial.seed)
     state = (params, optimizer.init(params))
     last, kept = store.state(trial)
@@ -114,7 +126,7 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
             validation = float(evaluate(params, *data.validation)[0])
             validation = validation if isfinite(validation) else None
             accuracy = float(evaluate(params, *data.test)[1])
-        error, unsolved, exhibit, statistics = None, None, None, None
+        error, unsolved, exhibit, statistics, recorded = None, None, None, None, None
         if solves:
             system, solution = solves.pop()
             statistics = solution.statistics
@@ -123,6 +135,8 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
             scale = system.damping if settings.kind == "tngd" and settings.mapping == "dual" else 1.0
             unsolved = _relative_error(system.gradient / scale, exact)
             analog += statistics.analog_seconds if statistics.analog_seconds < inf else 0.0
+            if experiment.record_systems:
+                recorded = {"B": system.B, "gradient": system.gradient, "damping": np.array(system.damping)}
             if number == experiment.steps // 2:
                 exhibit = _exhibit(settings, system, solution)
         step = Step(
@@ -141,7 +155,7 @@ def run_trial(experiment: Experiment, trial: Trial, data: Split, store: Store) -
             analog_seconds=analog,
             wall_seconds=elapsed,
         )
-        store.commit(step, _leaves((params, optimizer_state)), exhibit)
+        store.commit(step, _leaves((params, optimizer_state)), exhibit, recorded)
         yield step
         if diverged:
             return

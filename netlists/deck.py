@@ -51,19 +51,18 @@ class NoiseSpectrum:
 Analysis = OperatingPoint | Transient | NoiseSpectrum
 
 
-def write_deck(netlist: Netlist, analysis: Analysis, temperature: float, lines: Sequence[str] | None = None) -> str:
+def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
     """The deck, newline-terminated: title, notes, circuit, saved nodes, analysis. All values in SI, all digits.
 
     Args:
         temperature: kelvin.
-        lines: of the elements; None: as the netlist has them.
     """
     celsius = repr(temperature - 273.15)
     return "\n".join(
         [
             f".title {netlist.circuit.title}",
             *(f"* {' '.join(note.split())}" for note in netlist.notes),
-            *(elements(netlist.circuit) if lines is None else lines),
+            *elements(netlist),
             f".options temp={celsius} tnom={celsius} reltol=1e-4",
             *analysis.lines(netlist),
             ".end",
@@ -72,9 +71,9 @@ def write_deck(netlist: Netlist, analysis: Analysis, temperature: float, lines: 
     )
 
 
-def elements(circuit: Circuit) -> list[str]:
+def elements(netlist: Netlist) -> list[str]:
     """One line per element, subcircuit definitions first."""
-    return definitions(circuit) + instances(circuit)
+    return list(netlist.lines) or definitions(netlist.circuit) + instances(netlist.circuit)
 
 
 def definitions(circuit: Circuit) -> list[str]:

@@ -17,6 +17,7 @@ class Netlist:
         outputs: of the cell voltages, in the order of the unknowns: a node, or a pair whose difference is meant.
         stimulus: name of the first input source, the reference of ``.noise``.
         notes: lines that tell a reader of the deck hardware, scales and units.
+        lines: of all elements, where they are not those of ``circuit`` but of a drawn copy.
         noise_currents: nodes into which white noise flows beside that of the resistors; one-sided densities, A²/Hz.
     """
 
@@ -25,3 +26,4 @@ class Netlist:
     stimulus: str
     notes: tuple[str, ...]
     noise_currents: tuple[tuple[str, float], ...] = ()
+    lines: tuple[str, ...] = ()

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from netlists.amplifier import parameters
 from netlists.deck import definitions, instances
 from netlists.netlist import Netlist
-from netlists.topologies import PARTS, build_netlist
+from netlists.topologies import PARTS, nominal_netlist
 from spu_circuit.converters import characteristic
-from spu_circuit.copies import Copies, Parts, varying
+from spu_circuit.copies import Copies, Copy, Parts, draw, varying
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.program import Device
@@ -70,17 +70,25 @@ class Board:
             found["dac"] = characteristic(self._nominal("dac"), self.hardware.dac, **converter_errors(copies, "dac"))
         return found
 
-    def elements(self, values: Mapping[str, Array], sample: int) -> list[str]:
-        """The lines of one copy's circuit, from ``values`` of a batch and the copy's place in it."""
+    def drawn(self, values: Mapping[str, Array], sample: int) -> Netlist:
+        """The netlist of one copy, from ``values`` of a batch and the copy's place in it."""
         own: dict[str, str] = {}
         for group, rows in values.items():
             parameter = AMPLIFIER.get(group)
             for name, value in zip(self.names["amplifier" if parameter else group], rows[sample].tolist(), strict=True):
                 own[name] = f"{own.get(name, '')} {parameter}={value!r}" if parameter else repr(value)
-        return definitions(self.netlist.circuit) + [_with_value(line, own) for line in self.lines]
+        lines = definitions(self.netlist.circuit) + [_with_value(line, own) for line in self.lines]
+        return replace(self.netlist, lines=tuple(lines))
 
     def _nominal(self, group: str) -> Array:
         return np.array([self.nominal[name] for name in self.names[group]])
+
+
+def copies_on(board: Board, copy: Copy) -> Copies:
+    """The parts of one copy, as a batch of one."""
+    hardware = board.hardware
+    one = range(copy.sample, copy.sample + 1)
+    return draw(hardware.variation, hardware.temperature, board.places, one, copy.sampling)
 
 
 def converter_errors(copies: Copies, converter: str) -> dict[str, Array | float]:
@@ -93,10 +101,13 @@ def converter_errors(copies: Copies, converter: str) -> dict[str, Array | float]
     }
 
 
-def board_of(device: Device) -> Board:
+def board_of(device: Device, noise_hold: float | None = None) -> Board:
     """The parts of a device's circuit.
 
     Resistors that can be stuck closed are in the circuit even where they are switched off.
+
+    Args:
+        noise_hold: see ``nominal_netlist``; the noise is that of the nominal parts.
 
     Raises:
         InputError: a property varies that the hardware does not have.
@@ -104,7 +115,7 @@ def board_of(device: Device) -> Board:
     hardware = device.hardware
     if hardware.variation.array_resistor.stuck_closed > 0 and hardware.array.off_conductance == 0:
         device = replace(device, array=device.array.fully_populated(1 / OPEN))
-    netlist = build_netlist(device)
+    netlist = nominal_netlist(device, noise_hold)
     lines = tuple(instances(netlist.circuit))
     names: dict[str, tuple[str, ...]] = {}
     places: dict[str, Parts] = {}

@@ -14,8 +14,8 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {"active": active.PARTS, "passive
 """Names of the elements that are parts of a kind."""
 
 
-def build_netlist(device: Device, noise_hold: float | None = None) -> Netlist:
-    """The circuit of a programmed device.
+def nominal_netlist(device: Device, noise_hold: float | None = None) -> Netlist:
+    """The circuit of a programmed device whose parts are as they should be.
 
     Args:
         noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySpice.Spice.Netlist import Circuit
 
-from netlists.deck import elements
+from netlists.deck import definitions, instances
 from solvers.expression import Expression, number
 from spu_circuit.errors import InputError
 
@@ -77,12 +77,12 @@ class _Subcircuit:
 
 
 def read_circuit(circuit: Circuit) -> FlatCircuit:
-    """The elements of a PySpice circuit.
+    """The elements of a PySpice circuit. See ``read_lines``.
 
     Raises:
         InputError: a line that is no linear element, capacitor, source or subcircuit: named, with the cure.
     """
-    return read_lines(elements(circuit))
+    return read_lines(definitions(circuit) + instances(circuit))
 
 
 def read_lines(lines: Iterable[str]) -> FlatCircuit:

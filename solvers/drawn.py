@@ -162,12 +162,8 @@ class DrawnNgspice:
 
     def deck(self, copies: Copies, copy: int, question: Question) -> str:
         """The deck that answers the question for one of the copies."""
-        return write_deck(
-            self.board.netlist,
-            self._analysis(question),
-            float(copies.temperature[copy]),
-            self.board.elements(self.board.values(copies), copy),
-        )
+        drawn = self.board.drawn(self.board.values(copies), copy)
+        return write_deck(drawn, self._analysis(question), float(copies.temperature[copy]))
 
     def behaviour(self, copies: Copies, copy: int, question: Question) -> Behaviour:
         """One of the copies. Noise is not asked of ngspice: see ``Ngspice.noise_variance``.
@@ -175,14 +171,14 @@ class DrawnNgspice:
         Raises:
             SimulationError: ngspice failed.
         """
-        lines = self.board.elements(self.board.values(copies), copy)
-        kelvin, netlist = float(copies.temperature[copy]), self.board.netlist
-        (plot,) = run_deck(write_deck(netlist, OperatingPoint(), kelvin, lines), self._engine.timeout)
+        netlist = self.board.drawn(self.board.values(copies), copy)
+        kelvin = float(copies.temperature[copy])
+        (plot,) = run_deck(write_deck(netlist, OperatingPoint(), kelvin), self._engine.timeout)
         settled = voltages(plot, netlist.outputs)[-1]
         volts, settling = settled, np.nan
         analysis = self._analysis(question)
         if isinstance(analysis, Transient):
-            (plot,) = run_deck(write_deck(netlist, analysis, kelvin, lines), self._engine.timeout)
+            (plot,) = run_deck(write_deck(netlist, analysis, kelvin), self._engine.timeout)
             wave, times = voltages(plot, netlist.outputs), plot["time"]
             if question.seconds < inf:
                 volts = np.array([np.interp(question.seconds, times, column) for column in wave.T])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
+from spu_circuit.errors import InputError
 from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
@@ -46,7 +47,13 @@ class IdealLaw:
     name: str = "sde"
 
     def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
-        """An exact sample where the device has noise, else the mean; see ``Engine``."""
+        """An exact sample where the device has noise, else the mean; see ``Engine``.
+
+        Raises:
+            InputError: the device is a drawn copy, of which the ideal law knows nothing.
+        """
+        if device.copy is not None:
+            raise InputError("engine 'sde' knows no drawn copies; take engine 'network' or 'ngspice'")
         if seconds == np.inf:
             return Reading(law.fixed_point())
         times = np.linspace(0, seconds, self.points + 1)

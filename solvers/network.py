@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from netlists.build import build_netlist
+from netlists.deck import elements
 from netlists.netlist import Netlist
-from netlists.topologies import build_netlist
-from solvers.circuit_reader import read_circuit
+from solvers.circuit_reader import read_lines
 from solvers.engine import Reading
 from solvers.mna import NodalAnalysis
 from solvers.moments import moments
@@ -63,10 +64,10 @@ def read_netlist(netlist: Netlist, temperature: float | None) -> NetworkEquation
         temperature: kelvin of all resistors; None: they are noiseless.
 
     Raises:
-        InputError: an element is unknown, a loop, or a node floats; see ``read_circuit`` and ``NodalAnalysis``.
+        InputError: an element is unknown, a loop, or a node floats; see ``read_lines`` and ``NodalAnalysis``.
     """
     nodes = [node for node, _ in netlist.noise_currents]
-    analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
+    analysis = NodalAnalysis(read_lines(elements(netlist)), netlist.outputs, nodes)
     return NetworkEquations(analysis, temperature, np.array([density for _, density in netlist.noise_currents]))
 
 

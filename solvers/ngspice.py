@@ -7,9 +7,9 @@ from math import ceil, inf
 import numpy as np
 from numpy.typing import NDArray
 
+from netlists.build import build_netlist
 from netlists.deck import Analysis, NoiseSpectrum, OperatingPoint, Transient, write_deck
 from netlists.netlist import Netlist, Probe
-from netlists.topologies import build_netlist
 from solvers.engine import Reading
 from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, run_deck
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck

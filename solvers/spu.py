@@ -1,19 +1,21 @@
 """The whole device: program, simulate, read out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, inf, log2
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netlists.parts import board_of, converter_errors, copies_on
 from solvers.engine import Engine, IdealLaw, Reading
 from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck, law_of
 from solvers.solution import Solution, Statistics, check_state, check_time
-from spu_circuit.converters import quantize
+from spu_circuit.converters import characteristic, quantize
+from spu_circuit.copies import Copy
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import GgnSystem, LinearSystem
@@ -44,11 +46,13 @@ class Spu:
     Args:
         hardware: what it is made of.
         engine: what computes its voltages.
+        copy: which drawn copy of the hardware it is; None: its parts are nominal.
     """
 
     hardware: Hardware
     engine: Engine
     analog: bool = True
+    copy: Copy | None = None
 
     def solve(
         self,
@@ -72,7 +76,7 @@ class Spu:
             statistics = Statistics(self.engine.name, linear.residual(value), perf_counter() - began, 0.0)
             return Solution(value, statistics)
         device, law, reading, runs, changes = self._in_range(self.engine, linear, state, analog_time, seed)
-        volts, saturated = quantize(reading.volts, self.hardware.adc)
+        volts, saturated = quantize(_before_codes(device, reading.volts), self.hardware.adc)
         saturated |= _peaks(reading) > voltage_limits(device.array, self.hardware)
         value = volts * device.unknowns_per_volt
         seconds = analog_time * device.time_constant
@@ -120,7 +124,8 @@ class Spu:
         linear, state = _check(system, analog_time, initial_state)
         if analog_time == 0:
             raise InputError("analog time is 0, where nothing happens; give a time above 0, or inf")
-        device, law, *_ = self._in_range(IdealLaw(), linear, state, analog_time, seed)
+        nominal, law, *_ = replace(self, copy=None)._in_range(IdealLaw(), linear, state, analog_time, seed)
+        device = replace(nominal, copy=self.copy)
         writer = self.engine if isinstance(self.engine, Ngspice) else Ngspice()
         return writer.deck(device, law, analog_time * device.time_constant, seed)
 
@@ -135,7 +140,7 @@ class Spu:
         scale = _first_scale(array, system.b, state, float(limits.min()), largest)
         runs, changes, was_saturated = 0, 0, False
         while True:
-            device = load(array, system.b, hardware, scale, state)
+            device = replace(load(array, system.b, hardware, scale, state), copy=self.copy)
             law = law_of(device)
             reading = engine.simulate(device, law, analog_time * device.time_constant, seed)
             runs += reading.ngspice_runs
@@ -176,6 +181,14 @@ def _peaks(reading: Reading) -> Array:
     """Largest |V| of each node, over the whole waveform where there is one, (n,)."""
     volts = reading.volts[None] if reading.waveform is None else reading.waveform.volts
     return np.abs(volts).max(axis=0)
+
+
+def _before_codes(device: Device, volts: Array) -> Array:
+    """What the ADCs of a copy make of the voltages before they code them."""
+    if device.copy is None:
+        return volts
+    copies = copies_on(board_of(device), device.copy)
+    return characteristic(volts[None], device.hardware.adc, **converter_errors(copies, "adc"))[0]
 
 
 def _settled_fraction(volts: Array, final: Array) -> float:

@@ -65,6 +65,14 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """One copy of a device: what draws it, and its number."""
+
+    sampling: Sampling
+    sample: int
+
+
+@dataclass(frozen=True)
 class Copies:
     """What a batch of copies has instead of nominal values.
 

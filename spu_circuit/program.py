@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spu_circuit.active import program_active
 from spu_circuit.converters import quantize
+from spu_circuit.copies import Copy
 from spu_circuit.hardware import Hardware
 from spu_circuit.passive import program_passive
 
@@ -84,6 +85,7 @@ class Device:
 
     ``dac_volts`` (n,) drive the input resistors, ``initial_volts`` (n,) are on the capacitors at time 0. Cell voltages
     are ``volts_per_unit`` (v_u) times the array's unknowns y. ``clipped_codes`` counts DAC values beyond full scale.
+    ``copy`` says which copy it is; None: its parts are nominal.
     """
 
     hardware: Hardware
@@ -92,6 +94,7 @@ class Device:
     dac_volts: Array
     initial_volts: Array
     clipped_codes: int
+    copy: Copy | None = None
 
     @property
     def cells(self) -> int:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks.systems import spd_system
+from netlists.build import build_netlist
 from netlists.deck import elements
-from netlists.topologies import build_netlist
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
 from spu_circuit.hardware import load_hardware, presets
@@ -49,7 +49,7 @@ def test_no_value_has_a_unit_or_lost_digits():
     """Values are plain floats that read back exactly; ngspice would take a trailing letter for a scale factor."""
     hardware = load_hardware("bench")
     device = load(program_array(spd_system(4, 3).A, hardware), np.ones(4), hardware, 0.123456789012345)
-    lines = elements(build_netlist(device, 1e-7).circuit)
+    lines = elements(build_netlist(device, 1e-7))
     resistors = {line.split()[0]: float(line.split()[3]) for line in lines if re.match(r"R[pm]\d", line)}
     rows, columns = device.array.direct.nonzero()
     assert len(resistors) == len(rows) + np.count_nonzero(device.array.inverted)
@@ -61,5 +61,5 @@ def test_fast_text_is_pyspices_own_text():
     for name in presets():
         hardware = load_hardware(name)
         device = load(program_array(spd_system(3, 3).A, hardware), np.ones(3), hardware, 0.1)
-        circuit = build_netlist(device, 1e-7).circuit
-        assert elements(circuit) == [line for line in str(circuit).splitlines()[1:] if line]
+        netlist = build_netlist(device, 1e-7)
+        assert elements(netlist) == [line for line in str(netlist.circuit).splitlines()[1:] if line]

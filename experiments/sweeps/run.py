@@ -12,6 +12,7 @@ from experiments.sweeps.evaluate import Row
 from experiments.sweeps.executor import Batch, Executor, executor
 from experiments.sweeps.statistics import yield_of
 from experiments.sweeps.store import Key, SweepStore
+from experiments.sweeps.training import trained
 from experiments.sweeps.workload import digests
 from solvers.drawn import BLOCK
 from spu_circuit.errors import InputError, SimulationError
@@ -19,7 +20,7 @@ from spu_circuit.errors import InputError, SimulationError
 CHECK = 16 * BLOCK
 """A sweep that may stop early looks at its yield each time that so many more copies are finished."""
 SMALL = 8
-"""Copies that a worker runs through ngspice at a time."""
+"""Copies that a worker gets at a time where each takes long."""
 FEWEST = 50
 """Copies before a share of failures means anything."""
 
@@ -66,6 +67,8 @@ def plan(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str,
         if audit and (sweep.engine == "ngspice" or sweep.workload.kind == "training"):
             raise InputError("audit repeats copies of engine 'network' in ngspice; leave it out here")
         cases_of(sweep)
+        if sweep.workload.kind == "training":
+            trained(sweep)
     config = {
         "document": dict(document),
         "grid": dict(grid),
@@ -121,9 +124,10 @@ def _run_case(
     batch: int | None,
     progress: Progress | None,
 ) -> None:
-    size = SMALL if sweep.engine == "ngspice" else 4 * BLOCK
-    if batch is not None:
-        size = batch if sweep.engine == "ngspice" else -(-batch // BLOCK) * BLOCK
+    slow = sweep.engine == "ngspice" or sweep.workload.kind == "training"
+    size = batch or (SMALL if slow else 4 * BLOCK)
+    if not slow:
+        size = -(-size // BLOCK) * BLOCK
     stop = sweep.analysis.stop_width
     round_size = case.samples if stop is None else CHECK
     for begin in range(0, case.samples, round_size):

@@ -14,7 +14,7 @@ from spu_circuit.problem import LinearSystem
 
 
 def systems_of(workload: Workload) -> list[LinearSystem]:
-    """The systems, the same wherever they are made.
+    """The systems, the same wherever they are made; of recorded ones their dual, which has a cell for each row of B.
 
     Raises:
         InputError: a file is missing or holds no system.
@@ -28,14 +28,14 @@ def systems_of(workload: Workload) -> list[LinearSystem]:
         assert workload.vector is not None
         return [LinearSystem(_load(workload.matrix, "matrix"), _load(workload.vector, "vector"))]
     assert workload.folder is not None
-    return read_systems(Path(workload.folder), workload.systems)
+    return [system.dual() for system in read_systems(Path(workload.folder), workload.systems)]
 
 
 def digests(workload: Workload) -> dict[str, str]:
     """SHA-256 of the files that a workload reads, so that a changed file is noticed."""
     names = [workload.matrix, workload.vector, workload.config]
     if workload.folder is not None:
-        names.append(str(Path(workload.folder, "systems.npz")))
+        names.append(str(Path(workload.folder, "run.sqlite")))
     return {
         name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names if name and Path(name).is_file()
     }
