@@ -1,7 +1,7 @@
 """Operational amplifiers as subcircuits with the pins (plus, minus, output) and a parameter ``start``.
 
-``start`` is the output voltage at time 0 of a transient that uses initial conditions. A subcircuit of the user's library
-does not take it: its array is precharged instead, see ``Netlist.precharged``.
+``start`` is the output voltage at time 0 of a transient that uses initial conditions. A subcircuit of the user's
+library does not take it: its array is precharged instead, see ``Netlist.precharged``.
 """
 
 from collections.abc import Callable
@@ -106,7 +106,9 @@ def _add_input_noise(circuit: SubCircuit, density: float, temperature: float, no
     circuit.R("noise", "noise", ground, resistance)
     circuit.VCCS("noise", ground, "pole", "noise", ground, transconductance=TRANSCONDUCTANCE)
     if noise_hold:
-        circuit.I("noise", ground, "noise", white_current(johnson_current_density(1 / resistance, temperature), noise_hold))
+        circuit.I(
+            "noise", ground, "noise", white_current(johnson_current_density(1 / resistance, temperature), noise_hold)
+        )
 
 
 def _subcircuit() -> SubCircuit:

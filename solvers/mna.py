@@ -137,7 +137,7 @@ class NodalAnalysis:
             first = self.circuit.elements[self._bent[0]]
             raise InputError(
                 f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
-                "linearise about the operating point (linearise=True), or use ngspice"
+                "linearise about the operating point (linearise=True, --linearise), or use ngspice"
             )
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
         tangents = self._tangents(values) if self._bent else np.zeros((0, len(values)))
@@ -285,8 +285,8 @@ class NodalAnalysis:
                     current_in(end, element.control, k, sign, element)
             elif kind in ("BV", "BI"):
                 for pair in element.controls:
-                    rows = [(row, tangent, -1.0)] if kind == "BV" else [(e, tangent, s) for e, s in _inner(ends)]
-                    for place, source, factor in (*rows, (wanted, one, 1.0)):
+                    driven = [(row, tangent, -1.0)] if kind == "BV" else [(e, tangent, s) for e, s in _inner(ends)]
+                    for place, source, factor in (*driven, (wanted, one, 1.0)):
                         if pair[1] == CURRENT:
                             current_in(place, pair[0], source, factor, element)
                         else:
@@ -427,8 +427,8 @@ class NodalAnalysis:
             volts = element.initial if self._ends[k, 0] == self._ends[kept, 0] else -element.initial
             if not np.isnan(start[state]) and volts != start[state]:
                 raise InputError(
-                    f"{element.name} and {self.states[state]} are parallel, but one begins at {volts:g} V and the other "
-                    f"at {start[state]:g} V; make them agree"
+                    f"{element.name} and {self.states[state]} are parallel, but one begins at {volts:g} V and the "
+                    f"other at {start[state]:g} V; make them agree"
                 )
             start[state] = volts
         return start
@@ -453,8 +453,7 @@ class NodalAnalysis:
                 if root(a) == root(b):
                     path = ", ".join(self._node_name(node) for node in _path(edges, a, b))
                     raise InputError(
-                        f"{element.name} closes a loop of {what} over nodes {path}; "
-                        "put a resistor into it"
+                        f"{element.name} closes a loop of {what} over nodes {path}; put a resistor into it"
                     )
                 group[root(a) + 1] = root(b)
                 edges.setdefault(a, []).append(b)

@@ -13,6 +13,9 @@ from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 
+TRUSTED = 0.9
+"""Share of an amplifier's limits up to which its output is trusted."""
+
 
 @dataclass(frozen=True)
 class ActiveArray:
@@ -36,16 +39,22 @@ class ActiveArray:
         return (self.direct - self.inverted) / self.siemens_per_unit
 
     def output_limits(self, hardware: Hardware) -> Array:
-        """See ``ProgrammedArray``: nine tenths of what the rail leaves behind the loaded output resistance.
+        """See ``ProgrammedArray``: nine tenths of what rail and output current leave behind the output resistance.
 
-        An output drives its column of resistors into virtual grounds and an inverting stage, so
-        ``V ≤ rail / (1 + R_out G)``; the inverting stage drives the other column and its own feedback resistor.
+        An output drives its column of resistors into virtual grounds and an inverting stage, G in all, so
+        ``V G ≤ I_max`` and ``V (1 + R_out G) ≤ rail``; the inverting stage drives the other column and its own feedback
+        resistor. Where the current saturates as tanh, R_out is ``artanh(0.9) / 0.9`` of itself at 0.9 I_max.
         """
         amplifier, inverter = hardware.amplifier, 1 / hardware.cell.inverter_resistance
-        if amplifier.rail is None:
-            return np.full(len(self.direct), np.inf)
         load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + inverter
-        return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * load)
+        limits = np.full(len(load), np.inf)
+        resistance = amplifier.output_resistance
+        if amplifier.current_limit is not None:
+            limits = TRUSTED * amplifier.current_limit / load
+            resistance *= np.arctanh(TRUSTED) / TRUSTED
+        if amplifier.rail is not None:
+            limits = np.minimum(limits, TRUSTED * amplifier.rail / (1 + resistance * load))
+        return limits
 
     def injected_noise_density(self, hardware: Hardware) -> float:
         """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C``, alone variance κ₀ / A in a cell."""

@@ -1,4 +1,4 @@
-"""SPICE library files: what a device uses of one, checked, since it is somebody else's and ngspice could run what it says.
+"""SPICE library files: what a device uses of one, checked, since somebody else wrote it and ngspice obeys it.
 
 A library defines; it does not analyse and does not command. Subcircuits, models, parameters and functions are kept, and
 everything else is refused by file and line.
