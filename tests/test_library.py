@@ -194,7 +194,7 @@ def test_mistakes_in_a_description_name_the_cure(tmp_path, changes, words):
 
 
 def test_other_models_take_no_library():
-    with pytest.raises(ValidationError, match="a macromodel amplifier has no library; .* model = 'subckt'"):
+    with pytest.raises(ValidationError, match=r"a macromodel amplifier has no library; .* model = 'subckt'"):
         Amplifier(model="macromodel", library="opamp.lib")
 
 
