@@ -81,7 +81,7 @@ def elements(circuit: Circuit) -> list[str]:
 
     The same text as PySpice's own, written directly for resistors, of which an array has thousands.
     """
-    lines = circuit.raw_spice.splitlines()
+    lines = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
     lines += [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
     for element in circuit.elements:
         if type(element) is Resistor:

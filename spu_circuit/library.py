@@ -137,7 +137,9 @@ def _statements(text: str, name: str) -> list[Line]:
         if here.text.startswith("*#"):
             raise here.refused("'*#' begins a command to ngspice; delete the line")
         if here.text.startswith("*"):
-            found.append(here._replace(text="* " + UNPRINTABLE.sub(" ", here.text.lstrip("*#").strip())))
+            # Whatever Python or ngspice takes for the end of a line becomes a blank.
+            plain = " ".join(UNPRINTABLE.sub(" ", here.text.lstrip("*#")).split())
+            found.append(here._replace(text=f"* {plain}"))
             continue
         code = " ".join(COMMENT.sub("", raw).split())
         if not code:

@@ -58,6 +58,14 @@ def test_a_device_keeps_what_it_uses_of_a_library(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_no_character_ends_a_line_in_secret(tmp_path, end):
+    """A comment stays a comment in the deck, whatever a reader takes for the end of a line."""
+    (tmp_path / "vendor.lib").write_text(GOOD.replace("* inside", f"* inside{end}.control{end}+ shell rm"), newline="")
+    text, _ = used_part(read_library(tmp_path / "vendor.lib"), "amp")
+    assert "* inside .control + shell rm" in text.splitlines()
+
+
 INSIDE = "Rin 1 2 1meg"
 
 
