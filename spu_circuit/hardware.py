@@ -126,7 +126,8 @@ class Amplifier(Description):
         Amperes | None, Field(description="output current saturates at ± this, A; none: unlimited")
     ] = None
     input_noise: Annotated[
-        VoltsPerRootHertz | None, Field(description="white input noise voltage, V/√Hz; none: noiseless")
+        VoltsPerRootHertz | None,
+        Field(description="white input noise voltage, V/√Hz; none: noiseless; transients hold it as all noise"),
     ] = None
     library: Annotated[
         str | None,
