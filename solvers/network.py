@@ -46,14 +46,15 @@ class NetworkEquations:
     def start(self, reduced: Reduced) -> Array:
         """Voltages of the capacitors at time 0, (draws, n).
 
-        Those that no line gives are 0, or in a precharged circuit at rest beside the given ones:
-        ``M_rr z_r = u_r − M_rg z_g``.
+        Those that no line gives are 0. In a precharged circuit those outside subcircuits are given, and the others at
+        rest beside them: ``M_rr z_r = u_r − M_rg z_g``.
 
         Raises:
             InputError: a precharged circuit's other capacitors do not come to rest.
         """
         given = ~np.isnan(self.analysis.start)
         start = np.where(given, self.analysis.start, 0.0) + np.zeros_like(reduced.rate)
+        given &= np.array(["." not in name for name in self.analysis.states])
         if self.precharged and not given.all():
             M, rest = reduced.drift, np.flatnonzero(~given)
             push = reduced.rate[:, rest] - (M[:, rest][:, :, given] @ start[:, given, None])[:, :, 0]

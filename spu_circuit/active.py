@@ -81,8 +81,8 @@ class ActiveArray:
         """See ``ProgrammedArray``.
 
         A current of one-sided density S into a virtual ground gives D = S / (4 C²). The noise of an inverting stage is
-        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal. Input noise
-        e_j of an amplifier moves its virtual ground and its output: with ``V = W + e`` it is the current
+        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal. Input
+        noise e_j of an amplifier moves its virtual ground and its output: with ``V = W + e`` it is the current
         ``K e, K = diag(ΣG) − (G⁺ − G⁻)``, which drives W, and ``2 G⁻ e`` from the inverting stages.
         """
         cell = hardware.cell
@@ -97,8 +97,8 @@ class ActiveArray:
         """See ``ProgrammedArray``: the e in ``V = W + e``, in the bandwidth of the amplifier's own loop.
 
         ``e_n² (π/2) GBW / (1 + R_out G)``: at these frequencies the capacitor joins output and virtual ground, and G is
-        all that loads the two. Left out are what comes from the other amplifiers through R_out, a tenth of the deviation
-        in the preset bench, and, without a gain-bandwidth product, all of it, since it has no bound.
+        all that loads the two. Left out are what comes from the other amplifiers through R_out, a tenth of the
+        deviation in the preset bench, and, without a gain-bandwidth product, all of it, since it has no bound.
         """
         amplifier = hardware.amplifier
         driven = self.direct.sum(axis=0) + 1 / hardware.cell.inverter_resistance
