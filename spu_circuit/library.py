@@ -208,6 +208,8 @@ def _refuse_commands(line: Line) -> None:
                 f"{word} has no place in a library, where it could run a command or change your analysis; "
                 f"delete the line (kept are {', '.join(STATEMENTS)} and .include)"
             )
+        if word == ".model" and len(line.text.split()) < 3:
+            raise line.refused("a model has a name and a type; write .model NAME TYPE(...)")
     elif word in COMMANDS:
         raise line.refused(f"{word!r} is a command; delete the line")
     elif word[0].upper() not in ELEMENTS:
