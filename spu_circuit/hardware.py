@@ -107,7 +107,8 @@ class Amplifier(Description):
     """The operational amplifier: ideal, a macromodel with numbers, or a subcircuit of the user's own SPICE library.
 
     A library is read when the description is made, and what the device uses of it is kept in ``library_text``, so that
-    a stored description needs no other file.
+    a stored description needs no other file. The noise of its own parts is in small-signal analyses and in the exact
+    network, not in ngspice's transients.
     """
 
     model: Annotated[
