@@ -99,37 +99,7 @@ def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
 
 
 def lines_of(text: str, name: str) -> list[Line]:
-    """The lines of a library given as text. It cannot include files."""
-    return _statements(text, name)
-
-
-def _read(path: Path, folder: Path, within: tuple[Path, ...]) -> Iterator[Line]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"library: {str(path)!r} cannot be read: {error.strerror}") from None
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")  # as many vendors' files are
-    within = (*within, path.resolve())
-    for line in _statements(text, path.name):
-        if line.word not in INCLUDES:
-            yield line
-            continue
-        wanted = line.text[len(line.word) :].strip().strip("\"'")
-        target = (path.parent / wanted).resolve()
-        if not wanted or Path(wanted).is_absolute() or ".." in Path(wanted).parts or not target.is_relative_to(folder):
-            raise line.refused(f"{wanted!r} leads out of the library's folder; copy the file into it")
-        if not target.is_file():
-            raise line.refused(f"there is no file {wanted!r}; put it into {str(path.parent)!r}")
-        if target in within:
-            raise line.refused(f"{wanted!r} includes itself; break the cycle")
-        yield from _read(target, folder, within)
-
-
-def _statements(text: str, name: str) -> list[Line]:
-    """Comments, and statements with their continuations."""
+    """The comments and statements of a text that includes no files; ``name`` is what errors call it."""
     found: list[Line] = []
     last: int | None = None
     for number, raw in enumerate(text.split("\n"), start=1):
@@ -155,6 +125,31 @@ def _statements(text: str, name: str) -> list[Line]:
         else:
             found[last] = found[last]._replace(text=f"{found[last].text} {code[1:].strip()}")
     return found
+
+
+def _read(path: Path, folder: Path, within: tuple[Path, ...]) -> Iterator[Line]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"library: {str(path)!r} cannot be read: {error.strerror}") from None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")  # as many vendors' files are
+    within = (*within, path.resolve())
+    for line in lines_of(text, path.name):
+        if line.word not in INCLUDES:
+            yield line
+            continue
+        wanted = line.text[len(line.word) :].strip().strip("\"'")
+        target = (path.parent / wanted).resolve()
+        if not wanted or Path(wanted).is_absolute() or ".." in Path(wanted).parts or not target.is_relative_to(folder):
+            raise line.refused(f"{wanted!r} leads out of the library's folder; copy the file into it")
+        if not target.is_file():
+            raise line.refused(f"there is no file {wanted!r}; put it into {str(path.parent)!r}")
+        if target in within:
+            raise line.refused(f"{wanted!r} includes itself; break the cycle")
+        yield from _read(target, folder, within)
 
 
 def _sections(lines: Sequence[Line]) -> tuple[list[Line], dict[str, Definition]]:

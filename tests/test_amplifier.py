@@ -138,8 +138,8 @@ def test_precharged_array_starts_at_its_state_and_goes_on_as_the_network_does(ti
     law, seconds = law_of(device), time * device.time_constant
     wave = Ngspice(points=2000).simulate(device, law, seconds, 0).waveform
     space = read_device(device).state_space(linearise=True)
-    # 1 mS of the switch carries milliamperes: microvolts.
-    assert np.abs(space.mean(np.zeros(1))[0] - device.initial_volts).max() < 2e-2
+    # An output is its capacitor's voltage above a virtual ground, which 3 mV of offset and the load lift by millivolts.
+    assert np.abs(space.mean(np.zeros(1))[0] - device.initial_volts).max() < 5e-3
     expected = space.mean(wave.seconds[1:])
     assert np.abs(wave.volts[1:] - expected).max() < 1e-3 * np.abs(expected).max()
 
