@@ -18,6 +18,8 @@ from rich.table import Table
 from experiments.config import Experiment, load_experiment
 from experiments.progress import Bars
 from experiments.store import open_existing
+from solvers.engine import Engine
+from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
@@ -25,6 +27,7 @@ from spu_circuit import __version__
 from spu_circuit.errors import InputError, SpuError
 from spu_circuit.hardware import Hardware, load_hardware, presets
 from spu_circuit.problem import LinearSystem
+from spu_circuit.quantity import parse_quantity
 
 Array = NDArray[np.float64]
 
@@ -58,6 +61,13 @@ InitialFile = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise; a whole number, no unit.")]
 Points = Annotated[int, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; a number.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
+Linearise = Annotated[
+    bool, typer.Option("--linearise", help="network: take amplifiers that saturate by their tangents at rest.")
+]
+ReadoutBandwidth = Annotated[
+    str | None,
+    typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the run: store, tables, figures, report.")]
 DataPath = Annotated[
     Path | None, typer.Option("--data", help="Local .npz of MNIST: 'images' (n, 28, 28) in 0..255, 'labels' (n,).")
@@ -125,6 +135,8 @@ def solve(
     seed: Seed = 0,
     points: Points = 100,
     timeout: Timeout = 600.0,
+    linearise: Linearise = False,
+    readout_bandwidth: ReadoutBandwidth = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
@@ -135,7 +147,8 @@ def solve(
     saturated cells, clipped DAC codes, matrix entries lost below the smallest conductance; the device's seconds;
     volts and siemens per unit.
     """
-    spu, system, state = _problem(matrix, vector, hardware, engine, initial, points, timeout)
+    chosen = _engine(engine, points, timeout, linearise, readout_bandwidth)
+    spu, system, state = _problem(matrix, vector, hardware, chosen, initial)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
     if state is not None and time == inf:
@@ -169,7 +182,7 @@ def netlist(
     ideal law, so that ngspice need not be installed.
     """
     engine_named(engine)
-    spu, system, state = _problem(matrix, vector, hardware, "ngspice", initial, points, timeout)
+    spu, system, state = _problem(matrix, vector, hardware, Ngspice(points=points, timeout=timeout), initial)
     sys.stdout.write(spu.deck(system, time, state, seed))
 
 
@@ -235,15 +248,29 @@ def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
+def _engine(name: str, points: int, timeout: float, linearise: bool, readout_bandwidth: str | None) -> Engine:
+    """The engine with the options that it knows; those of network are refused for the others, which have no use."""
+    chosen = engine_named(name)
+    if isinstance(chosen, Network):
+        try:
+            bandwidth = None if readout_bandwidth is None else parse_quantity(readout_bandwidth, "Hz")
+        except ValueError as error:
+            raise InputError(f"readout-bandwidth: {error}") from None
+        if bandwidth is not None and not 0 < bandwidth < inf:
+            raise InputError(f"readout-bandwidth is {bandwidth:g} Hz; give one above 0")
+        return Network(linearise=linearise, readout_bandwidth=bandwidth)
+    if linearise or readout_bandwidth is not None:
+        option = "linearise" if linearise else "readout-bandwidth"
+        raise InputError(f"{option}: engine {name!r} has no such option; leave it out, or take --engine network")
+    return Ngspice(points=points, timeout=timeout) if isinstance(chosen, Ngspice) else chosen
+
+
 def _problem(
-    matrix: Path, vector: Path, hardware: str, engine: str, initial: Path | None, points: int, timeout: float
+    matrix: Path, vector: Path, hardware: str, engine: Engine, initial: Path | None
 ) -> tuple[Spu, LinearSystem, Array | None]:
-    chosen = engine_named(engine)
-    if isinstance(chosen, Ngspice):
-        chosen = Ngspice(points=points, timeout=timeout)
     system = LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
     state = None if initial is None else _load_npy(initial, "initial state")
-    return Spu(load_hardware(hardware), chosen), system, state
+    return Spu(load_hardware(hardware), engine), system, state
 
 
 def _load_npy(path: Path, name: str) -> Any:
@@ -324,6 +351,8 @@ def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str) and "\n" in value:
+        return f"{len(value.splitlines())} lines, see --json"
     return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

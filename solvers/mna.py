@@ -14,8 +14,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from netlists.netlist import Probe
-from solvers.circuit_reader import GROUND, FlatCircuit
+from solvers.circuit_reader import GROUND, Element, FlatCircuit
 from solvers.elimination import Plan, SingularError, plan
+from solvers.expression import CURRENT
 from spu_circuit.errors import InputError
 from spu_circuit.noise import johnson_current_density
 
@@ -24,6 +25,9 @@ Indices = NDArray[np.intp]
 
 NEWTON_STEPS = 60
 NEWTON_TOLERANCE = 1e-12
+GRADUAL_STEPS, GROWTH = 100, 1.25
+"""Implicit Euler steps from the fastest time constant to 10⁹ of it. Saturating arrays jump past their operating point
+where each step is 1.5 times the one before."""
 SHOWN = 6
 
 
@@ -74,7 +78,8 @@ class NodalAnalysis:
         found = circuit.elements
         names = dict.fromkeys(node for element in found for node in element.nodes if node != GROUND)
         for element in found:
-            names |= dict.fromkeys(node for pair in element.controls for node in pair if node != GROUND)
+            volts = [pair for pair in element.controls if pair[1] != CURRENT]
+            names |= dict.fromkeys(node for pair in volts for node in pair if node != GROUND)
         self.nodes = tuple(names)
         self._index = {GROUND: -1} | {name: k for k, name in enumerate(self.nodes)}
         for node in (*(node for pair in pairs for node in pair), *noise_nodes):
@@ -85,8 +90,9 @@ class NodalAnalysis:
         self._resistors, self._capacitors = circuit.positions("R"), circuit.positions("C")
         self._bent = tuple(k for k, element in enumerate(found) if element.kind in ("BV", "BI"))
         self._noise_nodes = np.array([self._index[node.lower()] for node in noise_nodes], dtype=np.intp)
-        self.states = tuple(found[k].name for k in self._capacitors)
-        self.start = np.array([found[k].initial for k in self._capacitors])
+        self._states, self._membership = self._parallel_capacitors()
+        self.states = tuple(found[k].name for k in self._states)
+        self.start = self._initial_volts()
         if not self.states:
             raise InputError("the circuit has no capacitor, so nothing in it takes time; add one")
         self._refuse_loops()
@@ -131,13 +137,13 @@ class NodalAnalysis:
             first = self.circuit.elements[self._bent[0]]
             raise InputError(
                 f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
-                "linearise about the operating point (linearise=True), or use ngspice"
+                "linearise about the operating point (linearise=True, --linearise), or use ngspice"
             )
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
         tangents = self._tangents(values) if self._bent else np.zeros((0, len(values)))
         solved, response, nodes = self._solve(values, tangents, noisy)
         n, m = len(self.states), len(self.outputs)
-        per_farad = 1 / values[:, self._capacitors]
+        per_farad = 1 / (values[:, self._capacitors] @ self._membership)
         noise = np.zeros((len(values), n + m, n + m))
         if len(nodes):
             # What a noise current reaches: most outputs are held by an amplifier.
@@ -215,7 +221,8 @@ class NodalAnalysis:
     @property
     def _branches(self) -> list[str]:
         """Elements that have their current as an unknown."""
-        return [element.name for element in self.circuit.elements if element.kind in ("V", "C", "E", "H", "BV")]
+        found, states = self.circuit.elements, set(self._states)
+        return [e.name for k, e in enumerate(found) if e.kind in ("V", "E", "H", "BV") or k in states]
 
     def _tangent_count(self) -> int:
         return sum(len(self.circuit.elements[k].controls) for k in self._bent)
@@ -236,16 +243,19 @@ class NodalAnalysis:
         wanted = unknowns
 
         def current_out(ends: Indices, column: int, source: int, factor: float) -> None:
-            for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True):
-                if end >= 0:
-                    stamps.append((end, column, source, sign * factor))
+            stamps.extend((end, column, source, sign * factor) for end, sign in _inner(ends))
+
+        def current_in(row: int, name: str, source: int, factor: float, element: Element) -> None:
+            if name not in current:
+                raise InputError(f"{element.name}: no voltage source {name!r} ({element.line!r})")
+            stamps.append((row, current[name], source, factor * unit))
 
         def voltage(row: int, pair: Sequence[str], source: int, factor: float) -> None:
             for node, sign in zip(pair, (1.0, -1.0), strict=True):
                 if node != GROUND:
                     stamps.append((row, self._index[node], source, sign * factor))
 
-        for state, k in enumerate(self._capacitors.tolist()):
+        for state, k in enumerate(self._states):
             row = current[found[k].name.lower()]
             stamps.append((row, unknowns + state, one, -1.0))
             stamps.append((wanted, row, one, unit))
@@ -266,25 +276,21 @@ class NodalAnalysis:
             elif kind == "E":
                 voltage(row, element.nodes[2:], k, -1.0)
             elif kind == "G":
-                for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True):
-                    if end >= 0:
-                        voltage(end, element.nodes[2:], k, sign)
+                for end, sign in _inner(ends):
+                    voltage(end, element.nodes[2:], k, sign)
             elif kind in ("F", "H"):
-                if element.control not in current:
-                    raise InputError(f"{element.name}: no voltage source {element.control!r} ({element.line!r})")
-                if kind == "F":
-                    current_out(ends, current[element.control], k, unit)
-                else:
-                    stamps.append((row, current[element.control], k, -unit))
+                if kind == "H":
+                    current_in(row, element.control, k, -1.0, element)
+                for end, sign in _inner(ends) if kind == "F" else ():
+                    current_in(end, element.control, k, sign, element)
             elif kind in ("BV", "BI"):
                 for pair in element.controls:
-                    if kind == "BV":
-                        voltage(row, pair, tangent, -1.0)
-                    else:
-                        for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True):
-                            if end >= 0:
-                                voltage(end, pair, tangent, sign)
-                    voltage(wanted, pair, one, 1.0)
+                    driven = [(row, tangent, -1.0)] if kind == "BV" else [(e, tangent, s) for e, s in _inner(ends)]
+                    for place, source, factor in (*driven, (wanted, one, 1.0)):
+                        if pair[1] == CURRENT:
+                            current_in(place, pair[0], source, factor, element)
+                        else:
+                            voltage(place, pair, source, factor)
                     wanted, tangent = wanted + 1, tangent + 1
                 if kind == "BV":
                     stamps.append((row, constant, tangent, -1.0))
@@ -346,22 +352,44 @@ class NodalAnalysis:
         return own[:count].T, pairs, shared
 
     def _tangents(self, values: Array) -> Array:
-        """Gradients and intercepts of the behavioural sources at each draw's operating point, by Newton's method."""
+        """Gradients and intercepts of the behavioural sources at each draw's operating point.
+
+        By Newton's method; where that finds none, by following the circuit in time with ever longer implicit Euler
+        steps (pseudo-transient continuation: Kelley and Keyes, SIAM J. Numer. Anal. 35:508, 1998).
+        """
+        culprit = ""
+        for gradual in (False, True):
+            tangents, culprit = self._newton(values, gradual)
+            if tangents is not None:
+                return tangents
+        raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
+
+    def _newton(self, values: Array, gradual: bool) -> tuple[Array | None, str]:
+        """The tangents, or None and the source that changed most in the last step."""
         n, first = len(self.states), len(self.states) + len(self.outputs)
+        farads = (values[:, self._capacitors] @ self._membership)[:, :, None]
+        z = np.zeros((len(values), n))
         volts = np.zeros((self._tangent_count(), len(values)))
-        for _ in range(NEWTON_STEPS):
-            tangents = self._tangents_at(volts)
-            solved, _, _ = self._solve(values, tangents, False)
-            settled = self._settled(-solved[:, :n, :n], solved[:, :n, n])
-            found = (solved[:, first:, :n] @ settled[:, :, None])[:, :, 0] + solved[:, first:, n]
-            change = np.abs(found.T - volts)
-            volts = found.T
-            if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
-                return self._tangents_at(volts)
-        culprit = self._slopes()[int(np.argmax(change.max(axis=1)))]
-        raise InputError(
-            f"{culprit} finds no operating point in {NEWTON_STEPS} steps; lower the voltages or use ngspice"
-        )
+        change = np.zeros_like(volts)
+        for step in range(NEWTON_STEPS + gradual * GRADUAL_STEPS):
+            solved, _, _ = self._solve(values, self._tangents_at(volts), False)
+            M, u = -solved[:, :n, :n], solved[:, :n, n]
+            if step == 0:
+                # Sources and what they feed come first; z stays.
+                fastest = np.abs(M / farads).max(axis=(1, 2))[:, None, None]
+            elif gradual and step < GRADUAL_STEPS:
+                inertia = farads * fastest / GROWTH**step
+                z = settled(M + inertia * np.eye(n), u + inertia[:, :, 0] * z)
+            else:
+                z = settled(M, u)
+            found = ((solved[:, first:, :n] @ z[:, :, None])[:, :, 0] + solved[:, first:, n]).T
+            change, volts = np.abs(found - volts), found
+            if step and (not gradual or step >= GRADUAL_STEPS):
+                if not np.isfinite(volts).all():
+                    break
+                if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
+                    return self._tangents_at(volts), ""
+        return None, self._slopes()[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
 
     def _slopes(self) -> list[str]:
         return [self.circuit.elements[k].name for k in self._bent for _ in self.circuit.elements[k].controls]
@@ -377,16 +405,37 @@ class NodalAnalysis:
             at += len(own)
         return np.array(rows, dtype=np.float64)
 
-    def _settled(self, A: Array, b: Array) -> Array:
-        try:
-            return np.asarray(np.linalg.solve(A, b[:, :, None])[:, :, 0], dtype=np.float64)
-        except np.linalg.LinAlgError:
-            raise InputError(
-                "the circuit has no DC operating point: a capacitor keeps its charge; give it a path that discharges it"
-            ) from None
+    def _parallel_capacitors(self) -> tuple[list[int], Array]:
+        """The first capacitor between each two nodes, and (capacitors, states) which of them each one adds to."""
+        first: dict[tuple[int, ...], int] = {}
+        for k in self._capacitors.tolist():
+            first.setdefault(tuple(sorted(self._ends[k].tolist())), k)
+        state = {pair: number for number, pair in enumerate(first)}
+        membership = np.zeros((len(self._capacitors), len(first)))
+        for row, k in enumerate(self._capacitors.tolist()):
+            membership[row, state[tuple(sorted(self._ends[k].tolist()))]] = 1
+        return list(first.values()), membership
+
+    def _initial_volts(self) -> Array:
+        """Of the states; NaN where no capacitor of a state says."""
+        start = np.full(len(self._states), np.nan)
+        for row, k in enumerate(self._capacitors.tolist()):
+            element, state = self.circuit.elements[k], int(self._membership[row].argmax())
+            if element.initial is None:
+                continue
+            kept = self._states[state]
+            volts = element.initial if self._ends[k, 0] == self._ends[kept, 0] else -element.initial
+            if not np.isnan(start[state]) and volts != start[state]:
+                raise InputError(
+                    f"{element.name} and {self.states[state]} are parallel, but one begins at {volts:g} V and the "
+                    f"other at {start[state]:g} V; make them agree"
+                )
+            start[state] = volts
+        return start
 
     def _refuse_loops(self) -> None:
         """Voltage sources and capacitors must be a forest: around a loop their voltages are given twice."""
+        merged = set(self._capacitors.tolist()) - set(self._states)
         group = np.arange(-1, len(self.nodes)).tolist()
         edges: dict[int, list[int]] = {}
 
@@ -398,14 +447,13 @@ class NodalAnalysis:
 
         for kinds, what in ((("V", "E", "H", "BV"), "voltage sources"), (("C",), "capacitors or voltage sources")):
             for k, element in enumerate(self.circuit.elements):
-                if element.kind not in kinds:
+                if element.kind not in kinds or k in merged:
                     continue
                 a, b = self._ends[k].tolist()
                 if root(a) == root(b):
                     path = ", ".join(self._node_name(node) for node in _path(edges, a, b))
                     raise InputError(
-                        f"{element.name} closes a loop of {what} over nodes {path}; "
-                        "put a resistor into it, or join parallel capacitors into one"
+                        f"{element.name} closes a loop of {what} over nodes {path}; put a resistor into it"
                     )
                 group[root(a) + 1] = root(b)
                 edges.setdefault(a, []).append(b)
@@ -424,6 +472,21 @@ class NodalAnalysis:
 
     def _node_name(self, node: int) -> str:
         return GROUND if node < 0 else self.nodes[node]
+
+
+def settled(A: Array, b: Array) -> Array:
+    """A⁻¹ b of each draw: (draws, n, n) and (draws, n). Raises InputError where a capacitor keeps its charge."""
+    try:
+        return np.asarray(np.linalg.solve(A, b[:, :, None])[:, :, 0], dtype=np.float64)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "the circuit has no DC operating point: a capacitor keeps its charge; give it a path that discharges it"
+        ) from None
+
+
+def _inner(ends: Indices) -> list[tuple[int, float]]:
+    """The nodes that a current from the first to the second end leaves (+) and enters (−), without ground."""
+    return [(end, sign) for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True) if end >= 0]
 
 
 def _path(edges: dict[int, list[int]], start: int, end: int) -> list[int]:

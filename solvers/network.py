@@ -13,7 +13,7 @@ from netlists.netlist import Netlist
 from netlists.topologies import build_netlist
 from solvers.circuit_reader import read_circuit
 from solvers.engine import Reading
-from solvers.mna import NodalAnalysis
+from solvers.mna import NodalAnalysis, Reduced, settled
 from solvers.moments import moments
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
@@ -35,18 +35,38 @@ class NetworkEquations:
         analysis: the circuit's structure.
         temperature: kelvin of the resistors; None: they are noiseless.
         densities: one-sided, A²/Hz, of the netlist's noise currents.
+        precharged: see ``Netlist``.
     """
 
     analysis: NodalAnalysis
     temperature: float | None
     densities: Array
+    precharged: bool = False
+
+    def start(self, reduced: Reduced) -> Array:
+        """Voltages of the capacitors at time 0, (draws, n).
+
+        Those that no line gives are 0. In a precharged circuit those outside subcircuits are given, and the others at
+        rest beside them: ``M_rr z_r = u_r − M_rg z_g``.
+
+        Raises:
+            InputError: a precharged circuit's other capacitors do not come to rest.
+        """
+        given = ~np.isnan(self.analysis.start)
+        start = np.where(given, self.analysis.start, 0.0) + np.zeros_like(reduced.rate)
+        given &= np.array(["." not in name for name in self.analysis.states])
+        if self.precharged and not given.all():
+            M, rest = reduced.drift, np.flatnonzero(~given)
+            push = reduced.rate[:, rest] - (M[:, rest][:, :, given] @ start[:, given, None])[:, :, 0]
+            start[:, rest] = settled(M[:, rest][:, :, rest], push)
+        return start
 
     def state_space(self, linearise: bool = False, readout_bandwidth: float | None = None) -> StateSpace:
         """The law of the circuit as it is. See ``StateSpace`` and ``NodalAnalysis.reduce`` for arguments and errors."""
         reduced = self.analysis.reduce(None, self.temperature, self.densities, linearise)
         return StateSpace(
             OrnsteinUhlenbeck(reduced.drift[0], reduced.rate[0], reduced.diffusion[0]),
-            self.analysis.start,
+            self.start(reduced)[0],
             reduced.output[0],
             reduced.offset[0],
             reduced.noise[0],
@@ -67,7 +87,8 @@ def read_netlist(netlist: Netlist, temperature: float | None) -> NetworkEquation
     """
     nodes = [node for node, _ in netlist.noise_currents]
     analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
-    return NetworkEquations(analysis, temperature, np.array([density for _, density in netlist.noise_currents]))
+    densities = np.array([density for _, density in netlist.noise_currents])
+    return NetworkEquations(analysis, temperature, densities, netlist.precharged)
 
 
 def read_device(device: Device) -> NetworkEquations:
@@ -106,7 +127,7 @@ def moments_of_draws(
     def of_part(part: Array) -> tuple[Array, Array | None]:
         reduced = equations.analysis.reduce(part, temperature, densities, linearise)
         diffusion = reduced.diffusion if covariance else None
-        mean, spread = moments(reduced.drift, reduced.rate, diffusion, equations.analysis.start, time)
+        mean, spread = moments(reduced.drift, reduced.rate, diffusion, equations.start(reduced), time)
         volts = (reduced.output @ mean[:, :, None])[:, :, 0] + reduced.offset
         return volts, None if spread is None else reduced.output @ spread @ reduced.output.transpose(0, 2, 1)
 

@@ -78,7 +78,8 @@ class Spu:
         seconds = analog_time * device.time_constant
         covariance, variance = None, None
         if seconds < inf and law.diffusion.any():
-            covariance = law.covariance(seconds) * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
+            spread = law.covariance(seconds) + np.diag(device.array.direct_noise(self.hardware))
+            covariance = spread * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
             variance = covariance.diagonal
         statistics = Statistics(
             solver=self.engine.name,

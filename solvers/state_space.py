@@ -176,7 +176,7 @@ class StateSpace:
             first = int(np.flatnonzero(shown)[0])
             raise InputError(
                 f"white noise of {np.sqrt(white[first, first]):.3g} V/√Hz goes straight to {self.outputs[first]!r}, "
-                "past every capacitor, so its variance is infinite; give the readout_bandwidth, or an amplifier "
-                "without output_resistance"
+                "past every capacitor, so its variance is infinite; give the readout_bandwidth (--readout-bandwidth), "
+                "or an amplifier without output_resistance"
             )
         return white * self.readout_bandwidth

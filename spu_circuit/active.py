@@ -13,6 +13,9 @@ from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 
+TRUSTED = 0.9
+"""Share of an amplifier's limits up to which its output is trusted."""
+
 
 @dataclass(frozen=True)
 class ActiveArray:
@@ -36,16 +39,22 @@ class ActiveArray:
         return (self.direct - self.inverted) / self.siemens_per_unit
 
     def output_limits(self, hardware: Hardware) -> Array:
-        """See ``ProgrammedArray``: nine tenths of what the rail leaves behind the loaded output resistance.
+        """See ``ProgrammedArray``: nine tenths of what rail and output current leave behind the output resistance.
 
-        An output drives its column of resistors into virtual grounds and an inverting stage, so
-        ``V ≤ rail / (1 + R_out G)``; the inverting stage drives the other column and its own feedback resistor.
+        An output drives its column of resistors into virtual grounds and an inverting stage, G in all, so
+        ``V G ≤ I_max`` and ``V (1 + R_out G) ≤ rail``; the inverting stage drives the other column and its own feedback
+        resistor. Where the current saturates as tanh, R_out is ``artanh(0.9) / 0.9`` of itself at 0.9 I_max.
         """
         amplifier, inverter = hardware.amplifier, 1 / hardware.cell.inverter_resistance
-        if amplifier.rail is None:
-            return np.full(len(self.direct), np.inf)
         load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + inverter
-        return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * load)
+        limits = np.full(len(load), np.inf)
+        resistance = amplifier.output_resistance
+        if amplifier.current_limit is not None:
+            limits = TRUSTED * amplifier.current_limit / load
+            resistance *= np.arctanh(TRUSTED) / TRUSTED
+        if amplifier.rail is not None:
+            limits = np.minimum(limits, TRUSTED * amplifier.rail / (1 + resistance * load))
+        return limits
 
     def injected_noise_density(self, hardware: Hardware) -> float:
         """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C``, alone variance κ₀ / A in a cell."""
@@ -59,9 +68,7 @@ class ActiveArray:
         """
         density = np.full(len(self.direct), self.injected_noise_density(hardware))
         if hardware.noise.thermal:
-            total = self.direct.sum(axis=1) + self.inverted.sum(axis=1)
-            total += 1 / hardware.cell.input_resistance + hardware.cell.leakage_conductance
-            density += johnson_current_density(total, hardware.temperature)
+            density += johnson_current_density(self._row_conductance(hardware), hardware.temperature)
         return density
 
     def inverter_noise_density(self, hardware: Hardware) -> float:
@@ -74,12 +81,39 @@ class ActiveArray:
         """See ``ProgrammedArray``.
 
         A current of one-sided density S into a virtual ground gives D = S / (4 C²). The noise of an inverting stage is
-        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal.
+        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal. Input
+        noise e_j of an amplifier moves its virtual ground and its output: with ``V = W + e`` it is the current
+        ``K e, K = diag(ΣG) − (G⁺ − G⁻)``, which drives W, and ``2 G⁻ e`` from the inverting stages.
         """
         cell = hardware.cell
         rows = np.diag(self.integrator_noise_density(hardware))
-        shared = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
-        return (rows + shared * self.inverted @ self.inverted.T) / (4 * cell.capacitance**2)
+        inverter = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
+        amplifier = _input_noise_density(hardware)
+        drive = np.diag(self._row_conductance(hardware)) - (self.direct - self.inverted)
+        shared = (inverter + 4 * amplifier) * self.inverted @ self.inverted.T + amplifier * drive @ drive.T
+        return (rows + shared) / (4 * cell.capacitance**2)
+
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: the e in ``V = W + e``, in the bandwidth of the amplifier's own loop.
+
+        ``e_n² (π/2) GBW / (1 + R_out G)``: at these frequencies the capacitor joins output and virtual ground, and G is
+        all that loads the two. Left out are what comes from the other amplifiers through R_out, a tenth of the
+        deviation in the preset bench, and, without a gain-bandwidth product, all of it, since it has no bound.
+        """
+        amplifier = hardware.amplifier
+        driven = self.direct.sum(axis=0) + 1 / hardware.cell.inverter_resistance
+        loop = 1 + amplifier.output_resistance * (self._row_conductance(hardware) + driven)
+        return _input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
+
+    def _row_conductance(self, hardware: Hardware) -> Array:
+        """All that ends in each integrator's virtual ground, S, (n,)."""
+        array = self.direct.sum(axis=1) + self.inverted.sum(axis=1)
+        return array + 1 / hardware.cell.input_resistance + hardware.cell.leakage_conductance
+
+
+def _input_noise_density(hardware: Hardware) -> float:
+    """One-sided density of an amplifier's input noise voltage, V²/Hz."""
+    return (hardware.amplifier.input_noise or 0.0) ** 2 * hardware.noise.thermal
 
 
 def program_active(A: Array, hardware: Hardware) -> ActiveArray:

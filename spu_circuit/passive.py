@@ -51,6 +51,10 @@ class PassiveArray:
         """See ``ProgrammedArray``: there is no amplifier."""
         return np.full(len(self.leak), np.inf)
 
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: there is no amplifier."""
+        return np.zeros(len(self.leak))
+
     def diffusion(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: ``D = (2kT/C) M``, so every cell's variance is 2kT/C whatever the matrix."""
         capacitance = hardware.cell.capacitance

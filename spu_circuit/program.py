@@ -51,7 +51,11 @@ class ProgrammedArray(Protocol):
         ...
 
     def diffusion(self, hardware: Hardware) -> Array:
-        """D in V²/s, (n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)`` with ideal amplifiers."""
+        """D in V²/s, (n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)`` with amplifiers ideal but for their noise."""
+        ...
+
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """Variance that amplifiers add to each cell's voltage past its capacitor, faster than the array, V², (n,)."""
         ...
 
 

@@ -63,6 +63,24 @@ def test_doubtful_solutions_come_with_a_warning(files):
     assert "warning: 3 cells saturate" in run.stderr
 
 
+def test_network_takes_nonlinear_presets_by_their_tangents(files):
+    """Nine digits of the operating point that ngspice finds; in time the readout's bandwidth bounds the noise."""
+    common = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--json")
+    exact, found = (
+        json.loads(spu(*common, *options, cwd=files).stdout)["value"]
+        for options in (("--engine", "ngspice"), ("--engine", "network", "--linearise"))
+    )
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    limited = ("--engine", "network", "--linearise", "--time", 2, "--readout-bandwidth", "10 MHz")
+    assert spu(*common, *limited, cwd=files).returncode == 0
+
+
+def test_options_of_the_network_engine_are_refused_elsewhere(files):
+    refuses(files, "linearise: engine 'ngspice' has no such option; leave it out", "--linearise", None)
+    refuses(files, "readout-bandwidth: engine 'ngspice' has no such option", "--readout-bandwidth", "1 MHz")
+    refuses(files, "wanted 'Hz'", "--engine", "network", "--readout-bandwidth", "1 kg")
+
+
 def test_netlist_is_a_deck_that_ngspice_runs(files):
     deck = spu("netlist", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--time", 2, cwd=files)
     assert deck.returncode == 0, deck.stderr
@@ -106,7 +124,8 @@ def test_bad_matrices_are_one_line_and_status_two(files, word):
 
 def refuses(folder, words, *arguments):
     options = {"--matrix": "A.npy", "--vector": "b.npy"} | dict(zip(arguments[::2], arguments[1::2], strict=True))
-    run = spu("solve", *(part for option in options.items() for part in option), cwd=folder)
+    given = [part for option in options.items() for part in option if part is not None]
+    run = spu("solve", *given, cwd=folder)
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr.count("\n") == 1, run.stderr

@@ -499,7 +499,8 @@ CELL = "V1 in 0 DC 1\nR1 in out 1000\nC1 out 0 1e-9\n"
     [
         (CELL + "D1 out 0 model", r"D1: the network engine does not know this element \('D1 out 0 model'\).*ngspice"),
         (CELL + ".model model D", r"line '.model model D': .* reads elements and subcircuits only"),
-        (CELL + "C2 out 0 1e-9", r"C2 closes a loop of capacitors or voltage sources over nodes 0, out; .*parallel"),
+        (CELL + "C2 in 0 1e-9", r"C2 closes a loop of capacitors or voltage sources over nodes 0, in; put a resistor"),
+        (CELL + "C2 0 x 1 ic=1\nC3 x 0 1 ic=1", r"C3 and C2 are parallel, but one begins at -1 V and the other at 1 V"),
         (CELL + "V2 in 0 DC 2", r"V2 closes a loop of voltage sources over nodes 0, in"),
         (CELL + "C2 out x 1e-9\nC3 x y 1e-9", r"no DC path to ground from x, y; join each"),
         (CELL + "X1 out 0 amp", r"X1: no subcircuit 'amp'"),
