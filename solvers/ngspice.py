@@ -84,6 +84,22 @@ class Ngspice:
             variances.append(_signal(plots[-1], "v(onoise_total)")[0] ** 2)
         return np.array(variances)
 
+    def noise_density(
+        self, device: Device, band: tuple[float, float], points_per_decade: int, probe: Probe
+    ) -> tuple[Array, Array]:
+        """Small-signal noise of a node, or of a pair's difference, by ngspice's noise analysis. Resistors only.
+
+        Args:
+            band: first and last frequency, Hz.
+
+        Returns:
+            Frequencies (F,), Hz, and one-sided densities (F,), V²/Hz.
+        """
+        if device.hardware.noise.injected:
+            raise InputError("noise.injected must be 0 for a .noise analysis, which knows resistor noise only")
+        plots = self._run(build_netlist(device), NoiseSpectrum(*band, points_per_decade, probe), device)
+        return _signal(plots[0], "frequency"), _signal(plots[0], "onoise_spectrum") ** 2
+
     def _setup(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> tuple[Netlist, Analysis]:
         if seconds == inf:
             return build_netlist(device), OperatingPoint()
