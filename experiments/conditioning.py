@@ -77,6 +77,15 @@ def _continuous(converter: str) -> Callable[[Hardware], Hardware]:
     return switch
 
 
+def _no_input_current(hardware: Hardware) -> Hardware:
+    """Passive cells only: DACs as much stronger as their resistors are larger, so that these take no diagonal."""
+    if hardware.topology != "passive":
+        return hardware
+    cell = hardware.cell.model_copy(update={"input_resistance": 1e6 * hardware.cell.input_resistance})
+    dac = hardware.dac.model_copy(update={"full_scale": 1e6 * hardware.dac.full_scale})
+    return hardware.model_copy(update={"cell": cell, "dac": dac})
+
+
 def _no_noise(hardware: Hardware) -> Hardware:
     quiet = hardware.noise.model_copy(update={"thermal": False, "injected": 0.0})
     return hardware.model_copy(update={"noise": quiet})
@@ -88,6 +97,7 @@ IMPERFECTIONS: dict[str, Callable[[Hardware], Hardware]] = {
     "amplifier gain": _amplifier("dc_gain", 1e12),
     "amplifier offset": _amplifier("offset", 0.0),
     "output resistance": _amplifier("output_resistance", 0.0),
+    "input resistors": _no_input_current,
     "DAC codes": _continuous("dac"),
     "ADC codes": _continuous("adc"),
     "noise": _no_noise,

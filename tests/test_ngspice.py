@@ -9,6 +9,7 @@ from scipy.constants import Boltzmann
 from scipy.stats import chi2
 
 from experiments.benchmarks.systems import spd_system
+from solvers.network import read_device
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.sde import Sde
@@ -70,6 +71,14 @@ def test_one_cell_has_kt_over_c_in_ngspice():
     device = load(program_array(np.eye(1), hardware), np.ones(1), hardware, 1.0)
     variance = Ngspice().noise_variance(device, law_of(device))[0]
     assert variance == pytest.approx(2 * Boltzmann * hardware.temperature / hardware.cell.capacitance, rel=1e-3)
+
+
+def test_noise_of_cells_that_no_resistor_joins():
+    """Where ngspice's own integral is NaN, from rounding in what joins them; the variances are the Lyapunov solution."""
+    hardware = load_hardware("rram")
+    device = load(program_array(spd_system(8, 2, 1).A, hardware), np.ones(8), hardware, 0.1)
+    exact = read_device(device).state_space(linearise=True).stationary_covariance().diagonal()
+    np.testing.assert_allclose(Ngspice().noise_variance(device, law_of(device)), exact, rtol=1e-4)
 
 
 def noise_samples(device, law, hold, runs, apart, per_run):
