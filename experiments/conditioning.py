@@ -26,7 +26,7 @@ from spu_circuit.errors import SpuError
 from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 
-CELLS = 8
+CELLS = 6
 EVERY_CONDITION = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
 FEW_CONDITIONS = (1.0, 1e1, 1e2, 1e4, 1e6)
 SETUPS: tuple[tuple[str, str], ...] = (
@@ -146,7 +146,7 @@ def study(conditions: tuple[float, ...], systems: int, workers: int | None = Non
     """For each setup and condition number, with everything on and with each imperfection off."""
     wanted = [(topology, preset, condition) for topology, preset in SETUPS for condition in conditions]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda key: points(*key, systems), wanted)
+        yield from pool.map(lambda key: points(key[0], key[1], key[2], systems), wanted)
 
 
 def points(topology: str, preset: str, condition: float, systems: int) -> list[Point]:

@@ -74,7 +74,7 @@ def test_one_cell_has_kt_over_c_in_ngspice():
 
 
 def test_noise_of_cells_that_no_resistor_joins():
-    """Where ngspice's own integral is NaN, from rounding in what joins them; the variances are the Lyapunov solution."""
+    """Where ngspice's own integral is NaN, from rounding in what joins them; the Lyapunov solution is to be found."""
     hardware = load_hardware("rram")
     device = load(program_array(spd_system(8, 2, 1).A, hardware), np.ones(8), hardware, 0.1)
     exact = read_device(device).state_space(linearise=True).stationary_covariance().diagonal()
