@@ -58,15 +58,19 @@ def _continuous_resistors(hardware: Hardware) -> Hardware:
 
 
 def _no_smallest_conductance(hardware: Hardware) -> Hardware:
-    """The same levels, and far finer ones (1 % apart) from the smallest down to nothing."""
-    array = hardware.array
+    """The same levels, and far finer ones (1 % apart) from the smallest down to nothing.
+
+    Not where the smallest is but one more step of evenly spaced levels, so that nothing but their rounding is lost.
+    """
+    array, grid = hardware.array, hardware.array.grid
     lowest = NEGLIGIBLE * array.G_max
-    if array.off_conductance >= array.G_min or array.G_min <= lowest:
+    gap = array.G_min - array.off_conductance
+    if gap <= lowest or (grid is not None and gap <= 1.01 * np.diff(grid[:2]).sum()):
         return hardware
     update: dict[str, object] = {"G_min": lowest}
-    if array.grid is not None:
+    if grid is not None:
         below = np.geomspace(lowest, array.G_min, round(np.log(array.G_min / lowest) / 0.01))
-        update |= {"bits": None, "levels": (*below[:-1].tolist(), *array.grid.tolist())}
+        update |= {"bits": None, "levels": (*below[:-1].tolist(), *grid.tolist())}
     return hardware.model_copy(update={"array": array.model_copy(update=update)})
 
 

@@ -8,6 +8,7 @@ drawn from the law itself, correlations included; comparing with as many draws i
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,11 @@ class SampledLaw:
         """Covariance of V, (n, n)."""
         return self.output @ self.covariance @ self.output.T
 
+    @cached_property
+    def whiten(self) -> Array:
+        """W with W Cov[V] Wᵀ = I, (n, n)."""
+        return np.asarray(np.linalg.inv(np.linalg.cholesky(self.voltages)), dtype=np.float64)
+
 
 @dataclass(frozen=True)
 class JointDeviation:
@@ -64,19 +70,28 @@ class JointDeviation:
 def joint_deviation(samples: Array, law: SampledLaw, rng: np.random.Generator) -> JointDeviation:
     """Compare samples, (runs, intervals, n) in volts about their mean, with the law that they should have."""
     runs, intervals, n = samples.shape
-    whiten = np.linalg.inv(np.linalg.cholesky(law.voltages))
-    white = samples.reshape(-1, n) @ whiten.T
-    found = (white.T @ white / len(white))[None]
-    null = _null(law, whiten, runs, intervals, rng)
-    ranks = np.sort(_largest(null, len(white)))
+    white = samples.reshape(-1, n) @ law.whiten.T
+    found = white.T @ white / len(white)
     return JointDeviation(
-        deviation=float(_largest(found, len(white))[0]),
-        bound=float(ranks[-round(FALSE_ALARMS * (DRAWS + 1))]),
-        relative=float(np.linalg.norm(found[0] - np.eye(n), 2)),
+        deviation=largest_deviation(samples, law),
+        bound=joint_bound(law, runs, intervals, rng),
+        relative=float(np.linalg.norm(found - np.eye(n), 2)),
         standard_error=float(np.sqrt(2 / len(white))),
         samples=len(white),
         entries=n * (n + 1) // 2,
     )
+
+
+def largest_deviation(samples: Array, law: SampledLaw) -> float:
+    """Of all entries of the whitened covariance and of its trace, in standard errors."""
+    white = samples.reshape(-1, samples.shape[-1]) @ law.whiten.T
+    return float(_largest((white.T @ white / len(white))[None], len(white))[0])
+
+
+def joint_bound(law: SampledLaw, runs: int, intervals: int, rng: np.random.Generator) -> float:
+    """What ``largest_deviation`` of samples of the law exceeds at the rate ``FALSE_ALARMS``."""
+    ranks = np.sort(_largest(_null(law, runs, intervals, rng), runs * intervals))
+    return float(ranks[-round(FALSE_ALARMS * (DRAWS + 1))])
 
 
 def _largest(moments: Array, samples: int) -> Array:
@@ -88,10 +103,10 @@ def _largest(moments: Array, samples: int) -> Array:
     return np.maximum(entries.max(axis=(1, 2)), total)
 
 
-def _null(law: SampledLaw, whiten: Array, runs: int, intervals: int, rng: np.random.Generator) -> Array:
+def _null(law: SampledLaw, runs: int, intervals: int, rng: np.random.Generator) -> Array:
     """Whitened second moments of as many samples drawn from the law, (DRAWS, n, n)."""
     kick = _root(law.covariance - law.transition @ law.covariance @ law.transition.T)
-    see = whiten @ law.output
+    see = law.whiten @ law.output
     start = _root(law.covariance)
     size = len(law.transition)
     moments = np.empty((DRAWS, len(see), len(see)))

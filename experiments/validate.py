@@ -378,7 +378,7 @@ COMPARISONS: tuple[Comparison, ...] = (
 def solution_is_the_inverse(subject: Subject) -> Outcome:
     """The whole way of a solve on ideal hardware, ranging and readout included: x = A⁻¹b, and the mean before."""
     system = subject.system
-    exact: Array = np.linalg.solve(system.A, system.b)
+    exact = np.asarray(np.linalg.solve(system.A, system.b), dtype=np.float64)
     checks = []
     for engine in (subject.spice, Network()):
         value = Spu(subject.case.hardware, engine).solve(system).value
@@ -438,7 +438,8 @@ def passive_cells_have_two_kt_over_c(subject: Subject) -> Outcome:
 
 def injected_noise_encodes_the_inverse(subject: Subject) -> Outcome:
     """Uniform noise alone: stationary covariance κ₀ A⁻¹ of the programmed matrix."""
-    exact: Array = subject.case.injected**2 * np.linalg.inv(subject.device.array.matrix)
+    inverse = np.asarray(np.linalg.inv(subject.device.array.matrix), dtype=np.float64)
+    exact = subject.case.injected**2 * inverse
     difference = apart(subject.space.stationary_covariance(), exact)
     reason = "amplifier gain 1e15 and rounding, × condition"
     return Outcome((subject.check("stationary covariance", "network | κ₀ A⁻¹", difference, 1e-8, reason, CLOSED),))

@@ -23,11 +23,11 @@ TITLES = {
 CAPTIONS = {
     "settling.png": "Cell voltages without noise on their way to rest: ngspice as lines, network as dots.",
     "covariance.png": "Voltages of cells sampled at rest in ngspice, beside the exact law of noise that is held "
-    "piecewise constant as there. Both over the law's standard deviations; on the right in standard errors of each entry.",
+    "piecewise constant as there. Both over the law's standard deviations; on the right in standard errors.",
     "spectra.png": "Small-signal noise of the first cell: ngspice's .noise as a line, network as dots.",
     "conditioning.png": f"Settled solutions of {CELLS} cells, median of random systems: root mean square error of one "
-    "reading over the size of the solution. Black: everything on. Coloured: all imperfections off but one. Crosses: the "
-    "hardware cannot hold the matrix.",
+    "reading over the size of the solution. Black: everything on. Coloured: all imperfections off but one. Crosses: "
+    "the hardware cannot hold the matrix.",
 }
 
 
@@ -68,8 +68,8 @@ def _page(checks: list[Check], found: list[Finding], figures: list[Path]) -> str
     body = f"""{page.paragraphs([verdict(checks)])}
 {page.table(("agreement", "worst difference (bound)", "where"), best, "words")}
 <p class="about">Differences are relative, over all cells together unless the table says otherwise. Covariances of noisy
-transients are compared in all entries and the trace at once: the bound is what the largest of their deviations exceeds in
-{100 * FALSE_ALARMS:g} % of {DRAWS:,} draws of the exact law, with as many samples, correlated as these are.</p>
+transients are compared in all entries and the trace at once: the bound is what the largest of their deviations exceeds
+in {100 * FALSE_ALARMS:g} % of {DRAWS:,} draws of the exact law, with as many samples, correlated as these are.</p>
 {pictures}
 <h2>What limits each kind of hardware</h2>
 {page.table(("topology", "preset", "condition", "error", "what sets it"), map(_finding_row, found), "words")}
