@@ -1,7 +1,7 @@
 """A validation run as files: tables, figures, one page."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from html import escape
 from math import isnan
@@ -27,7 +27,9 @@ CAPTIONS = {
     "spectra.png": "Small-signal noise of the first cell: ngspice's .noise as a line, network as dots.",
     "conditioning.png": f"Settled solutions of {CELLS} cells, median of random systems: root mean square error of one "
     "reading over the size of the solution. Black: everything on. Coloured: all imperfections off but one. Crosses: "
-    "the hardware cannot hold the matrix.",
+    "the hardware cannot hold the matrix. ADC codes stay level because ranging brings the nodes to full scale. The "
+    "others grow: x is then large beside b, so that DACs use few of their codes, and an error of the matrix, of an "
+    "amplifier or of a noise current counts by up to the condition number.",
 }
 
 
@@ -72,7 +74,7 @@ transients are compared in all entries and the trace at once: the bound is what 
 in {100 * FALSE_ALARMS:g} % of {DRAWS:,} draws of the exact law, with as many samples, correlated as these are.</p>
 {pictures}
 <h2>What limits each kind of hardware</h2>
-{page.table(("topology", "preset", "condition", "error", "what sets it"), map(_finding_row, found), "words")}
+{page.table(("topology", "preset", "condition", "error", "what sets it"), _finding_rows(found), "words")}
 <p class="about">What sets it: the imperfection without which the squared error falls most; a second where one alone is
 not half of it. All voltages are ranged as in any solve, and noise is that of one reading at rest.</p>
 <h2>Every check</h2>
@@ -90,13 +92,17 @@ def _row(check: Check) -> str:
     )
 
 
-def _finding_row(finding: Finding) -> str:
-    error = "–" if isnan(finding.error) else f"{finding.error:.2g}"
-    why = escape(finding.reason)
-    if finding.message:
-        why += f"<br><span class='about'>{escape(finding.message)}</span>"
-    cells = (finding.topology, finding.preset, f"{finding.condition:g}", error)
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{why}</td></tr>"
+def _finding_rows(found: list[Finding]) -> Iterator[str]:
+    """With the full message where a kind of hardware first fails."""
+    told = set()
+    for finding in found:
+        error = "–" if isnan(finding.error) else f"{finding.error:.2g}"
+        why = escape(finding.reason)
+        if finding.message and (finding.topology, finding.preset) not in told:
+            told.add((finding.topology, finding.preset))
+            why += f"<br><span class='about'>{escape(finding.message)}</span>"
+        cells = (finding.topology, finding.preset, f"{finding.condition:g}", error)
+        yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{why}</td></tr>"
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -22,7 +22,9 @@ from spu_circuit.noise import johnson_current_density
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-NEWTON_STEPS = 60
+NEWTON_STEPS = 25
+SMALLEST_RISE = 1e-4
+"""Least step of the independent sources, as a share of their values, on the way to an operating point."""
 NEWTON_TOLERANCE = 1e-12
 SHOWN = 6
 
@@ -346,9 +348,38 @@ class NodalAnalysis:
         return own[:count].T, pairs, shared
 
     def _tangents(self, values: Array) -> Array:
-        """Gradients and intercepts of the behavioural sources at each draw's operating point, by Newton's method."""
-        n, first = len(self.states), len(self.states) + len(self.outputs)
+        """Gradients and intercepts of the behavioural sources at each draw's operating point.
+
+        By Newton's method from 0 V. Where that goes in circles, as with several amplifiers at their rails, along the
+        path on which all independent sources rise from nothing to their values, as SPICE's source stepping does.
+        """
         volts = np.zeros((self._tangent_count(), len(values)))
+        found, change = self._newton(values, volts)
+        if found is not None:
+            return self._tangents_at(found)
+        sources = np.concatenate([self.circuit.positions("V"), self.circuit.positions("I")])
+        reached, step = 0.0, 0.25
+        while reached < 1:
+            level = min(1.0, reached + step)
+            lowered = values.copy()
+            lowered[:, sources] *= level
+            found, _ = self._newton(lowered, volts)
+            if found is not None:
+                volts, reached, step = found, level, 2 * step
+            elif step > SMALLEST_RISE:
+                step /= 2
+            else:
+                culprit = self._slopes()[int(np.argmax(change.max(axis=1)))]
+                raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
+        return self._tangents_at(volts)
+
+    def _newton(self, values: Array, volts: Array) -> tuple[Array | None, Array]:
+        """Controls of the behavioural sources, (controls, draws), from a first guess; None where steps do not end.
+
+        With the last change.
+        """
+        n, first = len(self.states), len(self.states) + len(self.outputs)
+        change = np.zeros_like(volts)
         for _ in range(NEWTON_STEPS):
             tangents = self._tangents_at(volts)
             solved, _, _ = self._solve(values, tangents, False)
@@ -357,11 +388,8 @@ class NodalAnalysis:
             change = np.abs(found.T - volts)
             volts = found.T
             if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
-                return self._tangents_at(volts)
-        culprit = self._slopes()[int(np.argmax(change.max(axis=1)))]
-        raise InputError(
-            f"{culprit} finds no operating point in {NEWTON_STEPS} steps; lower the voltages or use ngspice"
-        )
+                return volts, change
+        return None, change
 
     def _slopes(self) -> list[str]:
         return [self.circuit.elements[k].name for k in self._bent for _ in self.circuit.elements[k].controls]
