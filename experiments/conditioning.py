@@ -23,7 +23,7 @@ from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.spu import Spu
 from spu_circuit.errors import SpuError
-from spu_circuit.hardware import Hardware, load_hardware
+from spu_circuit.hardware import Hardware, ResistorArray, load_hardware
 from spu_circuit.problem import LinearSystem
 
 CELLS = 6
@@ -53,19 +53,27 @@ def _amplifier(field: str, value: float | None) -> Callable[[Hardware], Hardware
     return switch
 
 
+def _floor_is_a_step(array: ResistorArray) -> bool:
+    """The smallest conductance is but one more of evenly spaced levels, so that nothing but their rounding is lost."""
+    grid = array.grid
+    return (
+        grid is not None and len(grid) > 1 and bool(array.G_min - array.off_conductance <= 1.01 * (grid[1] - grid[0]))
+    )
+
+
 def _continuous_resistors(hardware: Hardware) -> Hardware:
-    return hardware.model_copy(update={"array": hardware.array.model_copy(update={"bits": None, "levels": None})})
+    array = hardware.array
+    update: dict[str, object] = {"bits": None, "levels": None}
+    if _floor_is_a_step(array) and array.off_conductance < array.G_min:
+        update["G_min"] = NEGLIGIBLE * array.G_max
+    return hardware.model_copy(update={"array": array.model_copy(update=update)})
 
 
 def _no_smallest_conductance(hardware: Hardware) -> Hardware:
-    """The same levels, and far finer ones (1 % apart) from the smallest down to nothing.
-
-    Not where the smallest is but one more step of evenly spaced levels, so that nothing but their rounding is lost.
-    """
+    """The same levels, and far finer ones (1 % apart) from the smallest down to nothing."""
     array, grid = hardware.array, hardware.array.grid
     lowest = NEGLIGIBLE * array.G_max
-    gap = array.G_min - array.off_conductance
-    if gap <= lowest or (grid is not None and gap <= 1.01 * np.diff(grid[:2]).sum()):
+    if _floor_is_a_step(array) or array.G_min - array.off_conductance <= lowest:
         return hardware
     update: dict[str, object] = {"G_min": lowest}
     if grid is not None:
