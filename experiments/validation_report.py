@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from html import escape
 from math import isnan
 from pathlib import Path
@@ -108,9 +108,7 @@ def _finding_rows(found: list[Finding]) -> Iterator[str]:
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, list(rows[0]) if rows else [field.name for field in fields(Check)], lineterminator="\n"
-        )
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     part.replace(path)
