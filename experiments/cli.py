@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+import os
 import sys
 import zipfile
 from contextlib import closing
@@ -184,6 +185,31 @@ def netlist(
     engine_named(engine)
     spu, system, state = _problem(matrix, vector, hardware, Ngspice(points=points, timeout=timeout), initial)
     sys.stdout.write(spu.deck(system, time, state, seed))
+
+
+@app.command()
+def validate(
+    full: Annotated[bool, typer.Option("--full", help="Every case and condition number: minutes.")] = False,
+    output: Annotated[Path, typer.Option("--output", help="Folder of the tables, figures and page.")] = Path(
+        "runs/validation"
+    ),
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Cases at a time. Default: one per core.")
+    ] = None,
+) -> None:
+    """Compare ngspice, network, sde and closed forms on a matrix of devices; status 1 where any two disagree.
+
+    Also measures the error of each kind of hardware against the condition number, with what sets it. Under a minute,
+    or minutes with --full.
+    """
+    from experiments.validation import run
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output: {str(output)!r} cannot be written: {error.strerror}") from None
+    if not run(full, workers or os.cpu_count() or 1, output, console):
+        raise typer.Exit(1)
 
 
 @app.command()

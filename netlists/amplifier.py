@@ -19,6 +19,8 @@ SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_n
 """Global nodes that feed the supply pins of all amplifiers, and their signs."""
 TRANSCONDUCTANCE = 1e-3
 """Input stage of the macromodel, S. Any value gives the same behaviour; 1 mS is an op-amp's order of magnitude."""
+IDEAL_GAIN = 1e15
+"""A settled array is off by about its condition number over this: 1e-9 at condition 1e6. ngspice needs a number."""
 
 
 def define_amplifier(circuit: Circuit, hardware: Hardware, noise_hold: float | None) -> None:
@@ -39,9 +41,9 @@ def define_amplifier(circuit: Circuit, hardware: Hardware, noise_hold: float | N
 
 
 def ideal(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
-    """A voltage-controlled voltage source: V_out = A₀ (V_plus − V_minus)."""
+    """A voltage-controlled voltage source: V_out = A₀ (V_plus − V_minus), A₀ = 1e15."""
     circuit = _subcircuit()
-    circuit.VCVS("out", "output", circuit.gnd, "plus", "minus", voltage_gain=hardware.amplifier.dc_gain)
+    circuit.VCVS("out", "output", circuit.gnd, "plus", "minus", voltage_gain=IDEAL_GAIN)
     return circuit
 
 

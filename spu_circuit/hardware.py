@@ -2,7 +2,7 @@
 
 import tomllib
 from difflib import get_close_matches
-from functools import cached_property
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar, get_args, get_origin
@@ -77,16 +77,24 @@ class ResistorArray(Description):
             )
         return self
 
-    @cached_property
+    @property
     def grid(self) -> NDArray[np.float64] | None:
         """Levels of a resistor in siemens, ascending; None when it is continuous between G_min and G_max."""
-        if self.levels:
-            return np.sort(np.array(self.levels))
-        if self.bits is None:
-            return None
-        if self.spacing == "conductance":
-            return np.linspace(self.G_min, self.G_max, 2**self.bits)
-        return 1 / np.linspace(1 / self.G_min, 1 / self.G_max, 2**self.bits)
+        return _grid(self.G_min, self.G_max, self.bits, self.spacing, self.levels)
+
+
+@lru_cache(maxsize=16)
+def _grid(
+    G_min: float, G_max: float, bits: int | None, spacing: str, levels: tuple[float, ...] | None
+) -> NDArray[np.float64] | None:
+    # Kept outside the description, whose copies with other fields would take a value kept inside along.
+    if levels:
+        return np.sort(np.array(levels))
+    if bits is None:
+        return None
+    if spacing == "conductance":
+        return np.linspace(G_min, G_max, 2**bits)
+    return 1 / np.linspace(1 / G_min, 1 / G_max, 2**bits)
 
 
 class Cell(Description):

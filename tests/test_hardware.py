@@ -87,3 +87,10 @@ def test_mistakes_name_field_value_and_cure_in_one_line(tmp_path, before, after,
 def test_unknown_preset_lists_the_known_ones():
     with pytest.raises(InputError, match=r"no preset or file 'bensh'; presets are bench, .*, rram, vendor"):
         load_hardware("bensh")
+
+
+def test_a_copy_with_other_bits_has_other_levels():
+    array = load_hardware("bench").array
+    assert len(array.grid) == 1024
+    assert len(array.model_copy(update={"bits": 3}).grid) == 8
+    assert array.model_copy(update={"bits": None}).grid is None

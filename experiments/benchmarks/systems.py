@@ -13,6 +13,22 @@ def spd_system(size: int, condition: float, seed: int = 0) -> LinearSystem:
     return LinearSystem((A + A.T) / 2, rng.normal(size=size))
 
 
+def dominant_system(size: int, condition: float, seed: int = 0) -> LinearSystem:
+    """Diagonally dominant, couplings of both signs, smallest eigenvalue δ and largest ``condition`` δ.
+
+    ``S (L + δI) S`` with the Laplacian L of a graph with random weights, whose smallest eigenvalue is 0, and random
+    signs S, which change no eigenvalue: every row has slack δ.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.triu(rng.uniform(0.1, 1.0, (size, size)), 1)
+    weights += weights.T
+    laplacian = np.diag(weights.sum(axis=1)) - weights
+    signs = np.where(rng.random(size) < 0.5, -1.0, 1.0)
+    largest = float(np.linalg.eigvalsh(laplacian)[-1])
+    A = np.eye(size) if condition == 1 else laplacian + largest / (condition - 1) * np.eye(size)
+    return LinearSystem(A * np.outer(signs, signs), rng.normal(size=size))
+
+
 def ggn_system(rows: int, parameters: int, damping: float, seed: int = 0) -> GgnSystem:
     """Gaussian B with BᵀB of order one."""
     rng = np.random.default_rng(seed)
