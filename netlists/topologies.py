@@ -3,11 +3,16 @@
 from collections.abc import Callable
 
 from netlists.active import active
+from netlists.factored import factored
 from netlists.netlist import Netlist
 from netlists.passive import passive
 from spu_circuit.program import Device
 
-TOPOLOGIES: dict[str, Callable[[Device, float | None], Netlist]] = {"active": active, "passive": passive}
+TOPOLOGIES: dict[str, Callable[[Device, float | None], Netlist]] = {
+    "active": active,
+    "factored": factored,
+    "passive": passive,
+}
 
 
 def build_netlist(device: Device, noise_hold: float | None = None) -> Netlist:

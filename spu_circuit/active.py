@@ -35,6 +35,10 @@ class ActiveArray:
     def matrix(self) -> Array:
         return (self.direct - self.inverted) / self.siemens_per_unit
 
+    def outputs(self, volts: Array) -> Array:
+        """See ``ProgrammedArray``: the cells'; their inverses are no larger."""
+        return volts
+
     def output_limits(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: nine tenths of what the rail leaves behind the loaded output resistance.
 

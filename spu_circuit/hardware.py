@@ -36,7 +36,7 @@ class Description(BaseModel):
 
 
 class ResistorArray(Description):
-    """The programmable resistors. An entry of the matrix has two: one from the cell's output, one from its inverse.
+    """The programmable resistors. An entry of a matrix has two: one from an output, one from its inverse.
 
     The resistor of the unused sign sits at ``off_conductance``, so the entry's net conductance is the difference.
     """
@@ -92,6 +92,10 @@ class Cell(Description):
     capacitance: Annotated[Farads, Field(description="integration capacitor, F")]
     input_resistance: Annotated[Ohms, Field(description="resistor from the DAC to the virtual ground, Ω")]
     inverter_resistance: Annotated[Ohms, Field(description="the two resistors of the inverting stage, Ω")]
+    summing_resistance: Annotated[
+        Ohms | None,
+        Field(description="feedback of the summing amplifiers (factored), Ω; none: switched to suit each factor"),
+    ] = None
     leakage_resistance: Annotated[
         Ohms | None, Field(description="in parallel with each integration capacitor, Ω; none: no leakage")
     ] = None
@@ -151,11 +155,15 @@ class Hardware(Description):
     name: str
     description: str = ""
     topology: Annotated[
-        Literal["active", "passive"], Field(description="active: op-amp integrators; passive: resistors and capacitors")
+        Literal["active", "factored", "passive"],
+        Field(
+            description="active: op-amp integrators; factored: those behind summing amplifiers that hold the factor of "
+            "the matrix; passive: resistors and capacitors"
+        ),
     ] = "active"
     scaling: Annotated[
         Literal["none", "jacobi"],
-        Field(description="jacobi: program D A D with unit diagonal, which narrows the range of conductances (active)"),
+        Field(description="jacobi: program D A D with unit diagonal, a narrower range of conductances (not passive)"),
     ] = "none"
     temperature: Annotated[Kelvin, Field(description="temperature of the resistors, K (°C is taken too)")] = 300.15
     array: ResistorArray
