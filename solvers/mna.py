@@ -5,7 +5,7 @@ the sources and in the noise currents; ``C_k dz_k/dt = i_k`` then is ``dz = (u â
 (Ho, Ruehli, Brennan, IEEE Trans. Circuits Syst. 22:504, 1975, for the stamps).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from netlists.netlist import Probe
+from solvers.bordered import BorderedStateSpace
 from solvers.circuit_reader import GROUND, FlatCircuit
 from solvers.elimination import Plan, SingularError, plan
 from spu_circuit.errors import InputError
@@ -116,25 +117,9 @@ class NodalAnalysis:
         Raises:
             InputError: behavioural sources and ``linearise`` is False; no operating point; a singular circuit.
         """
-        values = self.circuit.values[None] if values is None else values
-        if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
-            raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
-        wrong = np.isnan(values)
-        # An infinite resistance is an open connection.
-        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
-        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
-        if wrong.any():
-            draw, k = np.argwhere(wrong)[0]
-            name = self.circuit.elements[k].name
-            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
-        if self._bent and not linearise:
-            first = self.circuit.elements[self._bent[0]]
-            raise InputError(
-                f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
-                "linearise about the operating point (linearise=True), or use ngspice"
-            )
+        values = self._checked(values, linearise)
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
-        tangents = self._tangents(values) if self._bent else np.zeros((0, len(values)))
+        tangents = self._tangents(values, self._rest_of_draws) if self._bent else np.zeros((0, len(values)))
         solved, response, nodes = self._solve(values, tangents, noisy)
         n, m = len(self.states), len(self.outputs)
         per_farad = 1 / values[:, self._capacitors]
@@ -154,14 +139,53 @@ class NodalAnalysis:
             noise=noise,
         )
 
+    def bordered(self, values: Array | None = None, linearise: bool = False) -> BorderedStateSpace:
+        """The noise-free equations of one draw, with the core that is left of the circuit not solved for.
+
+        Args:
+            values: (elements,) in the order of ``circuit.values``; None: as the circuit says.
+            linearise: see ``reduce``, also for errors.
+        """
+        values = self._checked(None if values is None else values[None], linearise)
+        tangents = self._tangents(values, self._rest_of_border) if self._bent else np.zeros((0, 1))
+        return self._border(values, tangents)
+
+    @property
+    def core(self) -> int:
+        """How many unknowns are left where eliminating more would fill the equations of the capacitors."""
+        if False not in self._plans:
+            tangents = self._tangents_at(np.zeros((self._tangent_count(), 1)))
+            self._plans[False] = self._planned(self._coefficients(self.circuit.values[None], tangents)[:, 0], False)
+        return len(self._plans[False][1].core)
+
+    def _checked(self, values: Array | None, linearise: bool) -> Array:
+        """Element values (draws, elements) that can be solved. See ``reduce``."""
+        values = self.circuit.values[None] if values is None else values
+        if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
+            raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
+        wrong = np.isnan(values)
+        # An infinite resistance is an open connection.
+        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
+        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
+        if wrong.any():
+            draw, k = np.argwhere(wrong)[0]
+            name = self.circuit.elements[k].name
+            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
+        if self._bent and not linearise:
+            first = self.circuit.elements[self._bent[0]]
+            raise InputError(
+                f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
+                "linearise about the operating point (linearise=True), or use ngspice"
+            )
+        return values
+
     def _solve(self, values: Array, tangents: Array, noisy: bool) -> tuple[Array, Array, Indices]:
         """Capacitor currents, outputs and controls as functions of z, 1 and the noise currents into nodes.
 
         Returns:
             (draws, functionals, states + 1) and (draws, functionals, nodes that matter), and these nodes.
         """
-        coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
-        coefficients[self._resistors] = 1 / coefficients[self._resistors]
+        coefficients = self._coefficients(values, tangents)
         if noisy not in self._plans:
             self._plans[noisy] = self._planned(coefficients[:, 0], noisy)
         stamps, order = self._plans[noisy]
@@ -174,6 +198,40 @@ class NodalAnalysis:
         for draw, (_, response, nodes) in enumerate(alone):
             responses[draw][:, nodes] = response[0]
         return np.concatenate([solved for solved, _, _ in alone]), responses, np.arange(len(self.nodes))
+
+    def _coefficients(self, values: Array, tangents: Array) -> Array:
+        """What stamps are made of, (elements + 1 + tangents, draws)."""
+        coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
+        coefficients[self._resistors] = 1 / coefficients[self._resistors]
+        return coefficients
+
+    def _border(self, values: Array, tangents: Array) -> BorderedStateSpace:
+        coefficients = self._coefficients(values, tangents)[:, 0]
+        if False not in self._plans:
+            self._plans[False] = self._planned(coefficients, False)
+        stamps, order = self._plans[False]
+        try:
+            core, inner, outer, direct = order.border(stamps @ coefficients)
+        except SingularError:
+            # Pivots of its own, for a draw far from the first one.
+            stamps, order = self._planned(coefficients, False)
+            try:
+                core, inner, outer, direct = order.border(stamps @ coefficients)
+            except SingularError as error:
+                raise self._undetermined(error) from None
+        capacitances = values[0, self._capacitors]
+        return BorderedStateSpace(
+            core, inner, outer, direct, order.used, capacitances, self.start, len(self.outputs), self.states
+        )
+
+    def _rest_of_draws(self, values: Array, tangents: Array) -> Array:
+        n, first = len(self.states), len(self.states) + len(self.outputs)
+        solved, _, _ = self._solve(values, tangents, False)
+        settled = self._settled(-solved[:, :n, :n], solved[:, :n, n])
+        return ((solved[:, first:, :n] @ settled[:, :, None])[:, :, 0] + solved[:, first:, n]).T
+
+    def _rest_of_border(self, values: Array, tangents: Array) -> Array:
+        return self._border(values, tangents).functionals_at_rest()[len(self.states) + len(self.outputs) :, None]
 
     def _divide(self, order: Plan, found: Array) -> tuple[Array, Array, Indices]:
         """What depends on (z, 1), every column of it, and what depends on noise currents, with their nodes."""
@@ -188,10 +246,13 @@ class NodalAnalysis:
         try:
             return self._divide(order, order.reduce(stamps @ coefficients[:, None]))
         except SingularError as error:
-            raise InputError(
-                f"the circuit does not determine {self._unknown(error.unknown)}; "
-                "give every node a resistor or source that fixes it, and no current two sources that do"
-            ) from None
+            raise self._undetermined(error) from None
+
+    def _undetermined(self, error: SingularError) -> InputError:
+        return InputError(
+            f"the circuit does not determine {self._unknown(error.unknown)}; "
+            "give every node a resistor or source that fixes it, and no current two sources that do"
+        )
 
     def _unknown(self, column: int) -> str:
         if column < len(self.nodes):
@@ -345,17 +406,18 @@ class NodalAnalysis:
             pairs, shared = ends[both], -density[:, both]
         return own[:count].T, pairs, shared
 
-    def _tangents(self, values: Array) -> Array:
-        """Gradients and intercepts of the behavioural sources at each draw's operating point, by Newton's method."""
-        n, first = len(self.states), len(self.states) + len(self.outputs)
+    def _tangents(self, values: Array, at_rest: Callable[[Array, Array], Array]) -> Array:
+        """Gradients and intercepts of the behavioural sources at each draw's operating point, by Newton's method.
+
+        Args:
+            at_rest: from values and tangents the sources' controls at rest, (controls, draws).
+        """
         volts = np.zeros((self._tangent_count(), len(values)))
         for _ in range(NEWTON_STEPS):
             tangents = self._tangents_at(volts)
-            solved, _, _ = self._solve(values, tangents, False)
-            settled = self._settled(-solved[:, :n, :n], solved[:, :n, n])
-            found = (solved[:, first:, :n] @ settled[:, :, None])[:, :, 0] + solved[:, first:, n]
-            change = np.abs(found.T - volts)
-            volts = found.T
+            found = at_rest(values, tangents)
+            change = np.abs(found - volts)
+            volts = found
             if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
                 return self._tangents_at(volts)
         culprit = self._slopes()[int(np.argmax(change.max(axis=1)))]
@@ -375,7 +437,7 @@ class NodalAnalysis:
             value, gradient = expression.linearised(own)
             rows += [*gradient, value - (gradient * own).sum(axis=0)]
             at += len(own)
-        return np.array(rows, dtype=np.float64)
+        return np.array(rows, dtype=np.float64).reshape(len(rows), volts.shape[1])
 
     def _settled(self, A: Array, b: Array) -> Array:
         try:

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from netlists.netlist import Netlist
 from netlists.topologies import build_netlist
+from solvers.bordered import BorderedStateSpace
 from solvers.circuit_reader import read_circuit
 from solvers.engine import Reading
 from solvers.mna import NodalAnalysis
@@ -23,6 +24,10 @@ from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
 
+LARGE = 256
+"""Capacitors from which on equations are kept in factors, where that is possible: below, dense ones are faster."""
+CORE_SHARE = 2
+"""Capacitors for each unknown through which they act on each other, at least, for equations kept in factors."""
 CACHED = 2**20
 """Bytes of one matrix per draw of a chunk. Half and twice as much are slower, measured at 64 cells."""
 
@@ -40,6 +45,16 @@ class NetworkEquations:
     analysis: NodalAnalysis
     temperature: float | None
     densities: Array
+
+    @property
+    def quiet(self) -> bool:
+        return self.temperature is None and not self.densities.any()
+
+    @property
+    def bordered(self) -> bool:
+        """The circuit is large, and its capacitors act on each other through few unknowns. See ``solvers.bordered``."""
+        states = len(self.analysis.states)
+        return states >= LARGE and self.analysis.core * CORE_SHARE <= states
 
     def state_space(self, linearise: bool = False, readout_bandwidth: float | None = None) -> StateSpace:
         """The law of the circuit as it is. See ``StateSpace`` and ``NodalAnalysis.reduce`` for arguments and errors."""
@@ -100,6 +115,9 @@ def moments_of_draws(
     Returns:
         (draws, m) in V, and (draws, m, m) in V² or None.
     """
+    if not covariance and equations.bordered:
+        spaces = (equations.analysis.bordered(draw, linearise) for draw in values)
+        return np.stack([space.trajectory(np.array([time]))[0] for space in spaces]), None
     size = chunk or max(1, CACHED // (8 * len(equations.analysis.states) ** 2))
     temperature, densities = (equations.temperature, equations.densities) if covariance else (None, None)
 
@@ -137,21 +155,32 @@ class Network:
     def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
         """An exact sample where the device has noise, else the mean; see ``Engine``.
 
+        Operating points and means of large factored arrays keep the array's factors; with noise the equations of all
+        capacitors are dense, which takes minutes from a thousand on.
+
         Raises:
             InputError: the circuit is not linear, or a mode grows; see also ``StateSpace``.
         """
-        space = read_device(device).state_space(self.linearise, self.readout_bandwidth)
+        equations = read_device(device)
+        space: StateSpace | BorderedStateSpace
+        if (equations.quiet or seconds == inf) and equations.bordered:
+            space = equations.analysis.bordered(None, self.linearise)
+        else:
+            space = equations.state_space(self.linearise, self.readout_bandwidth)
         _refuse_growth(space, device, law)
         if seconds == inf:
             return Reading(space.operating_point())
         times = np.linspace(0, seconds, self.points + 1)
-        volts = space.sample(times, np.random.default_rng(seed)) if space.noisy else space.trajectory(times)
+        if isinstance(space, StateSpace) and space.noisy:
+            volts = space.sample(times, np.random.default_rng(seed))
+        else:
+            volts = space.trajectory(times)
         return Reading(volts[-1], Waveform(times, volts))
 
 
-def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
-    first = space.modes[0]
-    if first.rate.real > 0:
+def _refuse_growth(space: StateSpace | BorderedStateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
+    first = space.growing
+    if first is None:
         return
     growth = -float(np.min(np.real(law.rates)))
     if growth >= 0:
@@ -162,6 +191,6 @@ def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) ->
             "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
         )
     raise InputError(
-        f"the array is unstable: 1 of {len(space.modes)} modes, mostly {first.capacitor}, grows at "
+        f"the array is unstable: 1 of {len(space.capacitors)} modes, mostly {first.capacitor}, grows at "
         f"{-first.rate.real:.3g} 1/s; {cure}"
     )

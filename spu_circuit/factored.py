@@ -221,7 +221,7 @@ def _refuse_indefinite(array: FactoredArray, hardware: Hardware) -> None:
     """``JᵀHJ`` has the non-zero eigenvalues of ``R H Rᵀ`` with ``J Jᵀ = Rᵀ R``, K of them."""
     forward, middle = (stage.gain for stage in array.stages)
     # The two factors' signs cancel, and the backward array has the forward one's levels.
-    root: Array = np.linalg.qr(forward.T, mode="r")
+    root = np.linalg.qr(forward.T).R
     conductance = 1 / array.stages[0].feedback
     lowest = conductance * float(eigvalsh(-root @ middle @ root.T, subset_by_index=[0, 0])[0])
     if lowest + float(array.damping.min()) <= 0:
