@@ -2,7 +2,6 @@
 
 import tomllib
 from difflib import get_close_matches
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar, get_args, get_origin
@@ -74,9 +73,10 @@ class ResistorArray(Description):
             )
         return self
 
-    @cached_property
+    @property
     def grid(self) -> NDArray[np.float64] | None:
         """Levels of a resistor in siemens, ascending; None when it is continuous between G_min and G_max."""
+        # Not cached: a copy with other levels would inherit these.
         if self.levels:
             return np.sort(np.array(self.levels))
         if self.bits is None:

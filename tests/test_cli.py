@@ -133,7 +133,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["solve"], "Missing option '--matrix'"),
+        (["solve"], "Missing option '--vector'"),
         (["solve", "--time", "soon"], "Invalid value for '--time'"),
         (["solve", "--tim", "3"], "No such option: --tim"),
         (["solev"], "No such command 'solev'"),
