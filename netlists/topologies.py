@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from netlists.active import active
+from netlists.collection import paused_collection
 from netlists.factored import factored
 from netlists.netlist import Netlist
 from netlists.passive import passive
@@ -21,4 +22,5 @@ def build_netlist(device: Device, noise_hold: float | None = None) -> Netlist:
     Args:
         noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
     """
-    return TOPOLOGIES[device.hardware.topology](device, noise_hold)
+    with paused_collection():
+        return TOPOLOGIES[device.hardware.topology](device, noise_hold)

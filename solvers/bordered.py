@@ -8,14 +8,16 @@ rank + 1 steps and is exact.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm, lu_factor, lu_solve
 from scipy.sparse import csc_array, csr_array, diags_array
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, splu
+from threadpoolctl import ThreadpoolController
 
 from solvers.state_space import Mode
 from spu_circuit.errors import InputError, SimulationError
@@ -62,7 +64,8 @@ class BorderedStateSpace:
 
     def operating_point(self) -> Array:
         """The outputs at rest, (m,), V. Raises InputError where a capacitor keeps its charge for ever."""
-        return self._volts(self._rest[None])[0]
+        with _one_thread():
+            return self._volts(self._rest[None])[0]
 
     def functionals_at_rest(self) -> Array:
         """All functionals at the operating point."""
@@ -70,7 +73,8 @@ class BorderedStateSpace:
 
     def trajectory(self, times: Array) -> Array:
         """V(t) from the circuit's initial charges, (T, m), V; times ascend from 0 or above."""
-        return self._volts(self._rest + self._decayed(self.start - self._rest, np.asarray(times, dtype=float)))
+        with _one_thread():
+            return self._volts(self._rest + self._decayed(self.start - self._rest, np.asarray(times, dtype=float)))
 
     @cached_property
     def growing(self) -> Mode | None:
@@ -93,7 +97,8 @@ class BorderedStateSpace:
         operator = LinearOperator((size, size), matvec=transformed, dtype=float)
         begin = np.random.default_rng(0).standard_normal(size)
         try:
-            found, vectors = eigs(operator, k=OUTERMOST, which="LM", v0=begin, tol=1e-9)
+            with _one_thread():
+                found, vectors = eigs(operator, k=OUTERMOST, which="LM", v0=begin, tol=1e-9)
         except ArpackNoConvergence:
             raise SimulationError("whether the circuit's modes decay is not found in 10 n steps; use ngspice") from None
         k = int(np.argmax(np.abs(found)))
@@ -215,6 +220,16 @@ class BorderedStateSpace:
             projected[k + 1, k] = rest
             basis[k + 1] = following / rest
         return None
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """A matrix on a vector is over before a second thread is awake: on a busy machine they wait for each other."""
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def _propagated(drift: Array, times: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from netlists.collection import paused_collection
 from netlists.netlist import Netlist
 from netlists.topologies import build_netlist
 from solvers.bordered import BorderedStateSpace
@@ -81,7 +82,8 @@ def read_netlist(netlist: Netlist, temperature: float | None) -> NetworkEquation
         InputError: an element is unknown, a loop, or a node floats; see ``read_circuit`` and ``NodalAnalysis``.
     """
     nodes = [node for node, _ in netlist.noise_currents]
-    analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
+    with paused_collection():
+        analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
     return NetworkEquations(analysis, temperature, np.array([density for _, density in netlist.noise_currents]))
 
 
