@@ -151,12 +151,12 @@ class NodalAnalysis:
         return self._border(values, tangents)
 
     @property
-    def core(self) -> int:
-        """How many unknowns are left where eliminating more would fill the equations of the capacitors."""
+    def kept(self) -> int:
+        """Numbers in the four blocks of ``bordered``; dense equations of n capacitors are about n²."""
         if False not in self._plans:
             tangents = self._tangents_at(np.zeros((self._tangent_count(), 1)))
             self._plans[False] = self._planned(self._coefficients(self.circuit.values[None], tangents)[:, 0], False)
-        return len(self._plans[False][1].core)
+        return sum(len(rows) for rows, _, _ in self._plans[False][1].blocks)
 
     def _checked(self, values: Array | None, linearise: bool) -> Array:
         """Element values (draws, elements) that can be solved. See ``reduce``."""

@@ -27,8 +27,6 @@ Array = NDArray[np.float64]
 
 LARGE = 256
 """Capacitors from which on equations are kept in factors, where that is possible: below, dense ones are faster."""
-CORE_SHARE = 2
-"""Capacitors for each unknown through which they act on each other, at least, for equations kept in factors."""
 CACHED = 2**20
 """Bytes of one matrix per draw of a chunk. Half and twice as much are slower, measured at 64 cells."""
 
@@ -55,7 +53,7 @@ class NetworkEquations:
     def bordered(self) -> bool:
         """The circuit is large, and its capacitors act on each other through few unknowns. See ``solvers.bordered``."""
         states = len(self.analysis.states)
-        return states >= LARGE and self.analysis.core * CORE_SHARE <= states
+        return states >= LARGE and self.analysis.kept <= states**2 / 2
 
     def state_space(self, linearise: bool = False, readout_bandwidth: float | None = None) -> StateSpace:
         """The law of the circuit as it is. See ``StateSpace`` and ``NodalAnalysis.reduce`` for arguments and errors."""
@@ -157,8 +155,8 @@ class Network:
     def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
         """An exact sample where the device has noise, else the mean; see ``Engine``.
 
-        Operating points and means of large factored arrays keep the array's factors; with noise the equations of all
-        capacitors are dense, which takes minutes from a thousand on.
+        Operating points and means of large factored arrays keep the array's factors; with noise in a transient the
+        equations of all capacitors are dense, which takes 20 s at 1,000 cells and grows with their cube.
 
         Raises:
             InputError: the circuit is not linear, or a mode grows; see also ``StateSpace``.

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+import solvers.network
 from experiments.benchmarks.systems import ggn_system, spd_system
 from netlists.topologies import build_netlist
 from optim.natural_gradient import scale_by_natural_gradient
@@ -208,6 +209,16 @@ def test_noise_law_is_that_of_the_small_signal_analysis_and_of_the_network(syste
     assert relative(space.covariance(device.time_constant), law.covariance(device.time_constant)) < 1e-6
 
 
+def test_noise_through_slow_amplifiers_of_finite_gain_is_that_of_ngspice():
+    """Network and .noise, neither of which samples; the ideal law is off by the gain of 2e4 and the amplifiers' lag."""
+    hardware = FACTORED.model_copy(update={"amplifier": REAL.model_copy(update={"output_resistance": 0.0})})
+    device = device_of(WITH_HESSIAN, hardware)
+    law, space = law_of(device), read_device(device).state_space()
+    found = Ngspice().noise_variance(device, law, ["v0", "v3"])
+    np.testing.assert_allclose(space.stationary_covariance().diagonal()[[0, 3]], found, rtol=1e-3)
+    assert relative(law.stationary_covariance(), space.stationary_covariance()) > 1e-2
+
+
 def test_injected_noise_alone_encodes_the_inverse():
     hardware = FACTORED.model_copy(update={"noise": Noise(thermal=False, injected="1 mV")})
     device = device_of(PLAIN, hardware)
@@ -287,6 +298,14 @@ def large(hardware, rows=20, columns=300):
     for kind in "RC":
         values[circuit.positions(kind)] *= np.exp(0.01 * rng.standard_normal(len(circuit.positions(kind))))
     return system, device, equations, values
+
+
+def test_which_equations_stay_in_factors_follows_from_the_structure(monkeypatch):
+    """Few amplifiers between many cells do; as many as cells do not, nor does an active array of the same matrix."""
+    monkeypatch.setattr(solvers.network, "LARGE", 20)
+    active = load_hardware("ideal")
+    for hardware, rows, kept in ((IDEAL, 3, True), (IDEAL, 24, False), (active, 3, False)):
+        assert read_device(device_of(ggn_system(rows, 24, 0.3), hardware, 0.002)).bordered is kept
 
 
 @pytest.mark.parametrize("hardware", [IDEAL, IDEAL.model_copy(update={"amplifier": REAL})], ids=["ideal", "real"])
