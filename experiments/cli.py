@@ -147,8 +147,8 @@ def solve(
 
     Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
     fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
-    saturated cells, clipped DAC codes, matrix entries lost below the smallest conductance; the device's seconds;
-    volts and siemens per unit.
+    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
+    device's seconds; volts and siemens per unit.
     """
     system = _system(vector, matrix, factor, damping, hessian)
     spu, state = _device(hardware, engine, initial, points, timeout)

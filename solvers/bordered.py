@@ -32,8 +32,8 @@ STEPS = 240
 """Of a Krylov space. Where these are too few the time is cut in two."""
 BETWEEN_CHECKS = 8
 HALVINGS = 40
-OUTERMOST = 4
-"""Modes that are asked for: iteration converges to several at once faster than to one among its like."""
+OUTERMOST, ITERATED = 4, 60
+"""Modes that are asked for, and vectors of the iteration: more of either than needed, for modes that lie close."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class BorderedStateSpace:
             SimulationError: the iteration does not converge.
         """
         diagonal = np.abs(self._square.diagonal() - np.einsum("nk,kn->n", *self._factors)) / self.capacitances
-        typical = float(np.exp(np.mean(np.log(diagonal[diagonal > 0]))))
+        typical = float(np.sqrt(diagonal[diagonal > 0].min() * diagonal.max()))
         inverse = self._inverse(1.0, 1 / typical)
         size = len(self.start)
 
@@ -98,7 +98,7 @@ class BorderedStateSpace:
         begin = np.random.default_rng(0).standard_normal(size)
         try:
             with _one_thread():
-                found, vectors = eigs(operator, k=OUTERMOST, which="LM", v0=begin, tol=1e-9)
+                found, vectors = eigs(operator, k=OUTERMOST, which="LM", v0=begin, tol=1e-6, ncv=min(ITERATED, size))
         except ArpackNoConvergence:
             raise SimulationError("whether the circuit's modes decay is not found in 10 n steps; use ngspice") from None
         k = int(np.argmax(np.abs(found)))
