@@ -27,7 +27,7 @@ from solvers.spu import ENGINES, Spu, engine_named
 from spu_circuit import __version__
 from spu_circuit.errors import InputError, SpuError
 from spu_circuit.hardware import Hardware, load_hardware, presets
-from spu_circuit.problem import LinearSystem
+from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.quantity import parse_quantity
 
 Array = NDArray[np.float64]
@@ -45,7 +45,16 @@ hardware_app = typer.Typer(no_args_is_help=True, help="Show the hardware descrip
 app.add_typer(hardware_app, name="hardware")
 console = Console()
 
-MatrixFile = Annotated[Path, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")]
+MatrixFile = Annotated[
+    Path | None, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")
+]
+FactorFile = Annotated[
+    Path | None, typer.Option("--factor", help="B instead of A = BᵀB + λ: .npy file, k × n, real; needs --damping.")
+]
+Damping = Annotated[float | None, typer.Option("--damping", help="λ of --factor, above 0, units of A.")]
+HessianFile = Annotated[
+    Path | None, typer.Option("--hessian", help="H in A = BᵀHB + λ: .npy file, k × k, semidefinite. Default: identity.")
+]
 VectorFile = Annotated[Path, typer.Option("--vector", help="b: .npy file, length n, real.")]
 HardwareName = Annotated[
     str, typer.Option("--hardware", help=f"Preset ({', '.join(presets())}) or a TOML file; see 'hardware show'.")
@@ -127,8 +136,11 @@ def train(
 
 @app.command()
 def solve(
-    matrix: MatrixFile,
     vector: VectorFile,
+    matrix: MatrixFile = None,
+    factor: FactorFile = None,
+    damping: Damping = None,
+    hessian: HessianFile = None,
     hardware: HardwareName = "ideal",
     engine: EngineName = "ngspice",
     time: AnalogTime = inf,
@@ -143,19 +155,23 @@ def solve(
 ) -> None:
     """Solve A x = b on a simulated device.
 
+    A is given as it is (--matrix) or by its factor (--factor and --damping), which hardware of topology 'factored'
+    takes without forming A.
+
     Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
     fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
-    saturated cells, clipped DAC codes, matrix entries lost below the smallest conductance; the device's seconds;
-    volts and siemens per unit.
+    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
+    device's seconds; volts and siemens per unit.
     """
     chosen = _engine(engine, points, timeout, linearise, readout_bandwidth)
-    spu, system, state = _problem(matrix, vector, hardware, chosen, initial)
+    system = _system(vector, matrix, factor, damping, hessian)
+    spu, state = _device(hardware, chosen, initial)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
     if state is not None and time == inf:
         raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
     solution = spu.solve(system, time, state, seed)
-    for warning in _doubts(solution, system):
+    for warning in _doubts(solution):
         print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
         _save(output, solution.value)
@@ -167,8 +183,11 @@ def solve(
 
 @app.command()
 def netlist(
-    matrix: MatrixFile,
     vector: VectorFile,
+    matrix: MatrixFile = None,
+    factor: FactorFile = None,
+    damping: Damping = None,
+    hessian: HessianFile = None,
     hardware: HardwareName = "ideal",
     engine: EngineName = "ngspice",
     time: AnalogTime = inf,
@@ -183,7 +202,8 @@ def netlist(
     ideal law, so that ngspice need not be installed.
     """
     engine_named(engine)
-    spu, system, state = _problem(matrix, vector, hardware, Ngspice(points=points, timeout=timeout), initial)
+    system = _system(vector, matrix, factor, damping, hessian)
+    spu, state = _device(hardware, Ngspice(points=points, timeout=timeout), initial)
     sys.stdout.write(spu.deck(system, time, state, seed))
 
 
@@ -291,12 +311,24 @@ def _engine(name: str, points: int, timeout: float, linearise: bool, readout_ban
     return Ngspice(points=points, timeout=timeout) if isinstance(chosen, Ngspice) else chosen
 
 
-def _problem(
-    matrix: Path, vector: Path, hardware: str, engine: Engine, initial: Path | None
-) -> tuple[Spu, LinearSystem, Array | None]:
-    system = LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+def _system(
+    vector: Path, matrix: Path | None, factor: Path | None, damping: float | None, hessian: Path | None
+) -> System:
+    if matrix is not None and factor is None:
+        if damping is not None or hessian is not None:
+            raise InputError("--damping and --hessian belong to --factor; put them into the matrix, or give its factor")
+        return LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+    if factor is None or matrix is not None:
+        raise InputError("give either --matrix, or --factor with --damping")
+    if damping is None:
+        raise InputError("--factor needs --damping: BᵀB alone has no inverse where B has fewer rows than columns")
+    curvature = None if hessian is None else _load_npy(hessian, "hessian")
+    return GgnSystem(_load_npy(factor, "factor"), damping, _load_npy(vector, "vector"), curvature)
+
+
+def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, Array | None]:
     state = None if initial is None else _load_npy(initial, "initial state")
-    return Spu(load_hardware(hardware), engine), system, state
+    return Spu(load_hardware(hardware), engine), state
 
 
 def _load_npy(path: Path, name: str) -> Any:
@@ -321,7 +353,7 @@ def _save(path: Path, value: Array) -> None:
         raise InputError(f"output: {str(path)!r} cannot be written: {error.strerror}") from None
 
 
-def _doubts(solution: Solution, system: LinearSystem) -> list[str]:
+def _doubts(solution: Solution) -> list[str]:
     """What makes a solution less than its digits promise."""
     statistics, doubts = solution.statistics, []
     if statistics.saturated_nodes:
@@ -329,7 +361,7 @@ def _doubts(solution: Solution, system: LinearSystem) -> list[str]:
     if statistics.clipped_codes:
         doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
     if statistics.lost_entries:
-        doubts.append(f"{statistics.lost_entries} of {system.A.size} matrix entries are below the smallest conductance")
+        doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
     if not statistics.residual < 0.1:
         doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
     return doubts

@@ -145,7 +145,7 @@ class Subject:
     def device(self) -> Device:
         """At a quarter of its range when settled, from initial charges that no mode is blind to."""
         hardware, b = self.case.hardware, self.system.b
-        array = program_array(self.system.A, hardware)
+        array = program_array(self.system, hardware)
         if self.case.alter is not None:
             array = self.case.alter[1](array)
         rest = np.linalg.solve(array.matrix, array.scaling * b)

@@ -5,7 +5,7 @@ the sources and in the noise currents; ``C_k dz_k/dt = i_k`` then is ``dz = (u â
 (Ho, Ruehli, Brennan, IEEE Trans. Circuits Syst. 22:504, 1975, for the stamps).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from netlists.netlist import Probe
+from solvers.bordered import BorderedStateSpace
 from solvers.circuit_reader import GROUND, Element, FlatCircuit
 from solvers.elimination import Plan, SingularError, plan
 from solvers.expression import CURRENT
@@ -90,7 +91,10 @@ class NodalAnalysis:
         self._resistors, self._capacitors = circuit.positions("R"), circuit.positions("C")
         self._bent = tuple(k for k, element in enumerate(found) if element.kind in ("BV", "BI"))
         self._noise_nodes = np.array([self._index[node.lower()] for node in noise_nodes], dtype=np.intp)
-        self._states, self._membership = self._parallel_capacitors()
+        self._states, self._state_of = self._parallel_capacitors()
+        count = len(self._capacitors)
+        ones = (np.ones(count), (np.arange(count), self._state_of))
+        self._membership = csr_array(ones, shape=(count, len(self._states)))
         self.states = tuple(found[k].name for k in self._states)
         self.start = self._initial_volts()
         if not self.states:
@@ -122,25 +126,9 @@ class NodalAnalysis:
         Raises:
             InputError: behavioural sources and ``linearise`` is False; no operating point; a singular circuit.
         """
-        values = self.circuit.values[None] if values is None else values
-        if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
-            raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
-        wrong = np.isnan(values)
-        # An infinite resistance is an open connection.
-        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
-        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
-        if wrong.any():
-            draw, k = np.argwhere(wrong)[0]
-            name = self.circuit.elements[k].name
-            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
-        if self._bent and not linearise:
-            first = self.circuit.elements[self._bent[0]]
-            raise InputError(
-                f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
-                "linearise about the operating point (linearise=True, --linearise), or use ngspice"
-            )
+        values = self._checked(values, linearise)
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
-        tangents = self._tangents(values) if self._bent else np.zeros((0, len(values)))
+        tangents = self._tangents(values, self._rest_of_draws) if self._bent else np.zeros((0, len(values)))
         solved, response, nodes = self._solve(values, tangents, noisy)
         n, m = len(self.states), len(self.outputs)
         per_farad = 1 / (values[:, self._capacitors] @ self._membership)
@@ -160,14 +148,53 @@ class NodalAnalysis:
             noise=noise,
         )
 
+    def bordered(self, values: Array | None = None, linearise: bool = False) -> BorderedStateSpace:
+        """The noise-free equations of one draw, with the core that is left of the circuit not solved for.
+
+        Args:
+            values: (elements,) in the order of ``circuit.values``; None: as the circuit says.
+            linearise: see ``reduce``, also for errors.
+        """
+        values = self._checked(None if values is None else values[None], linearise)
+        tangents = self._tangents(values, self._rest_of_border) if self._bent else np.zeros((0, 1))
+        return self._border(values, tangents)
+
+    @property
+    def kept(self) -> int:
+        """Numbers in the four blocks of ``bordered``; dense equations of n capacitors are about nÂ²."""
+        if False not in self._plans:
+            tangents = self._tangents_at(np.zeros((self._tangent_count(), 1)))
+            self._plans[False] = self._planned(self._coefficients(self.circuit.values[None], tangents)[:, 0], False)
+        return sum(len(rows) for rows, _, _ in self._plans[False][1].blocks)
+
+    def _checked(self, values: Array | None, linearise: bool) -> Array:
+        """Element values (draws, elements) that can be solved. See ``reduce``."""
+        values = self.circuit.values[None] if values is None else values
+        if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
+            raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
+        wrong = np.isnan(values)
+        # An infinite resistance is an open connection.
+        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
+        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
+        if wrong.any():
+            draw, k = np.argwhere(wrong)[0]
+            name = self.circuit.elements[k].name
+            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
+        if self._bent and not linearise:
+            first = self.circuit.elements[self._bent[0]]
+            raise InputError(
+                f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
+                "linearise about the operating point (linearise=True, --linearise), or use ngspice"
+            )
+        return values
+
     def _solve(self, values: Array, tangents: Array, noisy: bool) -> tuple[Array, Array, Indices]:
         """Capacitor currents, outputs and controls as functions of z, 1 and the noise currents into nodes.
 
         Returns:
             (draws, functionals, states + 1) and (draws, functionals, nodes that matter), and these nodes.
         """
-        coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
-        coefficients[self._resistors] = 1 / coefficients[self._resistors]
+        coefficients = self._coefficients(values, tangents)
         if noisy not in self._plans:
             self._plans[noisy] = self._planned(coefficients[:, 0], noisy)
         stamps, order = self._plans[noisy]
@@ -180,6 +207,41 @@ class NodalAnalysis:
         for draw, (_, response, nodes) in enumerate(alone):
             responses[draw][:, nodes] = response[0]
         return np.concatenate([solved for solved, _, _ in alone]), responses, np.arange(len(self.nodes))
+
+    def _coefficients(self, values: Array, tangents: Array) -> Array:
+        """What stamps are made of, (elements + 1 + tangents, draws)."""
+        coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
+        coefficients[self._resistors] = 1 / coefficients[self._resistors]
+        return coefficients
+
+    def _border(self, values: Array, tangents: Array) -> BorderedStateSpace:
+        coefficients = self._coefficients(values, tangents)[:, 0]
+        if False not in self._plans:
+            self._plans[False] = self._planned(coefficients, False)
+        stamps, order = self._plans[False]
+        try:
+            core, inner, outer, direct = order.border(stamps @ coefficients)
+        except SingularError:
+            # Pivots of its own, for a draw far from the first one.
+            stamps, order = self._planned(coefficients, False)
+            try:
+                core, inner, outer, direct = order.border(stamps @ coefficients)
+            except SingularError as error:
+                raise self._undetermined(error) from None
+        capacitances = (values[:, self._capacitors] @ self._membership)[0]
+        start = np.nan_to_num(self.start)
+        return BorderedStateSpace(
+            core, inner, outer, direct, order.used, capacitances, start, len(self.outputs), self.states
+        )
+
+    def _rest_of_draws(self, values: Array, tangents: Array) -> Array:
+        n, first = len(self.states), len(self.states) + len(self.outputs)
+        solved, _, _ = self._solve(values, tangents, False)
+        rest = settled(-solved[:, :n, :n], solved[:, :n, n])
+        return ((solved[:, first:, :n] @ rest[:, :, None])[:, :, 0] + solved[:, first:, n]).T
+
+    def _rest_of_border(self, values: Array, tangents: Array) -> Array:
+        return self._border(values, tangents).functionals_at_rest()[len(self.states) + len(self.outputs) :, None]
 
     def _divide(self, order: Plan, found: Array) -> tuple[Array, Array, Indices]:
         """What depends on (z, 1), every column of it, and what depends on noise currents, with their nodes."""
@@ -194,10 +256,13 @@ class NodalAnalysis:
         try:
             return self._divide(order, order.reduce(stamps @ coefficients[:, None]))
         except SingularError as error:
-            raise InputError(
-                f"the circuit does not determine {self._unknown(error.unknown)}; "
-                "give every node a resistor or source that fixes it, and no current two sources that do"
-            ) from None
+            raise self._undetermined(error) from None
+
+    def _undetermined(self, error: SingularError) -> InputError:
+        return InputError(
+            f"the circuit does not determine {self._unknown(error.unknown)}; "
+            "give every node a resistor or source that fixes it, and no current two sources that do"
+        )
 
     def _unknown(self, column: int) -> str:
         if column < len(self.nodes):
@@ -351,45 +416,55 @@ class NodalAnalysis:
             pairs, shared = ends[both], -density[:, both]
         return own[:count].T, pairs, shared
 
-    def _tangents(self, values: Array) -> Array:
+    def _tangents(self, values: Array, at_rest: Callable[[Array, Array], Array]) -> Array:
         """Gradients and intercepts of the behavioural sources at each draw's operating point.
 
-        By Newton's method; where that finds none, by following the circuit in time with ever longer implicit Euler
-        steps (pseudo-transient continuation: Kelley and Keyes, SIAM J. Numer. Anal. 35:508, 1998).
-        """
-        culprit = ""
-        for gradual in (False, True):
-            tangents, culprit = self._newton(values, gradual)
-            if tangents is not None:
-                return tangents
-        raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
+        By Newton's method; where that finds none and the equations are dense, by following the circuit in time with
+        ever longer implicit Euler steps (pseudo-transient continuation: Kelley and Keyes, SIAM J. Numer. Anal. 35:508,
+        1998).
 
-    def _newton(self, values: Array, gradual: bool) -> tuple[Array | None, str]:
-        """The tangents, or None and the source that changed most in the last step."""
+        Args:
+            at_rest: from values and tangents the sources' controls at rest, (controls, draws).
+        """
+        first = np.zeros((self._tangent_count(), len(values)))
+        found, culprit = self._newton(values, at_rest, first)
+        if found is None and at_rest == self._rest_of_draws:
+            found, culprit = self._newton(values, at_rest, self._gradually(values))
+        if found is None:
+            raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
+        return found
+
+    def _newton(
+        self, values: Array, at_rest: Callable[[Array, Array], Array], volts: Array
+    ) -> tuple[Array | None, str]:
+        """The tangents, from a first guess of the controls; or None, and the source that changed most in the end."""
+        change = np.zeros_like(volts)
+        for _ in range(NEWTON_STEPS):
+            found = at_rest(values, self._tangents_at(volts))
+            change, volts = np.abs(found - volts), found
+            if not np.isfinite(volts).all():
+                break
+            if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
+                return self._tangents_at(volts), ""
+        return None, self._slopes()[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
+
+    def _gradually(self, values: Array) -> Array:
+        """Controls of the behavioural sources long after all capacitors were empty, (controls, draws)."""
         n, first = len(self.states), len(self.states) + len(self.outputs)
         farads = (values[:, self._capacitors] @ self._membership)[:, :, None]
-        z = np.zeros((len(values), n))
-        volts = np.zeros((self._tangent_count(), len(values)))
-        change = np.zeros_like(volts)
-        for step in range(NEWTON_STEPS + gradual * GRADUAL_STEPS):
+        z, volts = np.zeros((len(values), n)), np.zeros((self._tangent_count(), len(values)))
+        fastest = np.zeros((len(values), 1, 1))
+        for step in range(GRADUAL_STEPS):
             solved, _, _ = self._solve(values, self._tangents_at(volts), False)
             M, u = -solved[:, :n, :n], solved[:, :n, n]
             if step == 0:
                 # Sources and what they feed come first; z stays.
                 fastest = np.abs(M / farads).max(axis=(1, 2))[:, None, None]
-            elif gradual and step < GRADUAL_STEPS:
+            else:
                 inertia = farads * fastest / GROWTH**step
                 z = settled(M + inertia * np.eye(n), u + inertia[:, :, 0] * z)
-            else:
-                z = settled(M, u)
-            found = ((solved[:, first:, :n] @ z[:, :, None])[:, :, 0] + solved[:, first:, n]).T
-            change, volts = np.abs(found - volts), found
-            if step and (not gradual or step >= GRADUAL_STEPS):
-                if not np.isfinite(volts).all():
-                    break
-                if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
-                    return self._tangents_at(volts), ""
-        return None, self._slopes()[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
+            volts = ((solved[:, first:, :n] @ z[:, :, None])[:, :, 0] + solved[:, first:, n]).T
+        return volts
 
     def _slopes(self) -> list[str]:
         return [self.circuit.elements[k].name for k in self._bent for _ in self.circuit.elements[k].controls]
@@ -403,24 +478,22 @@ class NodalAnalysis:
             value, gradient = expression.linearised(own)
             rows += [*gradient, value - (gradient * own).sum(axis=0)]
             at += len(own)
-        return np.array(rows, dtype=np.float64)
+        return np.array(rows, dtype=np.float64).reshape(len(rows), volts.shape[1])
 
-    def _parallel_capacitors(self) -> tuple[list[int], Array]:
-        """The first capacitor between each two nodes, and (capacitors, states) which of them each one adds to."""
+    def _parallel_capacitors(self) -> tuple[list[int], Indices]:
+        """The first capacitor between each two nodes, and which of them each capacitor adds to."""
         first: dict[tuple[int, ...], int] = {}
-        for k in self._capacitors.tolist():
-            first.setdefault(tuple(sorted(self._ends[k].tolist())), k)
+        pairs = [tuple(sorted(self._ends[k].tolist())) for k in self._capacitors.tolist()]
+        for pair, k in zip(pairs, self._capacitors.tolist(), strict=True):
+            first.setdefault(pair, k)
         state = {pair: number for number, pair in enumerate(first)}
-        membership = np.zeros((len(self._capacitors), len(first)))
-        for row, k in enumerate(self._capacitors.tolist()):
-            membership[row, state[tuple(sorted(self._ends[k].tolist()))]] = 1
-        return list(first.values()), membership
+        return list(first.values()), np.array([state[pair] for pair in pairs], dtype=np.intp)
 
     def _initial_volts(self) -> Array:
         """Of the states; NaN where no capacitor of a state says."""
         start = np.full(len(self._states), np.nan)
-        for row, k in enumerate(self._capacitors.tolist()):
-            element, state = self.circuit.elements[k], int(self._membership[row].argmax())
+        for k, state in zip(self._capacitors.tolist(), self._state_of.tolist(), strict=True):
+            element = self.circuit.elements[k]
             if element.initial is None:
                 continue
             kept = self._states[state]

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from netlists.collection import paused_collection
 from netlists.netlist import Netlist
 from netlists.topologies import build_netlist
+from solvers.bordered import BorderedStateSpace
 from solvers.circuit_reader import read_circuit
 from solvers.engine import Reading
 from solvers.mna import NodalAnalysis, Reduced, settled
@@ -23,6 +25,8 @@ from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
 
+LARGE = 256
+"""Capacitors from which on equations are kept in factors, where that is possible: below, dense ones are faster."""
 CACHED = 2**20
 """Bytes of one matrix per draw of a chunk. Half and twice as much are slower, measured at 64 cells."""
 
@@ -61,6 +65,16 @@ class NetworkEquations:
             start[:, rest] = settled(M[:, rest][:, :, rest], push)
         return start
 
+    @property
+    def quiet(self) -> bool:
+        return self.temperature is None and not self.densities.any()
+
+    @property
+    def bordered(self) -> bool:
+        """The circuit is large, and its capacitors act on each other through few unknowns. See ``solvers.bordered``."""
+        states = len(self.analysis.states)
+        return not self.precharged and states >= LARGE and self.analysis.kept <= states**2 / 2
+
     def state_space(self, linearise: bool = False, readout_bandwidth: float | None = None) -> StateSpace:
         """The law of the circuit as it is. See ``StateSpace`` and ``NodalAnalysis.reduce`` for arguments and errors."""
         reduced = self.analysis.reduce(None, self.temperature, self.densities, linearise)
@@ -86,7 +100,8 @@ def read_netlist(netlist: Netlist, temperature: float | None) -> NetworkEquation
         InputError: an element is unknown, a loop, or a node floats; see ``read_circuit`` and ``NodalAnalysis``.
     """
     nodes = [node for node, _ in netlist.noise_currents]
-    analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
+    with paused_collection():
+        analysis = NodalAnalysis(read_circuit(netlist.circuit), netlist.outputs, nodes)
     densities = np.array([density for _, density in netlist.noise_currents])
     return NetworkEquations(analysis, temperature, densities, netlist.precharged)
 
@@ -121,6 +136,9 @@ def moments_of_draws(
     Returns:
         (draws, m) in V, and (draws, m, m) in V² or None.
     """
+    if not covariance and equations.bordered:
+        spaces = (equations.analysis.bordered(draw, linearise) for draw in values)
+        return np.stack([space.trajectory(np.array([time]))[0] for space in spaces]), None
     size = chunk or max(1, CACHED // (8 * len(equations.analysis.states) ** 2))
     temperature, densities = (equations.temperature, equations.densities) if covariance else (None, None)
 
@@ -158,21 +176,32 @@ class Network:
     def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
         """An exact sample where the device has noise, else the mean; see ``Engine``.
 
+        Operating points and means of large factored arrays keep the array's factors; with noise in a transient the
+        equations of all capacitors are dense, which takes 20 s at 1,000 cells and grows with their cube.
+
         Raises:
             InputError: the circuit is not linear, or a mode grows; see also ``StateSpace``.
         """
-        space = read_device(device).state_space(self.linearise, self.readout_bandwidth)
+        equations = read_device(device)
+        space: StateSpace | BorderedStateSpace
+        if (equations.quiet or seconds == inf) and equations.bordered:
+            space = equations.analysis.bordered(None, self.linearise)
+        else:
+            space = equations.state_space(self.linearise, self.readout_bandwidth)
         _refuse_growth(space, device, law)
         if seconds == inf:
             return Reading(space.operating_point())
         times = np.linspace(0, seconds, self.points + 1)
-        volts = space.sample(times, np.random.default_rng(seed)) if space.noisy else space.trajectory(times)
+        if isinstance(space, StateSpace) and space.noisy:
+            volts = space.sample(times, np.random.default_rng(seed))
+        else:
+            volts = space.trajectory(times)
         return Reading(volts[-1], Waveform(times, volts))
 
 
-def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
-    first = space.modes[0]
-    if first.rate.real > 0:
+def _refuse_growth(space: StateSpace | BorderedStateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
+    first = space.growing
+    if first is None:
         return
     growth = -float(np.min(np.real(law.rates)))
     if growth >= 0:
@@ -183,6 +212,6 @@ def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) ->
             "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
         )
     raise InputError(
-        f"the array is unstable: 1 of {len(space.modes)} modes, mostly {first.capacitor}, grows at "
+        f"the array is unstable: 1 of {len(space.capacitors)} modes, mostly {first.capacitor}, grows at "
         f"{-first.rate.real:.3g} 1/s; {cure}"
     )

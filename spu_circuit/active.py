@@ -9,12 +9,10 @@ from scipy.linalg import LinAlgError, cholesky, eigvalsh
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
 from spu_circuit.levels import nearest_level, smallest_step
-from spu_circuit.noise import johnson_current_density
+from spu_circuit.limits import trusted_outputs
+from spu_circuit.noise import input_noise_density, johnson_current_density
 
 Array = NDArray[np.float64]
-
-TRUSTED = 0.9
-"""Share of an amplifier's limits up to which its output is trusted."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +36,18 @@ class ActiveArray:
     def matrix(self) -> Array:
         return (self.direct - self.inverted) / self.siemens_per_unit
 
-    def output_limits(self, hardware: Hardware) -> Array:
-        """See ``ProgrammedArray``: nine tenths of what rail and output current leave behind the output resistance.
+    def outputs(self, volts: Array) -> Array:
+        """See ``ProgrammedArray``: the cells'; their inverses are no larger."""
+        return volts
 
-        An output drives its column of resistors into virtual grounds and an inverting stage, G in all, so
-        ``V G ≤ I_max`` and ``V (1 + R_out G) ≤ rail``; the inverting stage drives the other column and its own feedback
-        resistor. Where the current saturates as tanh, R_out is ``artanh(0.9) / 0.9`` of itself at 0.9 I_max.
+    def output_limits(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``.
+
+        An output drives its column of resistors and an inverting stage, which drives the other column and its own
+        feedback resistor.
         """
-        amplifier, inverter = hardware.amplifier, 1 / hardware.cell.inverter_resistance
-        load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + inverter
-        limits = np.full(len(load), np.inf)
-        resistance = amplifier.output_resistance
-        if amplifier.current_limit is not None:
-            limits = TRUSTED * amplifier.current_limit / load
-            resistance *= np.arctanh(TRUSTED) / TRUSTED
-        if amplifier.rail is not None:
-            limits = np.minimum(limits, TRUSTED * amplifier.rail / (1 + resistance * load))
-        return limits
+        load = np.maximum(self.direct.sum(axis=0), self.inverted.sum(axis=0)) + 1 / hardware.cell.inverter_resistance
+        return trusted_outputs(hardware.amplifier, load)
 
     def injected_noise_density(self, hardware: Hardware) -> float:
         """One-sided density of the injected noise current, A²/Hz: ``4 κ₀ g_u C``, alone variance κ₀ / A in a cell."""
@@ -68,7 +61,8 @@ class ActiveArray:
         """
         density = np.full(len(self.direct), self.injected_noise_density(hardware))
         if hardware.noise.thermal:
-            density += johnson_current_density(self._row_conductance(hardware), hardware.temperature)
+            total = self._row_conductance(hardware) + hardware.cell.leakage_conductance
+            density += johnson_current_density(total, hardware.temperature)
         return density
 
     def inverter_noise_density(self, hardware: Hardware) -> float:
@@ -88,7 +82,7 @@ class ActiveArray:
         cell = hardware.cell
         rows = np.diag(self.integrator_noise_density(hardware))
         inverter = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
-        amplifier = _input_noise_density(hardware)
+        amplifier = input_noise_density(hardware)
         drive = np.diag(self._row_conductance(hardware)) - (self.direct - self.inverted)
         shared = (inverter + 4 * amplifier) * self.inverted @ self.inverted.T + amplifier * drive @ drive.T
         return (rows + shared) / (4 * cell.capacitance**2)
@@ -103,17 +97,11 @@ class ActiveArray:
         amplifier = hardware.amplifier
         driven = self.direct.sum(axis=0) + 1 / hardware.cell.inverter_resistance
         loop = 1 + amplifier.output_resistance * (self._row_conductance(hardware) + driven)
-        return _input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
+        return input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
 
     def _row_conductance(self, hardware: Hardware) -> Array:
-        """All that ends in each integrator's virtual ground, S, (n,)."""
-        array = self.direct.sum(axis=1) + self.inverted.sum(axis=1)
-        return array + 1 / hardware.cell.input_resistance + hardware.cell.leakage_conductance
-
-
-def _input_noise_density(hardware: Hardware) -> float:
-    """One-sided density of an amplifier's input noise voltage, V²/Hz."""
-    return (hardware.amplifier.input_noise or 0.0) ** 2 * hardware.noise.thermal
+        """What ends in each integrator's virtual ground and does not begin at its own output's capacitor, S, (n,)."""
+        return self.direct.sum(axis=1) + self.inverted.sum(axis=1) + 1 / hardware.cell.input_resistance
 
 
 def program_active(A: Array, hardware: Hardware) -> ActiveArray:

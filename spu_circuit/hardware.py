@@ -2,7 +2,6 @@
 
 import tomllib
 from difflib import get_close_matches
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar, get_args, get_origin
@@ -39,7 +38,7 @@ class Description(BaseModel):
 
 
 class ResistorArray(Description):
-    """The programmable resistors. An entry of the matrix has two: one from the cell's output, one from its inverse.
+    """The programmable resistors. An entry of a matrix has two: one from an output, one from its inverse.
 
     The resistor of the unused sign sits at ``off_conductance``, so the entry's net conductance is the difference.
     """
@@ -80,21 +79,14 @@ class ResistorArray(Description):
     @property
     def grid(self) -> NDArray[np.float64] | None:
         """Levels of a resistor in siemens, ascending; None when it is continuous between G_min and G_max."""
-        return _grid(self.G_min, self.G_max, self.bits, self.spacing, self.levels)
-
-
-@lru_cache(maxsize=16)
-def _grid(
-    G_min: float, G_max: float, bits: int | None, spacing: str, levels: tuple[float, ...] | None
-) -> NDArray[np.float64] | None:
-    # Kept outside the description, whose copies with other fields would take a value kept inside along.
-    if levels:
-        return np.sort(np.array(levels))
-    if bits is None:
-        return None
-    if spacing == "conductance":
-        return np.linspace(G_min, G_max, 2**bits)
-    return 1 / np.linspace(1 / G_min, 1 / G_max, 2**bits)
+        # Not cached: a copy with other levels would inherit these.
+        if self.levels:
+            return np.sort(np.array(self.levels))
+        if self.bits is None:
+            return None
+        if self.spacing == "conductance":
+            return np.linspace(self.G_min, self.G_max, 2**self.bits)
+        return 1 / np.linspace(1 / self.G_min, 1 / self.G_max, 2**self.bits)
 
 
 class Cell(Description):
@@ -103,6 +95,10 @@ class Cell(Description):
     capacitance: Annotated[Farads, Field(description="integration capacitor, F")]
     input_resistance: Annotated[Ohms, Field(description="resistor from the DAC to the virtual ground, Ω")]
     inverter_resistance: Annotated[Ohms, Field(description="the two resistors of the inverting stage, Ω")]
+    summing_resistance: Annotated[
+        Ohms | None,
+        Field(description="feedback of the summing amplifiers (factored), Ω; none: switched to suit each factor"),
+    ] = None
     leakage_resistance: Annotated[
         Ohms | None, Field(description="in parallel with each integration capacitor, Ω; none: no leakage")
     ] = None
@@ -243,11 +239,15 @@ class Hardware(Description):
     name: str
     description: str = ""
     topology: Annotated[
-        Literal["active", "passive"], Field(description="active: op-amp integrators; passive: resistors and capacitors")
+        Literal["active", "factored", "passive"],
+        Field(
+            description="active: op-amp integrators; factored: those behind summing amplifiers that hold the factor of "
+            "the matrix; passive: resistors and capacitors"
+        ),
     ] = "active"
     scaling: Annotated[
         Literal["none", "jacobi"],
-        Field(description="jacobi: program D A D with unit diagonal, which narrows the range of conductances (active)"),
+        Field(description="jacobi: program D A D with unit diagonal, a narrower range of conductances (not passive)"),
     ] = "none"
     temperature: Annotated[Kelvin, Field(description="temperature of the resistors, K (°C is taken too)")] = 300.15
     array: ResistorArray

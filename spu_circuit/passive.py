@@ -47,6 +47,10 @@ class PassiveArray:
         """One-sided density of the injected noise current of each node, A²/Hz: ``2 κ₀ g_u C``, κ₀ / A in a cell."""
         return 2 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
 
+    def outputs(self, volts: Array) -> Array:
+        """See ``ProgrammedArray``: the cells' alone."""
+        return volts
+
     def output_limits(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: there is no amplifier."""
         return np.full(len(self.leak), np.inf)

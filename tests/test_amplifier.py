@@ -115,7 +115,7 @@ def quiet(preset):
 
 def device_of(hardware, size=6, scale=0.3, state=None):
     system = spd_system(size, 8)
-    return load(program_array(system.A, hardware), system.b, hardware, scale, state)
+    return load(program_array(system, hardware), system.b, hardware, scale, state)
 
 
 def test_array_of_shipped_models_rests_where_the_macromodel_does():
@@ -244,6 +244,8 @@ def test_network_refuses_what_a_vendor_uses_beyond_linear_elements(boyle):
 
 # The macromodel's noise and current limit
 
+ONE = LinearSystem(np.eye(1), np.ones(1))
+
 
 def test_resistor_of_the_input_noise_is_there_only_with_thermal_noise():
     noisy = {"model": "macromodel", "input_noise": "18 nV/√Hz"}
@@ -261,7 +263,7 @@ def test_noise_of_one_cell_is_the_integral_over_its_one_pole_amplifier():
     """From v = (ω/s)(e − g) and KCL at g: the amplifier's e_n and the resistors' current, to rounding and 1/A₀."""
     density, bandwidth = 100e-9, 3e6
     hardware = with_amplifier("paper", model="macromodel", dc_gain=1e12, gain_bandwidth=bandwidth, input_noise=density)
-    device = load(program_array(np.eye(1), hardware), np.ones(1), hardware, 0.5)
+    device = load(program_array(ONE, hardware), ONE.b, hardware, 0.5)
     found = read_device(device).state_space().stationary_covariance()[0, 0]
     G, total, C, omega = 1e-3, 2e-3, 1e-9, 2 * pi * bandwidth
     loop = (C, total + omega * C, omega * G)
@@ -308,7 +310,7 @@ def test_transient_has_the_amplifiers_held_noise():
     widens the spread by 2 %: the bounds are taken 4 % wider.
     """
     hardware = with_amplifier("paper", model="macromodel", dc_gain=1e9, gain_bandwidth="3 MHz", input_noise="2 µV/√Hz")
-    device = load(program_array(np.eye(1), hardware), np.zeros(1), hardware, 0.5)
+    device = load(program_array(ONE, hardware), 0 * ONE.b, hardware, 0.5)
     tau, count = device.time_constant, 1500
     hold = tau / 8
     engine = Ngspice(points=10, noise_hold=hold / tau)

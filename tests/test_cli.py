@@ -122,6 +122,27 @@ def test_bad_matrices_are_one_line_and_status_two(files, word):
     assert not (files / "x.npy").exists()
 
 
+def test_a_factor_is_solved_without_its_matrix(files):
+    """BᵀHB + λI on the cascade of three arrays, and what belongs together."""
+    rng = np.random.default_rng(0)
+    B, root = rng.normal(size=(2, 3)), rng.normal(size=(2, 2))
+    np.save(files / "B.npy", B)
+    np.save(files / "H.npy", root @ root.T)
+    given = ("--factor", "B.npy", "--hessian", "H.npy", "--vector", "b.npy", "--hardware", "factored")
+    run = spu("solve", *given, "--damping", 0.5, "--json", cwd=files)
+    assert run.returncode == 0, run.stderr
+    exact = np.linalg.solve(B.T @ root @ root.T @ B + 0.5 * np.eye(3), np.load(files / "b.npy"))
+    np.testing.assert_allclose(json.loads(run.stdout)["value"], exact, rtol=5e-3)  # sixteen bits
+    for arguments, words in (
+        (given, "--factor needs --damping"),
+        ((*given, "--damping", 0.5, "--matrix", "A.npy"), "either --matrix, or --factor with --damping"),
+        (("--matrix", "A.npy", "--vector", "b.npy", "--damping", 0.5), "belong to --factor"),
+    ):
+        run = spu("solve", *arguments, cwd=files)
+        assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+        assert words in run.stderr
+
+
 def refuses(folder, words, *arguments):
     options = {"--matrix": "A.npy", "--vector": "b.npy"} | dict(zip(arguments[::2], arguments[1::2], strict=True))
     given = [part for option in options.items() for part in option if part is not None]
@@ -152,7 +173,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["solve"], "Missing option '--matrix'"),
+        (["solve"], "Missing option '--vector'"),
         (["solve", "--time", "soon"], "Invalid value for '--time'"),
         (["solve", "--tim", "3"], "No such option: --tim"),
         (["solev"], "No such command 'solev'"),

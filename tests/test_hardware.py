@@ -24,7 +24,7 @@ full_scale = "1 V"
 
 
 def test_every_preset_loads_and_says_what_it_is():
-    assert presets() == ["bench", "ideal", "paper", "passive", "rram", "vendor"]
+    assert presets() == ["bench", "factored", "ideal", "paper", "passive", "rram", "vendor"]
     for name in presets():
         hardware = load_hardware(name)
         assert hardware.name == name

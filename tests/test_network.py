@@ -29,6 +29,7 @@ from solvers.spu import Spu
 from spu_circuit.active import ActiveArray
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Amplifier, Noise, load_hardware
+from spu_circuit.problem import LinearSystem
 from spu_circuit.program import load, program_array
 
 KELVIN = 300.15
@@ -40,7 +41,7 @@ def relative(value, reference):
 
 def device_of(hardware, size=6, condition=8):
     system = spd_system(size, condition)
-    return load(program_array(system.A, hardware), system.b, hardware, 0.5, np.linspace(-1, 1, size))
+    return load(program_array(system, hardware), system.b, hardware, 0.5, np.linspace(-1, 1, size))
 
 
 def reduce_lines(text, outputs, **options):
@@ -368,7 +369,7 @@ def test_autocorrelation_and_modes_of_unsymmetric_drift(noisy):
 def test_settling_time_is_when_the_mean_stays_within_the_error(noisy):
     """One resistor: ln(1/ε) time constants from 0 V. Unsymmetric: the error is ε then, and less ever after."""
     hardware = noisy
-    one = load(program_array(np.eye(1), hardware), np.ones(1), hardware, 1.0)
+    one = load(program_array(LinearSystem(np.eye(1), np.ones(1)), hardware), np.ones(1), hardware, 1.0)
     assert read_device(one).state_space().settling_time(1e-3) == pytest.approx(
         np.log(1e3) * one.time_constant, rel=1e-7
     )
@@ -569,7 +570,10 @@ def test_saturated_amplifiers_read_their_rails_so_that_ranging_can_halve():
     """5 V wanted of 0.4 V rails: ngspice's own operating point, where the slope of tanh underflows to 0."""
     amplifier = Amplifier(model="macromodel", rail="0.4 V")
     hardware = load_hardware("ideal").model_copy(update={"amplifier": amplifier})
-    device = replace(load(program_array(np.eye(1), hardware), np.ones(1), hardware, 0.9), dac_volts=np.array([-5.0]))
+    device = replace(
+        load(program_array(LinearSystem(np.eye(1), np.ones(1)), hardware), np.ones(1), hardware, 0.9),
+        dac_volts=np.array([-5.0]),
+    )
     found = Network(linearise=True).simulate(device, law_of(device), inf, 0).volts
     assert found[0] == pytest.approx(0.4, rel=1e-6)
 

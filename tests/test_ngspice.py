@@ -50,7 +50,7 @@ def test_transient_mean_is_the_closed_form(ideal, size, time):
 def bench_array(hardware, size=8):
     """A programmed array and its law, at a fixed voltage scale."""
     system = spd_system(size, 8)
-    device = load(program_array(system.A, hardware), system.b, hardware, 1.0)
+    device = load(program_array(system, hardware), system.b, hardware, 1.0)
     return device, law_of(device)
 
 
@@ -68,7 +68,7 @@ def test_small_signal_noise_is_the_lyapunov_solution(noisy):
 def test_one_cell_has_kt_over_c_in_ngspice():
     """One resistor to its own output, one from the DAC: (kT/C)(1 + G_in/G)."""
     hardware = load_hardware("paper")
-    device = load(program_array(np.eye(1), hardware), np.ones(1), hardware, 1.0)
+    device = load(program_array(LinearSystem(np.eye(1), np.ones(1)), hardware), np.ones(1), hardware, 1.0)
     variance = Ngspice().noise_variance(device, law_of(device))[0]
     assert variance == pytest.approx(2 * Boltzmann * hardware.temperature / hardware.cell.capacitance, rel=1e-3)
 
@@ -76,7 +76,7 @@ def test_one_cell_has_kt_over_c_in_ngspice():
 def test_noise_of_cells_that_no_resistor_joins():
     """Where ngspice's own integral is NaN, from rounding in what joins them; the Lyapunov solution is to be found."""
     hardware = load_hardware("rram")
-    device = load(program_array(spd_system(8, 2, 1).A, hardware), np.ones(8), hardware, 0.1)
+    device = load(program_array(spd_system(8, 2, 1), hardware), np.ones(8), hardware, 0.1)
     exact = read_device(device).state_space(linearise=True).stationary_covariance().diagonal()
     np.testing.assert_allclose(Ngspice().noise_variance(device, law_of(device)), exact, rtol=1e-4)
 
@@ -204,7 +204,7 @@ def test_macromodel_starts_from_the_initial_state_at_once(noisy):
     amplifier = Amplifier(model="macromodel", dc_gain=1e6, gain_bandwidth="1 GHz", rail="100 V")
     hardware = noisy.model_copy(update={"amplifier": amplifier, "noise": Noise(thermal=False)})
     system, start = spd_system(4, 3), np.array([1.0, -0.7, 0.4, 0.9])
-    device = load(program_array(system.A, hardware), system.b, hardware, 2.0, start)
+    device = load(program_array(system, hardware), system.b, hardware, 2.0, start)
     law = law_of(device)
     wave = Ngspice().simulate(device, law, 0.5 * device.time_constant, 0).waveform
     ideal = law.mean(wave.seconds, device.initial_volts)
