@@ -35,6 +35,7 @@ SETUPS: tuple[tuple[str, str], ...] = (
     ("active", "bench"),
     ("active", "rram"),
     ("passive", "passive"),
+    ("factored", "factored"),
 )
 """Topology and preset."""
 NEGLIGIBLE = 1e-9
@@ -239,5 +240,6 @@ def _solve(hardware: Hardware, system: LinearSystem) -> tuple[float, float]:
     law = law_of(device)
     noise = 0.0
     if law.diffusion.any():
-        noise = sqrt(float((law.stationary_covariance().diagonal() * device.unknowns_per_volt**2).sum())) / size
+        variances = law.stationary_covariance().diagonal() + device.array.direct_noise(device.hardware)
+        noise = sqrt(float((variances * device.unknowns_per_volt**2).sum())) / size
     return float(np.linalg.norm(solution.value - exact)) / size, noise

@@ -29,7 +29,7 @@ from solvers.spu import Spu
 from solvers.state_space import StateSpace
 from spu_circuit.errors import SpuError
 from spu_circuit.hardware import Hardware, Noise, load_hardware
-from spu_circuit.problem import LinearSystem
+from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.program import Device, ProgrammedArray, load, program_array, voltage_limits
 
 Array = NDArray[np.float64]
@@ -39,6 +39,15 @@ SYSTEMS: dict[str, Callable[[int, float, int], LinearSystem]] = {"passive": domi
 SWING = 0.25
 """Largest settled voltage, as a share of what the amplifiers can drive, or of a volt where they have no rails."""
 SAMPLES_PER_RUN = 25
+
+
+def with_hessian(system: LinearSystem, seed: int) -> GgnSystem:
+    """The same matrix as ``JᵀHJ + λI`` with a random positive definite H."""
+    folded = system.factored()
+    rows = len(folded.B)
+    root: Array = np.eye(rows) + np.random.default_rng(seed).uniform(0, 1 / rows, (rows, rows))
+    J = np.asarray(np.linalg.solve(root.T, folded.B), dtype=np.float64)
+    return GgnSystem(J, folded.damping, folded.gradient, root @ root.T)
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,7 @@ class Case:
         size, condition: of the random system.
         times: of the transients, in units of τ.
         topology: takes the place of the preset's own.
+        hessian: a factored array has a third array, for the Hessian.
         injected: √κ₀, V.
         thermal: takes the place of the preset's own.
         alter: what happens to the resistors after programming; its name stands in the table.
@@ -103,6 +113,7 @@ class Case:
     condition: float
     times: tuple[float, ...] = ()
     topology: str = ""
+    hessian: bool = False
     injected: float = 0.0
     thermal: bool | None = None
     alter: tuple[str, Callable[[ProgrammedArray], ProgrammedArray]] | None = None
@@ -138,8 +149,10 @@ class Subject:
     spice: Ngspice = field(default_factory=Ngspice)
 
     @cached_property
-    def system(self) -> LinearSystem:
-        return SYSTEMS.get(self.case.hardware.topology, spd_system)(self.case.size, self.case.condition, self.case.seed)
+    def system(self) -> System:
+        case = self.case
+        system = SYSTEMS.get(case.hardware.topology, spd_system)(case.size, case.condition, case.seed)
+        return with_hessian(system, case.seed) if case.hessian else system
 
     @cached_property
     def device(self) -> Device:
@@ -177,12 +190,14 @@ class Subject:
 
     @property
     def linear(self) -> bool:
-        return self.amplifiers_are_ideal or self.device.hardware.amplifier.rail is None
+        amplifier = self.device.hardware.amplifier
+        return self.amplifiers_are_ideal or (amplifier.model == "macromodel" and amplifier.rail is None)
 
     @property
     def noise_is_bounded(self) -> bool:
         """No noise goes straight to the outputs, so variances are finite without a band."""
-        return self.amplifiers_are_ideal or self.device.hardware.amplifier.output_resistance == 0
+        amplifier = self.device.hardware.amplifier
+        return self.amplifiers_are_ideal or (amplifier.model == "macromodel" and amplifier.output_resistance == 0)
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -376,7 +391,7 @@ COMPARISONS: tuple[Comparison, ...] = (
 
 def solution_is_the_inverse(subject: Subject) -> Outcome:
     """The whole way of a solve on ideal hardware, ranging and readout included: x = A⁻¹b, and the mean before."""
-    system = subject.system
+    system = subject.system.primal()
     exact = np.asarray(np.linalg.solve(system.A, system.b), dtype=np.float64)
     checks = []
     for engine in (subject.spice, Network()):
@@ -518,6 +533,10 @@ CASES: tuple[Case, ...] = (
     Case("rram", 4, 3, (0.5, 3.0), samples=300),
     Case("passive", 5, 8, (0.5, 3.0), closed=passive_cells_have_two_kt_over_c, samples=300),
     Case("passive", 12, 50, (2.0,)),
+    Case("ideal", 6, 100, (0.5, 5.0), topology="factored", closed=solution_is_the_inverse),
+    Case("factored", 5, 8, (0.5, 2.0), hessian=True, samples=300),
+    Case("bench", 4, 4, (0.5, 3.0), topology="factored"),
+    Case("vendor", 4, 4, (0.5, 3.0)),
     *(
         Case("ideal", size, condition, times, closed=solution_is_the_inverse, seed=1, full=True)
         for size in (4, 16, 64)
@@ -535,6 +554,8 @@ CASES: tuple[Case, ...] = (
     Case("bench", 16, 8, (0.5, 3.0), seed=1, full=True),
     Case("bench", 4, 8, (2.0,), alter=mismatch(0.1), seed=1, full=True),
     Case("rram", 8, 2, (2.0,), samples=2000, seed=1, full=True),
+    Case("factored", 12, 100, (0.5, 5.0), seed=1, full=True),
+    Case("ideal", 12, 1e5, (0.5,), topology="factored", hessian=True, seed=1, full=True),
     Case("passive", 12, 10, (0.5, 3.0), samples=500, seed=1, full=True),
     Case("passive", 8, 8, (2.0,), injected=2e-6, samples=2000, seed=1, full=True),
 )
