@@ -24,11 +24,10 @@ from spu_circuit.noise import johnson_current_density
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-NEWTON_STEPS = 60
+NEWTON_STEPS = 25
 NEWTON_TOLERANCE = 1e-12
-GRADUAL_STEPS, GROWTH = 100, 1.25
-"""Implicit Euler steps from the fastest time constant to 10⁹ of it. Saturating arrays jump past their operating point
-where each step is 1.5 times the one before."""
+SMALLEST_RISE = 1e-4
+"""Least step of the independent sources, as a share of their values, on the way to an operating point."""
 SHOWN = 6
 
 
@@ -419,25 +418,35 @@ class NodalAnalysis:
     def _tangents(self, values: Array, at_rest: Callable[[Array, Array], Array]) -> Array:
         """Gradients and intercepts of the behavioural sources at each draw's operating point.
 
-        By Newton's method; where that finds none and the equations are dense, by following the circuit in time with
-        ever longer implicit Euler steps (pseudo-transient continuation: Kelley and Keyes, SIAM J. Numer. Anal. 35:508,
-        1998).
+        By Newton's method. Where that goes in circles, as with several amplifiers at their rails, along the path on
+        which all independent sources rise from nothing to their values, as SPICE's source stepping does.
 
         Args:
             at_rest: from values and tangents the sources' controls at rest, (controls, draws).
         """
-        first = np.zeros((self._tangent_count(), len(values)))
-        found, culprit = self._newton(values, at_rest, first)
-        if found is None and at_rest == self._rest_of_draws:
-            found, culprit = self._newton(values, at_rest, self._gradually(values))
-        if found is None:
-            raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
-        return found
+        volts = np.zeros((self._tangent_count(), len(values)))
+        found, culprit = self._newton(values, at_rest, volts)
+        if found is not None:
+            return self._tangents_at(found)
+        sources = np.concatenate([self.circuit.positions("V"), self.circuit.positions("I")])
+        reached, step = 0.0, 0.25
+        while reached < 1:
+            level = min(1.0, reached + step)
+            lowered = values.copy()
+            lowered[:, sources] *= level
+            found, _ = self._newton(lowered, at_rest, volts)
+            if found is not None:
+                volts, reached, step = found, level, 2 * step
+            elif step > SMALLEST_RISE:
+                step /= 2
+            else:
+                raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
+        return self._tangents_at(volts)
 
     def _newton(
         self, values: Array, at_rest: Callable[[Array, Array], Array], volts: Array
     ) -> tuple[Array | None, str]:
-        """The tangents, from a first guess of the controls; or None, and the source that changed most in the end."""
+        """Controls of the behavioural sources, (controls, draws), from a first guess; or None and the worst source."""
         change = np.zeros_like(volts)
         for _ in range(NEWTON_STEPS):
             found = at_rest(values, self._tangents_at(volts))
@@ -445,26 +454,8 @@ class NodalAnalysis:
             if not np.isfinite(volts).all():
                 break
             if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
-                return self._tangents_at(volts), ""
+                return volts, ""
         return None, self._slopes()[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
-
-    def _gradually(self, values: Array) -> Array:
-        """Controls of the behavioural sources long after all capacitors were empty, (controls, draws)."""
-        n, first = len(self.states), len(self.states) + len(self.outputs)
-        farads = (values[:, self._capacitors] @ self._membership)[:, :, None]
-        z, volts = np.zeros((len(values), n)), np.zeros((self._tangent_count(), len(values)))
-        fastest = np.zeros((len(values), 1, 1))
-        for step in range(GRADUAL_STEPS):
-            solved, _, _ = self._solve(values, self._tangents_at(volts), False)
-            M, u = -solved[:, :n, :n], solved[:, :n, n]
-            if step == 0:
-                # Sources and what they feed come first; z stays.
-                fastest = np.abs(M / farads).max(axis=(1, 2))[:, None, None]
-            else:
-                inertia = farads * fastest / GROWTH**step
-                z = settled(M + inertia * np.eye(n), u + inertia[:, :, 0] * z)
-            volts = ((solved[:, first:, :n] @ z[:, :, None])[:, :, 0] + solved[:, first:, n]).T
-        return volts
 
     def _slopes(self) -> list[str]:
         return [self.circuit.elements[k].name for k in self._bent for _ in self.circuit.elements[k].controls]
