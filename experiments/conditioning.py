@@ -45,11 +45,11 @@ NOTABLE = 0.05
 EXACT = "rounding and amplifier gain 1e15"
 
 
-def _amplifier(field: str, value: float | None) -> Callable[[Hardware], Hardware]:
+def _amplifier(**fields: float | None) -> Callable[[Hardware], Hardware]:
     def switch(hardware: Hardware) -> Hardware:
         if hardware.topology == "passive" or hardware.amplifier.model == "ideal":
             return hardware
-        return hardware.model_copy(update={"amplifier": hardware.amplifier.model_copy(update={field: value})})
+        return hardware.model_copy(update={"amplifier": hardware.amplifier.model_copy(update=fields)})
 
     return switch
 
@@ -107,9 +107,9 @@ def _no_noise(hardware: Hardware) -> Hardware:
 IMPERFECTIONS: dict[str, Callable[[Hardware], Hardware]] = {
     "resistor levels": _continuous_resistors,
     "smallest conductance": _no_smallest_conductance,
-    "amplifier gain": _amplifier("dc_gain", 1e12),
-    "amplifier offset": _amplifier("offset", 0.0),
-    "output resistance": _amplifier("output_resistance", 0.0),
+    "amplifier gain": _amplifier(dc_gain=1e12),
+    "amplifier offset": _amplifier(offset=0.0),
+    "output stage": _amplifier(output_resistance=0.0, current_limit=None),
     "input resistors": _no_input_current,
     "DAC codes": _continuous("dac"),
     "ADC codes": _continuous("adc"),
