@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+import os
 import sys
 import zipfile
 from contextlib import closing
@@ -19,13 +20,16 @@ from experiments.config import Experiment, load_experiment
 from experiments.progress import Bars
 from experiments.store import open_existing
 from experiments.sweeps import commands
+from solvers.engine import Engine
+from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
 from spu_circuit import __version__
 from spu_circuit.errors import InputError, SpuError
 from spu_circuit.hardware import Hardware, load_hardware, presets
-from spu_circuit.problem import LinearSystem
+from spu_circuit.problem import GgnSystem, LinearSystem, System
+from spu_circuit.quantity import parse_quantity
 
 Array = NDArray[np.float64]
 
@@ -42,7 +46,16 @@ hardware_app = typer.Typer(no_args_is_help=True, help="Show the hardware descrip
 app.add_typer(hardware_app, name="hardware")
 console = Console()
 
-MatrixFile = Annotated[Path, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")]
+MatrixFile = Annotated[
+    Path | None, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")
+]
+FactorFile = Annotated[
+    Path | None, typer.Option("--factor", help="B instead of A = BᵀB + λ: .npy file, k × n, real; needs --damping.")
+]
+Damping = Annotated[float | None, typer.Option("--damping", help="λ of --factor, above 0, units of A.")]
+HessianFile = Annotated[
+    Path | None, typer.Option("--hessian", help="H in A = BᵀHB + λ: .npy file, k × k, semidefinite. Default: identity.")
+]
 VectorFile = Annotated[Path, typer.Option("--vector", help="b: .npy file, length n, real.")]
 HardwareName = Annotated[
     str, typer.Option("--hardware", help=f"Preset ({', '.join(presets())}) or a TOML file; see 'hardware show'.")
@@ -59,6 +72,13 @@ InitialFile = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise; a whole number, no unit.")]
 Points = Annotated[int, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; a number.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
+Linearise = Annotated[
+    bool, typer.Option("--linearise", help="network: take amplifiers that saturate by their tangents at rest.")
+]
+ReadoutBandwidth = Annotated[
+    str | None,
+    typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the run: store, tables, figures, report.")]
 DataPath = Annotated[
     Path | None, typer.Option("--data", help="Local .npz of MNIST: 'images' (n, 28, 28) in 0..255, 'labels' (n,).")
@@ -122,8 +142,11 @@ def train(
 
 @app.command()
 def solve(
-    matrix: MatrixFile,
     vector: VectorFile,
+    matrix: MatrixFile = None,
+    factor: FactorFile = None,
+    damping: Damping = None,
+    hessian: HessianFile = None,
     hardware: HardwareName = "ideal",
     engine: EngineName = "ngspice",
     time: AnalogTime = inf,
@@ -131,23 +154,30 @@ def solve(
     seed: Seed = 0,
     points: Points = 100,
     timeout: Timeout = 600.0,
+    linearise: Linearise = False,
+    readout_bandwidth: ReadoutBandwidth = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Solve A x = b on a simulated device.
 
+    A is given as it is (--matrix) or by its factor (--factor and --damping), which hardware of topology 'factored'
+    takes without forming A.
+
     Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
     fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
-    saturated cells, clipped DAC codes, matrix entries lost below the smallest conductance; the device's seconds;
-    volts and siemens per unit.
+    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
+    device's seconds; volts and siemens per unit.
     """
-    spu, system, state = _problem(matrix, vector, hardware, engine, initial, points, timeout)
+    chosen = _engine(engine, points, timeout, linearise, readout_bandwidth)
+    system = _system(vector, matrix, factor, damping, hessian)
+    spu, state = _device(hardware, chosen, initial)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
     if state is not None and time == inf:
         raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
     solution = spu.solve(system, time, state, seed)
-    for warning in _doubts(solution, system):
+    for warning in _doubts(solution):
         print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
         _save(output, solution.value)
@@ -159,8 +189,11 @@ def solve(
 
 @app.command()
 def netlist(
-    matrix: MatrixFile,
     vector: VectorFile,
+    matrix: MatrixFile = None,
+    factor: FactorFile = None,
+    damping: Damping = None,
+    hessian: HessianFile = None,
     hardware: HardwareName = "ideal",
     engine: EngineName = "ngspice",
     time: AnalogTime = inf,
@@ -175,8 +208,34 @@ def netlist(
     ideal law, so that ngspice need not be installed.
     """
     engine_named(engine)
-    spu, system, state = _problem(matrix, vector, hardware, "ngspice", initial, points, timeout)
+    system = _system(vector, matrix, factor, damping, hessian)
+    spu, state = _device(hardware, Ngspice(points=points, timeout=timeout), initial)
     sys.stdout.write(spu.deck(system, time, state, seed))
+
+
+@app.command()
+def validate(
+    full: Annotated[bool, typer.Option("--full", help="Every case and condition number: minutes.")] = False,
+    output: Annotated[Path, typer.Option("--output", help="Folder of the tables, figures and page.")] = Path(
+        "runs/validation"
+    ),
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Cases at a time. Default: one per core.")
+    ] = None,
+) -> None:
+    """Compare ngspice, network, sde and closed forms on a matrix of devices; status 1 where any two disagree.
+
+    Also measures the error of each kind of hardware against the condition number, with what sets it. Under a minute,
+    or minutes with --full.
+    """
+    from experiments.validation import run
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output: {str(output)!r} cannot be written: {error.strerror}") from None
+    if not run(full, workers or os.cpu_count() or 1, output, console):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -244,15 +303,41 @@ def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
-def _problem(
-    matrix: Path, vector: Path, hardware: str, engine: str, initial: Path | None, points: int, timeout: float
-) -> tuple[Spu, LinearSystem, Array | None]:
-    chosen = engine_named(engine)
-    if isinstance(chosen, Ngspice):
-        chosen = Ngspice(points=points, timeout=timeout)
-    system = LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+def _engine(name: str, points: int, timeout: float, linearise: bool, readout_bandwidth: str | None) -> Engine:
+    """The engine with the options that it knows; those of network are refused for the others, which have no use."""
+    chosen = engine_named(name)
+    if isinstance(chosen, Network):
+        try:
+            bandwidth = None if readout_bandwidth is None else parse_quantity(readout_bandwidth, "Hz")
+        except ValueError as error:
+            raise InputError(f"readout-bandwidth: {error}") from None
+        if bandwidth is not None and not 0 < bandwidth < inf:
+            raise InputError(f"readout-bandwidth is {bandwidth:g} Hz; give one above 0")
+        return Network(linearise=linearise, readout_bandwidth=bandwidth)
+    if linearise or readout_bandwidth is not None:
+        option = "linearise" if linearise else "readout-bandwidth"
+        raise InputError(f"{option}: engine {name!r} has no such option; leave it out, or take --engine network")
+    return Ngspice(points=points, timeout=timeout) if isinstance(chosen, Ngspice) else chosen
+
+
+def _system(
+    vector: Path, matrix: Path | None, factor: Path | None, damping: float | None, hessian: Path | None
+) -> System:
+    if matrix is not None and factor is None:
+        if damping is not None or hessian is not None:
+            raise InputError("--damping and --hessian belong to --factor; put them into the matrix, or give its factor")
+        return LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+    if factor is None or matrix is not None:
+        raise InputError("give either --matrix, or --factor with --damping")
+    if damping is None:
+        raise InputError("--factor needs --damping: BᵀB alone has no inverse where B has fewer rows than columns")
+    curvature = None if hessian is None else _load_npy(hessian, "hessian")
+    return GgnSystem(_load_npy(factor, "factor"), damping, _load_npy(vector, "vector"), curvature)
+
+
+def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, Array | None]:
     state = None if initial is None else _load_npy(initial, "initial state")
-    return Spu(load_hardware(hardware), chosen), system, state
+    return Spu(load_hardware(hardware), engine), state
 
 
 def _load_npy(path: Path, name: str) -> Any:
@@ -277,7 +362,7 @@ def _save(path: Path, value: Array) -> None:
         raise InputError(f"output: {str(path)!r} cannot be written: {error.strerror}") from None
 
 
-def _doubts(solution: Solution, system: LinearSystem) -> list[str]:
+def _doubts(solution: Solution) -> list[str]:
     """What makes a solution less than its digits promise."""
     statistics, doubts = solution.statistics, []
     if statistics.saturated_nodes:
@@ -285,7 +370,7 @@ def _doubts(solution: Solution, system: LinearSystem) -> list[str]:
     if statistics.clipped_codes:
         doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
     if statistics.lost_entries:
-        doubts.append(f"{statistics.lost_entries} of {system.A.size} matrix entries are below the smallest conductance")
+        doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
     if not statistics.residual < 0.1:
         doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
     return doubts
@@ -333,6 +418,8 @@ def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str) and "\n" in value:
+        return f"{len(value.splitlines())} lines, see --json"
     return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

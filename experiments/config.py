@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_toml
+from spu_circuit.quantity import Hertz
 
 
 class Data(Description):
@@ -43,7 +44,8 @@ FIELDS = {
     "adam": "betas",
     "sgd": "momentum",
     "ngd": f"{CURVED} solver cg_iterations",
-    "tngd": f"{CURVED} adam betas hardware engine points injected_noise mapping analog_time warm_start delay",
+    "tngd": f"{CURVED} adam betas hardware engine points linearise readout_bandwidth injected_noise mapping "
+    "analog_time warm_start delay",
 }
 """What each kind of optimizer takes besides its learning rates."""
 
@@ -68,6 +70,10 @@ class Optimizer(Description):
     hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
     engine: str = "ngspice"
     points: Annotated[int, Field(ge=10, description="of an ngspice transient, at least")] = 100
+    linearise: Annotated[bool, Field(description="network: amplifiers that saturate by their tangents at rest")] = False
+    readout_bandwidth: Annotated[
+        Hertz | None, Field(description="network: bounds the noise that passes every capacitor, Hz")
+    ] = None
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
     mapping: Literal["primal", "dual"] = "dual"
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
@@ -85,6 +91,11 @@ class Optimizer(Description):
             raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
         if self.adam and self.momentum:
             raise ValueError(f"adam = true has no momentum {self.momentum:g}; leave it out, or set betas")
+        of_network = self.model_fields_set & {"linearise", "readout_bandwidth"}
+        if self.engine != "network" and of_network:
+            raise ValueError(
+                f"engine {self.engine!r} has no {min(of_network)!r}; leave it out or set engine = 'network'"
+            )
         if self.hardware == "none" and (given := self.model_fields_set & {"engine", "points"}):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
         if self.hardware != "none" and "injected_noise" in self.model_fields_set:

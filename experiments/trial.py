@@ -20,6 +20,7 @@ from optim.curvature import CURVATURES, loss_and_gradient
 from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient
 from solvers.digital import Digital
+from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.sde import Sde
@@ -46,6 +47,8 @@ def build_solver(settings: Optimizer) -> Solver | None:
     engine = engine_named(settings.engine)
     if isinstance(engine, Ngspice):
         engine = replace(engine, points=settings.points)
+    elif isinstance(engine, Network):
+        engine = replace(engine, linearise=settings.linearise, readout_bandwidth=settings.readout_bandwidth)
     return Spu(load_hardware(settings.hardware), engine)
 
 

@@ -7,7 +7,7 @@ Fig. 6 of arXiv 2405.13817, with an inverting stage per cell for entries of the 
 import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
-from netlists.amplifier import MODELS, NAME
+from netlists.amplifier import NAME, define_amplifier
 from netlists.crossbar import crossbar
 from netlists.netlist import Netlist
 from netlists.noise import white_current
@@ -38,9 +38,8 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     """
     hardware, cell, array = device.hardware, device.hardware.cell, device.array
     assert isinstance(array, ActiveArray)
-    amplifier = hardware.amplifier
     circuit = Circuit("spu-circuit: active array")
-    circuit.subcircuit(MODELS[amplifier.model](amplifier))
+    define_amplifier(circuit, hardware, noise_hold)
     ground = circuit.gnd
     with_inverse = np.any(array.inverted, axis=0).tolist()
     dac_volts, initial_volts = device.dac_volts.tolist(), device.initial_volts.tolist()
@@ -89,4 +88,4 @@ def active(device: Device, noise_hold: float | None = None) -> Netlist:
     outputs = tuple(f"v{i}" for i in range(device.cells))
     injected = array.injected_noise_density(hardware)
     noise_currents = tuple((f"g{i}", injected) for i in range(device.cells)) if injected else ()
-    return Netlist(circuit, outputs, "Vin0", notes, noise_currents)
+    return Netlist(circuit, outputs, "Vin0", notes, noise_currents, precharged=hardware.amplifier.model == "subckt")

@@ -1,6 +1,7 @@
 """Operational amplifiers as subcircuits with the pins (plus, minus, output) and a parameter ``start``.
 
-``start`` is the output voltage at time 0 of a transient that uses initial conditions. Copies of a device differ by
+``start`` is the output voltage at time 0 of a transient that uses initial conditions. A subcircuit of the user's
+library does not take it: its array is precharged instead, see ``Netlist.precharged``. Copies of a device differ by
 further parameters: ``offset`` adds, in volts; ``gain`` and ``bandwidth`` multiply.
 """
 
@@ -9,64 +10,125 @@ from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
-from PySpice.Spice.Netlist import SubCircuit
+from PySpice.Spice.Netlist import Circuit, SubCircuit
+from scipy.constants import Boltzmann
 
-from spu_circuit.hardware import Amplifier
+from netlists.noise import white_current
+from spu_circuit.hardware import Amplifier, Hardware
+from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 
-NAME = "opamp"
+NAME = "spu_amplifier"
+SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
+"""Global nodes that feed the supply pins of all amplifiers, and their signs."""
 TRANSCONDUCTANCE = 1e-3
 """Input stage of the macromodel, S. Any value gives the same behaviour; 1 mS is an op-amp's order of magnitude."""
+IDEAL_GAIN = 1e15
+"""A settled array is off by about its condition number over this: 1e-9 at condition 1e6. ngspice needs a number."""
 
 
-def ideal(amplifier: Amplifier) -> SubCircuit:
-    """A voltage-controlled voltage source: V_out = A₀ (V_plus − V_minus)."""
+def define_amplifier(circuit: Circuit, hardware: Hardware, noise_hold: float | None) -> None:
+    """Put the amplifier's subcircuit into a circuit, with the library and the supplies that it needs.
+
+    Args:
+        noise_hold: seconds for which each value of the noise is held; None: no noise sources.
+    """
+    amplifier = hardware.amplifier
+    circuit.subcircuit(MODELS[amplifier.model](hardware, noise_hold))
+    if amplifier.library_text is None:
+        return
+    circuit.raw_spice += amplifier.library_text + "\n"
+    if amplifier.supply is not None:
+        circuit.raw_spice += f".global {' '.join(node for node, _ in SUPPLIES.values())}\n"
+        for node, sign in SUPPLIES.values():
+            circuit.V(node, node, circuit.gnd, f"DC {sign * amplifier.supply!r}")
+
+
+def ideal(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
+    """A voltage-controlled voltage source: V_out = A₀ (V_plus − V_minus), A₀ = 1e15."""
     circuit = _subcircuit(gain=1.0)
-    circuit.VCVS("out", "output", circuit.gnd, "plus", "minus", voltage_gain=f"{{{amplifier.dc_gain!r}*gain}}")
+    circuit.VCVS("out", "output", circuit.gnd, "plus", "minus", voltage_gain=f"{{{IDEAL_GAIN!r}*gain}}")
     return circuit
 
 
-def macromodel(amplifier: Amplifier) -> SubCircuit:
-    """One pole, offset, saturating output with series resistance.
+def macromodel(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
+    """One pole, offset, input noise, saturating output with series resistance.
 
     g_m into C_p with ``GBW = g_m / (2π C_p)`` and a noiseless load g_m / A₀; the output follows it as
-    ``rail · tanh(v / rail)``. Without a gain-bandwidth product there is no capacitor, without a rail no saturation.
+    ``rail · tanh(v / rail)``, and no more than ``I_max · tanh(…)`` flows through its resistance. Without a
+    gain-bandwidth product there is no capacitor, without a rail or current limit no saturation.
     """
+    amplifier = hardware.amplifier
     circuit = _subcircuit(offset=0.0, gain=1.0, bandwidth=1.0)
     ground = circuit.gnd
     circuit.V("offset", "shifted", "plus", f"DC {{{amplifier.offset!r}+offset}}")
     circuit.VCCS("input", ground, "pole", "shifted", "minus", transconductance=TRANSCONDUCTANCE)
     load = f"{{{TRANSCONDUCTANCE / amplifier.dc_gain!r}/gain}}"
     circuit.VCCS("load", "pole", ground, "pole", ground, transconductance=load)
+    if amplifier.input_noise is not None and hardware.noise.thermal:
+        _add_input_noise(circuit, amplifier.input_noise, hardware.temperature, noise_hold)
     rail = amplifier.rail
     if amplifier.gain_bandwidth is not None:
         start = "start" if rail is None else f"{rail!r}*atanh(start/{rail!r})"
         pole = f"{{{TRANSCONDUCTANCE / (2 * pi * amplifier.gain_bandwidth)!r}/bandwidth}}"
         circuit.C("pole", "pole", ground, pole, raw_spice=f"ic={{{start}}}")
     behind = "source" if amplifier.output_resistance > 0 else "output"
-    if rail is None:
-        circuit.VCVS("out", behind, ground, "pole", ground, voltage_gain=1.0)
+    wanted = "V(pole)" if rail is None else f"{rail!r}*tanh(V(pole)/{rail!r})"
+    if amplifier.current_limit is not None:
+        drop = amplifier.output_resistance * amplifier.current_limit
+        circuit.B("out", behind, ground, voltage_expression=f"V(output)+{drop!r}*tanh(({wanted}-V(output))/{drop!r})")
+    elif rail is not None:
+        circuit.B("out", behind, ground, voltage_expression=wanted)
     else:
-        circuit.B("out", behind, ground, voltage_expression=f"{rail!r}*tanh(V(pole)/{rail!r})")
+        circuit.VCVS("out", behind, ground, "pole", ground, voltage_gain=1.0)
     if amplifier.output_resistance > 0:
         circuit.R("out", behind, "output", amplifier.output_resistance)
     return circuit
 
 
-MODELS: dict[str, Callable[[Amplifier], SubCircuit]] = {"ideal": ideal, "macromodel": macromodel}
+def subckt(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
+    """The user's own subcircuit with its supply pins joined to the supplies. Its noise is in small-signal analyses."""
+    amplifier = hardware.amplifier
+    circuit = _subcircuit(offset=0.0)
+    circuit.V("offset", "shifted", "plus", "DC {offset}")
+    joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": circuit.gnd, "plus": "shifted"}
+    circuit.X("library", amplifier.subcircuit, *(joined.get(role, role) for role in amplifier.pins))
+    return circuit
+
+
+MODELS: dict[str, Callable[[Hardware, float | None], SubCircuit]] = {
+    "ideal": ideal,
+    "macromodel": macromodel,
+    "subckt": subckt,
+}
+
+
+def _add_input_noise(circuit: SubCircuit, density: float, temperature: float, noise_hold: float | None) -> None:
+    """A resistor whose Johnson voltage is ``density`` (V/√Hz), on a node of its own, joins the input as a voltage.
+
+    So every analysis that knows the noise of resistors knows it; transients get the resistor's noise current.
+    """
+    resistance = density**2 / (4 * Boltzmann * temperature)
+    ground = circuit.gnd
+    circuit.R("noise", "noise", ground, resistance)
+    circuit.VCCS("noise", ground, "pole", "noise", ground, transconductance=TRANSCONDUCTANCE)
+    if noise_hold:
+        circuit.I(
+            "noise", ground, "noise", white_current(johnson_current_density(1 / resistance, temperature), noise_hold)
+        )
 
 
 def parameters(amplifier: Amplifier) -> dict[str, tuple[str, Callable[[Array, Array], Array]]]:
     """By which parameters copies of this amplifier differ: the element it changes, and how from nominal."""
     if amplifier.model == "ideal":
         return {"gain": ("Eout", np.multiply)}
-    found: dict[str, tuple[str, Callable[[Array, Array], Array]]] = {
-        "offset": ("Voffset", np.add),
-        "gain": ("Gload", np.divide),
-        "bandwidth": ("Cpole", np.divide),
-    }
-    return found if amplifier.gain_bandwidth is not None else {k: v for k, v in found.items() if k != "bandwidth"}
+    found: dict[str, tuple[str, Callable[[Array, Array], Array]]] = {"offset": ("Voffset", np.add)}
+    if amplifier.model == "macromodel":
+        found["gain"] = "Gload", np.divide
+        if amplifier.gain_bandwidth is not None:
+            found["bandwidth"] = "Cpole", np.divide
+    return found
 
 
 def _subcircuit(**defaults: float) -> SubCircuit:

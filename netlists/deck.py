@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySpice.Spice.BasicElement import Resistor
+from PySpice.Spice.BasicElement import Capacitor, Resistor
 from PySpice.Spice.Netlist import Circuit
 
 from netlists.netlist import Netlist, Probe
@@ -26,10 +26,12 @@ class Transient:
     seed: int
 
     def lines(self, netlist: Netlist) -> list[str]:
+        start = "" if netlist.precharged else " uic"
         return [
+            *(_precharge_switches(netlist.circuit) if netlist.precharged else ()),
             f".options seed={self.seed}",
             *_saved("tran", netlist.outputs),
-            f".tran {self.step!r} {self.stop!r} 0 {self.step!r} uic",
+            f".tran {self.step!r} {self.stop!r} 0 {self.step!r}{start}",
         ]
 
 
@@ -47,6 +49,9 @@ class NoiseSpectrum:
         sweep = f"dec {self.points_per_decade} {self.start!r} {self.stop!r}"
         return [".print noise onoise_spectrum", f".noise v({probe}) {netlist.stimulus} {sweep}"]
 
+
+PRECHARGE = 1e3
+"""Conductance of a closed precharge switch, S: a milliampere through it is a microvolt."""
 
 Analysis = OperatingPoint | Transient | NoiseSpectrum
 
@@ -72,13 +77,14 @@ def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
 
 
 def elements(netlist: Netlist) -> list[str]:
-    """One line per element, subcircuit definitions first."""
+    """One line per element, libraries and subcircuit definitions first."""
     return list(netlist.lines) or definitions(netlist.circuit) + instances(netlist.circuit)
 
 
 def definitions(circuit: Circuit) -> list[str]:
-    """The lines of the subcircuits."""
-    return [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
+    """The lines of libraries and subcircuits."""
+    lines = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
+    return lines + [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
 
 
 def instances(circuit: Circuit) -> list[str]:
@@ -93,6 +99,17 @@ def instances(circuit: Circuit) -> list[str]:
             lines.append(f"{element.name} {first.node.name} {second.node.name} {element.resistance!r}")
         else:
             lines.append(str(element))
+    return lines
+
+
+def _precharge_switches(circuit: Circuit) -> list[str]:
+    """A switch beside every capacitor with an initial voltage, closed in the operating point and open from time 0."""
+    lines = []
+    for element in circuit.elements:
+        if type(element) is Capacitor:
+            a, b = (pin.node.name for pin in element.pins)
+            held = f"{PRECHARGE!r}*(V({a},{b})-({float(element.initial_condition)!r}))"
+            lines.append(f"Bprecharge_{element.name} {a} {b} i={{time > 0 ? 0 : {held}}}")
     return lines
 
 

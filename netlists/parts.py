@@ -56,7 +56,7 @@ class Board:
             volts; offsets in volts, gains and bandwidths relative to nominal.
         """
         found: dict[str, Array] = {}
-        for kind in ("array_resistor", "input_resistor", "inverter_resistor", "capacitor"):
+        for kind in ("array_resistor", "input_resistor", "inverter_resistor", "summing_resistor", "capacitor"):
             if kind in copies.relative:
                 found[kind] = self._nominal(kind) * copies.relative[kind]
         if copies.open.size:

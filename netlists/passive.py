@@ -58,11 +58,11 @@ def passive(device: Device, noise_hold: float | None = None) -> Netlist:
                 circuit.I(f"n{node}{i}", ground, f"{node}{i}", white_current(injected, noise_hold))
 
     # The wires of a cell's nodes run as rows and as columns; each pair of cells crosses once.
-    for conductances, kinds in ((array.straight, (("p", "p"), ("q", "q"))), (array.crossed, (("p", "q"), ("q", "p")))):
-        for row, column in kinds:
-            rows, columns = ([f"{node}{i}" for i in range(device.cells)] for node in (row, column))
-            lower = np.tril(conductances, -1)
-            crossbar(resistor, row + column, lower, columns, rows, hardware.array.wire_resistance)
+    wires = {node: [f"{node}{i}" for i in range(device.cells)] for node in ("p", "q")}
+    kinds = (array.straight, "p", "p"), (array.straight, "q", "q"), (array.crossed, "p", "q"), (array.crossed, "q", "p")
+    for conductances, row, column in kinds:
+        once = np.tril(conductances, -1)
+        crossbar(resistor, row + column, once, wires[column], wires[row], hardware.array.wire_resistance)
 
     notes = (
         f"{device.cells} cells, hardware {hardware.name}: {hardware.description}",

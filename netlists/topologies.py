@@ -2,15 +2,21 @@
 
 from collections.abc import Callable
 
-from netlists import active, passive
+from netlists import active, factored, passive
+from netlists.collection import paused_collection
 from netlists.netlist import Netlist
 from spu_circuit.program import Device
 
 TOPOLOGIES: dict[str, Callable[[Device, float | None], Netlist]] = {
     "active": active.active,
+    "factored": factored.factored,
     "passive": passive.passive,
 }
-PARTS: dict[str, dict[str, tuple[str, ...]]] = {"active": active.PARTS, "passive": passive.PARTS}
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "active": active.PARTS,
+    "factored": factored.PARTS,
+    "passive": passive.PARTS,
+}
 """Names of the elements that are parts of a kind."""
 
 
@@ -20,4 +26,5 @@ def nominal_netlist(device: Device, noise_hold: float | None = None) -> Netlist:
     Args:
         noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
     """
-    return TOPOLOGIES[device.hardware.topology](device, noise_hold)
+    with paused_collection():
+        return TOPOLOGIES[device.hardware.topology](device, noise_hold)

@@ -44,12 +44,12 @@ def solve_mapped(
     if initial_state is not None:
         raise InputError(NO_DUAL_STATE.format("an initial state"))
     solution = solver.solve(system.dual(), analog_time, None, seed)
-    value = system.from_dual(solution.value)
+    value, B = system.from_dual(solution.value), system.folded.B
     variance = None
     if (covariance := solution.covariance) is not None:
 
         def variance() -> Array:
-            return np.einsum("kn,kn->n", system.B, covariance @ system.B) / system.damping**2
+            return np.einsum("kn,kn->n", B, covariance @ B) / system.damping**2
 
     statistics = replace(solution.statistics, residual=system.residual(value))
     return Solution(value, statistics, variance, None, solution.waveform)

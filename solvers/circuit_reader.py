@@ -1,7 +1,8 @@
 """A PySpice circuit as a flat list of elements: what ngspice reads, with every subcircuit put in its place."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PySpice.Spice.Netlist import Circuit
 
 from netlists.deck import definitions, instances
-from solvers.expression import Expression, number
+from solvers.expression import CURRENT, Expression, number
 from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 GROUND = "0"
 KINDS = "R C V I E G F H B X"
 PINS = {"R": 2, "C": 2, "V": 2, "I": 2, "E": 4, "G": 4, "F": 2, "H": 2, "B": 2}
+WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")
+"""What stands between blanks, where braces and quotes hold a formula together."""
 TRANSIENT_SOURCES = ("sin", "pulse", "pwl", "exp", "sffm", "am", "trnoise", "trrandom", "external")
 
 
@@ -29,9 +32,9 @@ class Element(NamedTuple):
         kind: its letter; a behavioural source is ``BV`` or ``BI``.
         nodes: in SPICE's order, controls last; small letters, inner ones with their path; ground is ``0``.
         value: ohms, farads, volts, amperes or the gain; 0 for a behavioural source.
-        initial: volts on a capacitor at time 0.
+        initial: volts on a capacitor at time 0; None where the line does not say.
         control: name of the voltage source whose current controls an F or H.
-        expression: of a behavioural source, its controls as flat nodes.
+        expression: of a behavioural source, its controls as flat nodes; see ``Expression.controls``.
         line: as the deck has it.
     """
 
@@ -40,7 +43,7 @@ class Element(NamedTuple):
     nodes: tuple[str, ...]
     value: float
     line: str
-    initial: float = 0.0
+    initial: float | None = None
     control: str = ""
     expression: Expression | None = None
     controls: tuple[tuple[str, str], ...] = ()
@@ -70,10 +73,13 @@ class FlatCircuit:
 
 
 @dataclass
-class _Subcircuit:
-    pins: list[str]
-    defaults: dict[str, str]
-    lines: list[str]
+class _Block:
+    """Lines that share parameters: a subcircuit, or what stands outside any."""
+
+    pins: list[str] = field(default_factory=list)
+    defaults: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
 
 
 def read_circuit(circuit: Circuit) -> FlatCircuit:
@@ -86,49 +92,82 @@ def read_circuit(circuit: Circuit) -> FlatCircuit:
 
 
 def read_lines(lines: Iterable[str]) -> FlatCircuit:
-    """The elements of SPICE lines: R, C, V, I, E, G, F, H, B, X and ``.subckt`` definitions. See ``read_circuit``."""
-    top: list[str] = []
-    library: dict[str, _Subcircuit] = {}
-    inside = ""
+    """The elements of SPICE lines: R, C, V, I, E, G, F, H, B, X, ``.subckt``, ``.param``, ``.global``.
+
+    See ``read_circuit``.
+    """
+    top = _Block()
+    library: dict[str, _Block] = {}
+    inside: _Block | None = None
+    shared: set[str] = {GROUND}
+    for line in _joined(lines):
+        if not line.startswith("."):
+            (inside or top).lines.append(line)
+            continue
+        words = WORD.findall(line.lower())
+        if words[0] == ".subckt" and inside is None:
+            pins = [word for word in words[2:] if "=" not in word and word != "params:"]
+            inside = library[words[1]] = _Block(pins, _assignments(words[2:]))
+        elif words[0] == ".ends" and inside is not None:
+            inside = None
+        elif words[0] == ".param":
+            (inside or top).parameters.update(_assignments(words[1:]))
+        elif words[0] == ".global":
+            shared.update(words[1:])
+        else:
+            raise InputError(f"line {line!r}: the network engine reads elements and subcircuits only; use ngspice")
+    outermost = _Scope("", {}, {}, frozenset(shared))
+    found: list[Element] = []
+    _place(top, outermost.extended(top.parameters), library, (), found)
+    return FlatCircuit(tuple(found))
+
+
+def _joined(lines: Iterable[str]) -> list[str]:
+    """Statements without comments, those that go on in lines with ``+`` joined."""
+    found: list[str] = []
     for raw in lines:
         line = raw.strip()
-        if not line or line.startswith("*"):
-            continue
-        if line.startswith("."):
-            words = line.lower().split()
-            if words[0] == ".subckt" and not inside:
-                inside = words[1]
-                pins = [word for word in words[2:] if "=" not in word]
-                library[inside] = _Subcircuit(pins, _assignments(words[2:]), [])
-            elif words[0] == ".ends" and inside:
-                inside = ""
-            else:
-                raise InputError(f"line {line!r}: the network engine reads elements and subcircuits only; use ngspice")
-        else:
-            (library[inside].lines if inside else top).append(line)
-    found: list[Element] = []
-    _place(top, _Scope("", {}, {}), library, (), found)
-    return FlatCircuit(tuple(found))
+        if line.startswith("+") and found:
+            found[-1] += " " + line[1:].strip()
+        elif line and not line.startswith("*"):
+            found.append(line)
+    return found
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where lines stand: the path of instances around them, what their pins are joined to, and their parameters."""
+    """Where lines stand: the path of instances around them, what their pins are joined to, and their parameters.
+
+    Nodes that are ``shared`` are the same everywhere.
+    """
 
     path: str
     pins: dict[str, str]
     parameters: dict[str, float]
+    shared: frozenset[str]
 
     def node(self, name: str) -> str:
         name = name.lower()
-        if name in (GROUND, "gnd"):
+        if name == "gnd":
             return GROUND
-        return self.pins.get(name) or self.path.lower() + name
+        return self.pins.get(name) or (name if name in self.shared else self.path.lower() + name)
+
+    def control(self, pair: tuple[str, str]) -> tuple[str, str]:
+        first, second = pair
+        return ((self.path + first).lower(), CURRENT) if second == CURRENT else (self.node(first), self.node(second))
 
     def value(self, text: str) -> float:
-        if text.startswith("{"):
-            return float(Expression(text.strip("{}"), self.parameters).value())
-        return number(text)
+        if text.startswith(("{", "'")):
+            return float(Expression(text.strip("{}'"), self.parameters).value())
+        known = self.parameters.get(text.lower())
+        return number(text) if known is None else known
+
+    def extended(self, texts: dict[str, str]) -> "_Scope":
+        """With more parameters, each of which may use those before it."""
+        scope = self
+        for name, text in texts.items():
+            scope = replace(scope, parameters=scope.parameters | {name: scope.value(text)})
+        return scope
 
     def only_value(self, name: str, line: str, words: list[str]) -> float:
         if len(words) != 1:
@@ -137,14 +176,14 @@ class _Scope:
 
 
 def _place(
-    lines: list[str], scope: _Scope, library: dict[str, _Subcircuit], within: tuple[str, ...], found: list[Element]
+    block: _Block, scope: _Scope, library: dict[str, _Block], within: tuple[str, ...], found: list[Element]
 ) -> None:
     """Append the elements of these lines, those of subcircuits in the place of their instances."""
-    for line in lines:
-        words = line.split()
+    for line in block.lines:
+        words = WORD.findall(line)
         name, kind = scope.path + words[0], words[0][0].upper()
         if kind == "X":
-            plain = [word for word in words[1:] if "=" not in word]
+            plain = [word for word in words[1:] if "=" not in word and word.lower() != "params:"]
             model, outer = plain[-1].lower(), [scope.node(word) for word in plain[:-1]]
             if model in within:
                 raise InputError(f"subcircuit {model} contains itself ({line!r}); break the cycle")
@@ -156,9 +195,11 @@ def _place(
                     f"{name}: {len(outer)} nodes for the {len(inner.pins)} pins ({' '.join(inner.pins)}) of {model!r}; "
                     "make them agree"
                 )
-            given = {key: scope.value(text) for key, text in (inner.defaults | _assignments(words)).items()}
+            given = {key: scope.value(text) for key, text in _assignments(words).items()}
+            defaults = {key: text for key, text in inner.defaults.items() if key not in given}
             bound = dict(zip(inner.pins, outer, strict=True))
-            _place(inner.lines, _Scope(f"{name}.", bound, given), library, (*within, model), found)
+            own = _Scope(f"{name}.", bound, scope.parameters | given, scope.shared)
+            _place(inner, own.extended(defaults).extended(inner.parameters), library, (*within, model), found)
         elif kind in PINS and len(words) > PINS[kind] + 1:
             nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
             found.append(_element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope))
@@ -175,7 +216,7 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
         if letter not in ("V", "I"):
             raise InputError(f"{name}: a behavioural source has v= or i= ({line!r}); write one of them")
         expression = Expression(formula.strip().strip("{}"), scope.parameters)
-        controls = tuple((scope.node(plus), scope.node(minus)) for plus, minus in expression.controls)
+        controls = tuple(map(scope.control, expression.controls))
         return Element(name, f"B{letter}", nodes, 0.0, line, expression=expression, controls=controls)
     if kind in "FH":
         value = scope.only_value(name, line, rest[1:])
@@ -191,8 +232,8 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
     value = scope.only_value(name, line, [word for word in rest if "=" not in word])
     if kind in "RC" and not value > 0:
         raise InputError(f"{name}: {value:g} must be above 0 ({line!r}); leave the element out, or use a source of 0 V")
-    initial = scope.value(_assignments(rest).get("ic", "0")) if kind == "C" else 0.0
-    return Element(name, kind, nodes, value, line, initial=initial)
+    given = _assignments(rest).get("ic") if kind == "C" else None
+    return Element(name, kind, nodes, value, line, initial=None if given is None else scope.value(given))
 
 
 def _assignments(words: list[str]) -> dict[str, str]:

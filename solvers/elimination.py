@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -70,14 +71,7 @@ class Plan:
         Raises:
             SingularError: A of a draw has no inverse.
         """
-        draws = values.shape[1]
-        value = np.concatenate([values, np.zeros((self.fill, draws))])
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for stage in self.stages:
-                products = value[stage.below] * (value[stage.beside] / value[stage.pivot])
-                if len(stage.first) < len(products):
-                    products = np.add.reduceat(products, stage.first, axis=0)
-                value[stage.target] -= products
+        value = self._eliminate(values)
         A, Q, P, S = (_dense(value, block, shape) for block, shape in zip(self.blocks, self._shapes(), strict=True))
         if len(self.core):
             try:
@@ -87,6 +81,27 @@ class Plan:
         if not np.isfinite(S).all():
             raise SingularError(int(self.core[0]) if len(self.core) else 0)
         return S
+
+    def border(self, values: Array) -> tuple[Array, Array, Array, csr_array]:
+        """A, Q and P, dense, and S, sparse, of one draw (entries,), before the core is solved for."""
+        value = self._eliminate(values)[:, None]
+        if not np.isfinite(value).all():
+            raise SingularError(int(self.core[0]) if len(self.core) else 0)
+        *dense, sparse = zip(self.blocks, self._shapes(), strict=True)
+        A, Q, P = (_dense(value, block, shape)[0] for block, shape in dense)
+        (rows, columns, places), shape = sparse
+        return A, Q, P, csr_array((value[places, 0], (rows, columns)), shape=shape)
+
+    def _eliminate(self, values: Array) -> Array:
+        """All values, fill included, after the last stage: (entries + fill, draws), or without draws as given."""
+        value = np.concatenate([values, np.zeros((self.fill, *values.shape[1:]))])
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for stage in self.stages:
+                products = value[stage.below] * (value[stage.beside] / value[stage.pivot])
+                if len(stage.first) < len(products):
+                    products = np.add.reduceat(products, stage.first, axis=0)
+                value[stage.target] -= products
+        return value
 
     def _shapes(self) -> tuple[tuple[int, int], ...]:
         k, inputs = len(self.core), len(self.used)
@@ -171,8 +186,10 @@ def _independent_pivots(
     r, c, size = row[inside], column[inside], np.abs(value[inside])
     largest = np.zeros(unknowns)
     np.maximum.at(largest, r, size)
-    cost = (np.bincount(row, minlength=unknowns)[r] - 1) * (np.bincount(column, minlength=unknowns)[c] - 1)
-    allowed = (size >= PIVOT_THRESHOLD * largest[r]) & (size > 0) & steady[inside]
+    below = np.bincount(column, minlength=unknowns)[c] - 1
+    cost = (np.bincount(row, minlength=unknowns)[r] - 1) * below
+    # An unknown of one equation alone takes that equation away and touches no other, however small its share is.
+    allowed = ((size >= PIVOT_THRESHOLD * largest[r]) | (below == 0)) & (size > 0) & steady[inside]
     cheapest = cost[allowed].min(initial=left**2)
     if cheapest > left**2 / 4:
         return np.zeros(0, dtype=np.intp)

@@ -14,9 +14,12 @@ from spu_circuit.errors import InputError
 Array = NDArray[np.float64]
 Number = float | Array
 
+CURRENT = ""
+"""Second of a control pair whose first is a voltage source: its current is meant, from + to − through the source."""
+
 NUMBER = re.compile(r"(?i)([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])?[a-z]*")
 SUFFIXES = {"t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
-VOLTAGE = re.compile(r"(?i)\bv\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)")
+PROBE = re.compile(r"(?i)\b(?:v\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)|i\(\s*([^\s,()]+)\s*\))")
 SCALED = re.compile(r"(?i)(?<![\w.])((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])\b")
 
 FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number], Number]]] = {
@@ -30,6 +33,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number], Number
     "cos": (np.cos, lambda x: -np.sin(x)),
     "abs": (np.abs, np.sign),
 }
+CHOICES = {"min": 2, "max": 2, "limit": 3}
+"""Functions that are one of their arguments, by their number: ``limit(x, low, high)``."""
 
 
 def number(text: str) -> float:
@@ -42,7 +47,7 @@ def number(text: str) -> float:
 
 @dataclass(frozen=True)
 class Expression:
-    """A formula of parameters and of voltages.
+    """A formula of parameters, voltages and currents.
 
     Args:
         text: as SPICE writes it, without braces, e.g. ``13.5*tanh(V(pole)/13.5)``.
@@ -54,13 +59,13 @@ class Expression:
 
     @cached_property
     def controls(self) -> tuple[tuple[str, str], ...]:
-        """The voltages in it as pairs of nodes, once each; V(a) is V(a, 0)."""
-        return tuple(dict.fromkeys((found[1], found[2] or "0") for found in VOLTAGE.finditer(self.text)))
+        """The voltages in it as pairs of nodes, once each; V(a) is V(a, 0). I(V1) is the pair ("V1", CURRENT)."""
+        return tuple(dict.fromkeys(_control(found) for found in PROBE.finditer(self.text)))
 
     @cached_property
     def _tree(self) -> ast.expr:
         names = {pair: f"control_{k}" for k, pair in enumerate(self.controls)}
-        text = VOLTAGE.sub(lambda found: names[found[1], found[2] or "0"], self.text)
+        text = PROBE.sub(lambda found: names[_control(found)], self.text)
         text = SCALED.sub(lambda found: repr(float(found[1]) * SUFFIXES[found[2].lower()]), text)
         try:
             return ast.parse(text.replace("^", "**").strip(), mode="eval").body
@@ -71,7 +76,7 @@ class Expression:
         """Its value.
 
         Args:
-            volts: (controls, ...) of the pairs in ``controls``; None where there are none.
+            volts: (controls, ...), volts or amperes of the pairs in ``controls``; None where there are none.
         """
         return self.linearised(np.zeros(0) if volts is None else volts)[0]
 
@@ -116,7 +121,23 @@ class Expression:
                 function, derivative = FUNCTIONS[name.lower()]
                 value, slope = self._evaluate(argument, known, flat)
                 return function(value), derivative(value) * slope
+            case ast.Call(func=ast.Name(id=name), args=arguments) if CHOICES.get(name.lower()) == len(arguments):
+                first, second, *third = (self._evaluate(argument, known, flat) for argument in arguments)
+                if name.lower() == "min":
+                    return _chosen(first, second, first[0] < second[0])
+                larger = _chosen(first, second, first[0] > second[0])
+                return _chosen(larger, third[0], larger[0] < third[0][0]) if third else larger
         raise InputError(
             f"expression {self.text!r}: {ast.unparse(node)!r} is not understood; "
-            f"known are + - * / ^, V(node) and {', '.join(FUNCTIONS)}"
+            f"known are + - * / ^, V(node), I(source), {', '.join((*FUNCTIONS, *CHOICES))}"
         )
+
+
+def _control(found: re.Match[str]) -> tuple[str, str]:
+    return (found[3], CURRENT) if found[3] else (found[1], found[2] or "0")
+
+
+def _chosen(
+    one: tuple[Number, Array], other: tuple[Number, Array], first: bool | NDArray[np.bool_]
+) -> tuple[Number, Array]:
+    return np.where(first, one[0], other[0]), np.where(first, one[1], other[1])

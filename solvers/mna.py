@@ -5,7 +5,7 @@ the sources and in the noise currents; ``C_k dz_k/dt = i_k`` then is ``dz = (u �
 (Ho, Ruehli, Brennan, IEEE Trans. Circuits Syst. 22:504, 1975, for the stamps).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +14,20 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from netlists.netlist import Probe
-from solvers.circuit_reader import GROUND, FlatCircuit
+from solvers.bordered import BorderedStateSpace
+from solvers.circuit_reader import GROUND, Element, FlatCircuit
 from solvers.elimination import Plan, SingularError, plan
+from solvers.expression import CURRENT
 from spu_circuit.errors import InputError
 from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-NEWTON_STEPS = 60
+NEWTON_STEPS = 25
 NEWTON_TOLERANCE = 1e-12
+SMALLEST_RISE = 1e-4
+"""Least step of the independent sources, as a share of their values, on the way to an operating point."""
 SHOWN = 6
 
 
@@ -74,7 +78,8 @@ class NodalAnalysis:
         found = circuit.elements
         names = dict.fromkeys(node for element in found for node in element.nodes if node != GROUND)
         for element in found:
-            names |= dict.fromkeys(node for pair in element.controls for node in pair if node != GROUND)
+            volts = [pair for pair in element.controls if pair[1] != CURRENT]
+            names |= dict.fromkeys(node for pair in volts for node in pair if node != GROUND)
         self.nodes = tuple(names)
         self._index = {GROUND: -1} | {name: k for k, name in enumerate(self.nodes)}
         for node in (*(node for pair in pairs for node in pair), *noise_nodes):
@@ -85,8 +90,12 @@ class NodalAnalysis:
         self._resistors, self._capacitors = circuit.positions("R"), circuit.positions("C")
         self._bent = tuple(k for k, element in enumerate(found) if element.kind in ("BV", "BI"))
         self._noise_nodes = np.array([self._index[node.lower()] for node in noise_nodes], dtype=np.intp)
-        self.states = tuple(found[k].name for k in self._capacitors)
-        self.start = np.array([found[k].initial for k in self._capacitors])
+        self._states, self._state_of = self._parallel_capacitors()
+        count = len(self._capacitors)
+        ones = (np.ones(count), (np.arange(count), self._state_of))
+        self._membership = csr_array(ones, shape=(count, len(self._states)))
+        self.states = tuple(found[k].name for k in self._states)
+        self.start = self._initial_volts()
         if not self.states:
             raise InputError("the circuit has no capacitor, so nothing in it takes time; add one")
         self._refuse_loops()
@@ -116,28 +125,12 @@ class NodalAnalysis:
         Raises:
             InputError: behavioural sources and ``linearise`` is False; no operating point; a singular circuit.
         """
-        values = self.circuit.values[None] if values is None else values
-        if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
-            raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
-        wrong = np.isnan(values)
-        # An infinite resistance is an open connection.
-        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
-        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
-        if wrong.any():
-            draw, k = np.argwhere(wrong)[0]
-            name = self.circuit.elements[k].name
-            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
-        if self._bent and not linearise:
-            first = self.circuit.elements[self._bent[0]]
-            raise InputError(
-                f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
-                "linearise about the operating point (linearise=True), or use ngspice"
-            )
+        values = self._checked(values, linearise)
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
-        tangents = self._tangents(values) if self._bent else np.zeros((0, len(values)))
+        tangents = self._tangents(values, self._rest_of_draws) if self._bent else np.zeros((0, len(values)))
         solved, response, nodes = self._solve(values, tangents, noisy)
         n, m = len(self.states), len(self.outputs)
-        per_farad = 1 / values[:, self._capacitors]
+        per_farad = 1 / (values[:, self._capacitors] @ self._membership)
         noise = np.zeros((len(values), n + m, n + m))
         if len(nodes):
             # What a noise current reaches: most outputs are held by an amplifier.
@@ -154,14 +147,53 @@ class NodalAnalysis:
             noise=noise,
         )
 
+    def bordered(self, values: Array | None = None, linearise: bool = False) -> BorderedStateSpace:
+        """The noise-free equations of one draw, with the core that is left of the circuit not solved for.
+
+        Args:
+            values: (elements,) in the order of ``circuit.values``; None: as the circuit says.
+            linearise: see ``reduce``, also for errors.
+        """
+        values = self._checked(None if values is None else values[None], linearise)
+        tangents = self._tangents(values, self._rest_of_border) if self._bent else np.zeros((0, 1))
+        return self._border(values, tangents)
+
+    @property
+    def kept(self) -> int:
+        """Numbers in the four blocks of ``bordered``; dense equations of n capacitors are about n²."""
+        if False not in self._plans:
+            tangents = self._tangents_at(np.zeros((self._tangent_count(), 1)))
+            self._plans[False] = self._planned(self._coefficients(self.circuit.values[None], tangents)[:, 0], False)
+        return sum(len(rows) for rows, _, _ in self._plans[False][1].blocks)
+
+    def _checked(self, values: Array | None, linearise: bool) -> Array:
+        """Element values (draws, elements) that can be solved. See ``reduce``."""
+        values = self.circuit.values[None] if values is None else values
+        if values.ndim != 2 or values.shape[1] != len(self.circuit.elements):
+            raise InputError(f"values have shape {values.shape}; (draws, {len(self.circuit.elements)}) is wanted")
+        wrong = np.isnan(values)
+        # An infinite resistance is an open connection.
+        wrong[:, self._resistors] |= values[:, self._resistors] <= 0
+        wrong[:, self._capacitors] |= ~((values[:, self._capacitors] > 0) & (values[:, self._capacitors] < np.inf))
+        if wrong.any():
+            draw, k = np.argwhere(wrong)[0]
+            name = self.circuit.elements[k].name
+            raise InputError(f"draw {draw}: {name} is {values[draw, k]:g}; resistances and capacitances are above 0")
+        if self._bent and not linearise:
+            first = self.circuit.elements[self._bent[0]]
+            raise InputError(
+                f"{first.name} is not linear ({first.line!r}), nor are {len(self._bent) - 1} others; "
+                "linearise about the operating point (linearise=True, --linearise), or use ngspice"
+            )
+        return values
+
     def _solve(self, values: Array, tangents: Array, noisy: bool) -> tuple[Array, Array, Indices]:
         """Capacitor currents, outputs and controls as functions of z, 1 and the noise currents into nodes.
 
         Returns:
             (draws, functionals, states + 1) and (draws, functionals, nodes that matter), and these nodes.
         """
-        coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
-        coefficients[self._resistors] = 1 / coefficients[self._resistors]
+        coefficients = self._coefficients(values, tangents)
         if noisy not in self._plans:
             self._plans[noisy] = self._planned(coefficients[:, 0], noisy)
         stamps, order = self._plans[noisy]
@@ -174,6 +206,41 @@ class NodalAnalysis:
         for draw, (_, response, nodes) in enumerate(alone):
             responses[draw][:, nodes] = response[0]
         return np.concatenate([solved for solved, _, _ in alone]), responses, np.arange(len(self.nodes))
+
+    def _coefficients(self, values: Array, tangents: Array) -> Array:
+        """What stamps are made of, (elements + 1 + tangents, draws)."""
+        coefficients = np.concatenate([values.T, np.ones((1, len(values))), tangents])
+        coefficients[self._resistors] = 1 / coefficients[self._resistors]
+        return coefficients
+
+    def _border(self, values: Array, tangents: Array) -> BorderedStateSpace:
+        coefficients = self._coefficients(values, tangents)[:, 0]
+        if False not in self._plans:
+            self._plans[False] = self._planned(coefficients, False)
+        stamps, order = self._plans[False]
+        try:
+            core, inner, outer, direct = order.border(stamps @ coefficients)
+        except SingularError:
+            # Pivots of its own, for a draw far from the first one.
+            stamps, order = self._planned(coefficients, False)
+            try:
+                core, inner, outer, direct = order.border(stamps @ coefficients)
+            except SingularError as error:
+                raise self._undetermined(error) from None
+        capacitances = (values[:, self._capacitors] @ self._membership)[0]
+        start = np.nan_to_num(self.start)
+        return BorderedStateSpace(
+            core, inner, outer, direct, order.used, capacitances, start, len(self.outputs), self.states
+        )
+
+    def _rest_of_draws(self, values: Array, tangents: Array) -> Array:
+        n, first = len(self.states), len(self.states) + len(self.outputs)
+        solved, _, _ = self._solve(values, tangents, False)
+        rest = settled(-solved[:, :n, :n], solved[:, :n, n])
+        return ((solved[:, first:, :n] @ rest[:, :, None])[:, :, 0] + solved[:, first:, n]).T
+
+    def _rest_of_border(self, values: Array, tangents: Array) -> Array:
+        return self._border(values, tangents).functionals_at_rest()[len(self.states) + len(self.outputs) :, None]
 
     def _divide(self, order: Plan, found: Array) -> tuple[Array, Array, Indices]:
         """What depends on (z, 1), every column of it, and what depends on noise currents, with their nodes."""
@@ -188,10 +255,13 @@ class NodalAnalysis:
         try:
             return self._divide(order, order.reduce(stamps @ coefficients[:, None]))
         except SingularError as error:
-            raise InputError(
-                f"the circuit does not determine {self._unknown(error.unknown)}; "
-                "give every node a resistor or source that fixes it, and no current two sources that do"
-            ) from None
+            raise self._undetermined(error) from None
+
+    def _undetermined(self, error: SingularError) -> InputError:
+        return InputError(
+            f"the circuit does not determine {self._unknown(error.unknown)}; "
+            "give every node a resistor or source that fixes it, and no current two sources that do"
+        )
 
     def _unknown(self, column: int) -> str:
         if column < len(self.nodes):
@@ -215,7 +285,8 @@ class NodalAnalysis:
     @property
     def _branches(self) -> list[str]:
         """Elements that have their current as an unknown."""
-        return [element.name for element in self.circuit.elements if element.kind in ("V", "C", "E", "H", "BV")]
+        found, states = self.circuit.elements, set(self._states)
+        return [e.name for k, e in enumerate(found) if e.kind in ("V", "E", "H", "BV") or k in states]
 
     def _tangent_count(self) -> int:
         return sum(len(self.circuit.elements[k].controls) for k in self._bent)
@@ -236,16 +307,19 @@ class NodalAnalysis:
         wanted = unknowns
 
         def current_out(ends: Indices, column: int, source: int, factor: float) -> None:
-            for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True):
-                if end >= 0:
-                    stamps.append((end, column, source, sign * factor))
+            stamps.extend((end, column, source, sign * factor) for end, sign in _inner(ends))
+
+        def current_in(row: int, name: str, source: int, factor: float, element: Element) -> None:
+            if name not in current:
+                raise InputError(f"{element.name}: no voltage source {name!r} ({element.line!r})")
+            stamps.append((row, current[name], source, factor * unit))
 
         def voltage(row: int, pair: Sequence[str], source: int, factor: float) -> None:
             for node, sign in zip(pair, (1.0, -1.0), strict=True):
                 if node != GROUND:
                     stamps.append((row, self._index[node], source, sign * factor))
 
-        for state, k in enumerate(self._capacitors.tolist()):
+        for state, k in enumerate(self._states):
             row = current[found[k].name.lower()]
             stamps.append((row, unknowns + state, one, -1.0))
             stamps.append((wanted, row, one, unit))
@@ -266,25 +340,21 @@ class NodalAnalysis:
             elif kind == "E":
                 voltage(row, element.nodes[2:], k, -1.0)
             elif kind == "G":
-                for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True):
-                    if end >= 0:
-                        voltage(end, element.nodes[2:], k, sign)
+                for end, sign in _inner(ends):
+                    voltage(end, element.nodes[2:], k, sign)
             elif kind in ("F", "H"):
-                if element.control not in current:
-                    raise InputError(f"{element.name}: no voltage source {element.control!r} ({element.line!r})")
-                if kind == "F":
-                    current_out(ends, current[element.control], k, unit)
-                else:
-                    stamps.append((row, current[element.control], k, -unit))
+                if kind == "H":
+                    current_in(row, element.control, k, -1.0, element)
+                for end, sign in _inner(ends) if kind == "F" else ():
+                    current_in(end, element.control, k, sign, element)
             elif kind in ("BV", "BI"):
                 for pair in element.controls:
-                    if kind == "BV":
-                        voltage(row, pair, tangent, -1.0)
-                    else:
-                        for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True):
-                            if end >= 0:
-                                voltage(end, pair, tangent, sign)
-                    voltage(wanted, pair, one, 1.0)
+                    driven = [(row, tangent, -1.0)] if kind == "BV" else [(e, tangent, s) for e, s in _inner(ends)]
+                    for place, source, factor in (*driven, (wanted, one, 1.0)):
+                        if pair[1] == CURRENT:
+                            current_in(place, pair[0], source, factor, element)
+                        else:
+                            voltage(place, pair, source, factor)
                     wanted, tangent = wanted + 1, tangent + 1
                 if kind == "BV":
                     stamps.append((row, constant, tangent, -1.0))
@@ -351,23 +421,47 @@ class NodalAnalysis:
             pairs, shared = ends[both], -density[:, both]
         return own[:count].T, pairs, shared
 
-    def _tangents(self, values: Array) -> Array:
-        """Gradients and intercepts of the behavioural sources at each draw's operating point, by Newton's method."""
-        n, first = len(self.states), len(self.states) + len(self.outputs)
+    def _tangents(self, values: Array, at_rest: Callable[[Array, Array], Array]) -> Array:
+        """Gradients and intercepts of the behavioural sources at each draw's operating point.
+
+        By Newton's method. Where that goes in circles, as with several amplifiers at their rails, along the path on
+        which all independent sources rise from nothing to their values, as SPICE's source stepping does.
+
+        Args:
+            at_rest: from values and tangents the sources' controls at rest, (controls, draws).
+        """
         volts = np.zeros((self._tangent_count(), len(values)))
+        found, culprit = self._newton(values, at_rest, volts)
+        if found is not None:
+            return self._tangents_at(found)
+        sources = np.concatenate([self.circuit.positions("V"), self.circuit.positions("I")])
+        reached, step = 0.0, 0.25
+        while reached < 1:
+            level = min(1.0, reached + step)
+            lowered = values.copy()
+            lowered[:, sources] *= level
+            found, _ = self._newton(lowered, at_rest, volts)
+            if found is not None:
+                volts, reached, step = found, level, 2 * step
+            elif step > SMALLEST_RISE:
+                step /= 2
+            else:
+                raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
+        return self._tangents_at(volts)
+
+    def _newton(
+        self, values: Array, at_rest: Callable[[Array, Array], Array], volts: Array
+    ) -> tuple[Array | None, str]:
+        """Controls of the behavioural sources, (controls, draws), from a first guess; or None and the worst source."""
+        change = np.zeros_like(volts)
         for _ in range(NEWTON_STEPS):
-            tangents = self._tangents_at(volts)
-            solved, _, _ = self._solve(values, tangents, False)
-            settled = self._settled(-solved[:, :n, :n], solved[:, :n, n])
-            found = (solved[:, first:, :n] @ settled[:, :, None])[:, :, 0] + solved[:, first:, n]
-            change = np.abs(found.T - volts)
-            volts = found.T
+            found = at_rest(values, self._tangents_at(volts))
+            change, volts = np.abs(found - volts), found
+            if not np.isfinite(volts).all():
+                break
             if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
-                return self._tangents_at(volts)
-        culprit = self._slopes()[int(np.argmax(change.max(axis=1)))]
-        raise InputError(
-            f"{culprit} finds no operating point in {NEWTON_STEPS} steps; lower the voltages or use ngspice"
-        )
+                return volts, ""
+        return None, self._slopes()[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
 
     def _slopes(self) -> list[str]:
         return [self.circuit.elements[k].name for k in self._bent for _ in self.circuit.elements[k].controls]
@@ -381,18 +475,37 @@ class NodalAnalysis:
             value, gradient = expression.linearised(own)
             rows += [*gradient, value - (gradient * own).sum(axis=0)]
             at += len(own)
-        return np.array(rows, dtype=np.float64)
+        return np.array(rows, dtype=np.float64).reshape(len(rows), volts.shape[1])
 
-    def _settled(self, A: Array, b: Array) -> Array:
-        try:
-            return np.asarray(np.linalg.solve(A, b[:, :, None])[:, :, 0], dtype=np.float64)
-        except np.linalg.LinAlgError:
-            raise InputError(
-                "the circuit has no DC operating point: a capacitor keeps its charge; give it a path that discharges it"
-            ) from None
+    def _parallel_capacitors(self) -> tuple[list[int], Indices]:
+        """The first capacitor between each two nodes, and which of them each capacitor adds to."""
+        first: dict[tuple[int, ...], int] = {}
+        pairs = [tuple(sorted(self._ends[k].tolist())) for k in self._capacitors.tolist()]
+        for pair, k in zip(pairs, self._capacitors.tolist(), strict=True):
+            first.setdefault(pair, k)
+        state = {pair: number for number, pair in enumerate(first)}
+        return list(first.values()), np.array([state[pair] for pair in pairs], dtype=np.intp)
+
+    def _initial_volts(self) -> Array:
+        """Of the states; NaN where no capacitor of a state says."""
+        start = np.full(len(self._states), np.nan)
+        for k, state in zip(self._capacitors.tolist(), self._state_of.tolist(), strict=True):
+            element = self.circuit.elements[k]
+            if element.initial is None:
+                continue
+            kept = self._states[state]
+            volts = element.initial if self._ends[k, 0] == self._ends[kept, 0] else -element.initial
+            if not np.isnan(start[state]) and volts != start[state]:
+                raise InputError(
+                    f"{element.name} and {self.states[state]} are parallel, but one begins at {volts:g} V and the "
+                    f"other at {start[state]:g} V; make them agree"
+                )
+            start[state] = volts
+        return start
 
     def _refuse_loops(self) -> None:
         """Voltage sources and capacitors must be a forest: around a loop their voltages are given twice."""
+        merged = set(self._capacitors.tolist()) - set(self._states)
         group = np.arange(-1, len(self.nodes)).tolist()
         edges: dict[int, list[int]] = {}
 
@@ -404,14 +517,13 @@ class NodalAnalysis:
 
         for kinds, what in ((("V", "E", "H", "BV"), "voltage sources"), (("C",), "capacitors or voltage sources")):
             for k, element in enumerate(self.circuit.elements):
-                if element.kind not in kinds:
+                if element.kind not in kinds or k in merged:
                     continue
                 a, b = self._ends[k].tolist()
                 if root(a) == root(b):
                     path = ", ".join(self._node_name(node) for node in _path(edges, a, b))
                     raise InputError(
-                        f"{element.name} closes a loop of {what} over nodes {path}; "
-                        "put a resistor into it, or join parallel capacitors into one"
+                        f"{element.name} closes a loop of {what} over nodes {path}; put a resistor into it"
                     )
                 group[root(a) + 1] = root(b)
                 edges.setdefault(a, []).append(b)
@@ -430,6 +542,21 @@ class NodalAnalysis:
 
     def _node_name(self, node: int) -> str:
         return GROUND if node < 0 else self.nodes[node]
+
+
+def settled(A: Array, b: Array) -> Array:
+    """A⁻¹ b of each draw: (draws, n, n) and (draws, n). Raises InputError where a capacitor keeps its charge."""
+    try:
+        return np.asarray(np.linalg.solve(A, b[:, :, None])[:, :, 0], dtype=np.float64)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "the circuit has no DC operating point: a capacitor keeps its charge; give it a path that discharges it"
+        ) from None
+
+
+def _inner(ends: Indices) -> list[tuple[int, float]]:
+    """The nodes that a current from the first to the second end leaves (+) and enters (−), without ground."""
+    return [(end, sign) for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True) if end >= 0]
 
 
 def _path(edges: dict[int, list[int]], start: int, end: int) -> list[int]:

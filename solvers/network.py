@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from netlists.build import build_netlist
+from netlists.collection import paused_collection
 from netlists.deck import elements
 from netlists.netlist import Netlist
+from solvers.bordered import BorderedStateSpace
 from solvers.circuit_reader import read_lines
 from solvers.engine import Reading
-from solvers.mna import NodalAnalysis
+from solvers.mna import NodalAnalysis, Reduced, settled
 from solvers.moments import moments
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
@@ -24,6 +26,8 @@ from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
 
+LARGE = 256
+"""Capacitors from which on equations are kept in factors, where that is possible: below, dense ones are faster."""
 CACHED = 2**20
 """Bytes of one matrix per draw of a chunk. Half and twice as much are slower, measured at 64 cells."""
 
@@ -36,18 +40,48 @@ class NetworkEquations:
         analysis: the circuit's structure.
         temperature: kelvin of the resistors; None: they are noiseless.
         densities: one-sided, A²/Hz, of the netlist's noise currents.
+        precharged: see ``Netlist``.
     """
 
     analysis: NodalAnalysis
     temperature: float | None
     densities: Array
+    precharged: bool = False
+
+    def start(self, reduced: Reduced) -> Array:
+        """Voltages of the capacitors at time 0, (draws, n).
+
+        Those that no line gives are 0. In a precharged circuit those outside subcircuits are given, and the others at
+        rest beside them: ``M_rr z_r = u_r − M_rg z_g``.
+
+        Raises:
+            InputError: a precharged circuit's other capacitors do not come to rest.
+        """
+        given = ~np.isnan(self.analysis.start)
+        start = np.where(given, self.analysis.start, 0.0) + np.zeros_like(reduced.rate)
+        given &= np.array(["." not in name for name in self.analysis.states])
+        if self.precharged and not given.all():
+            M, rest = reduced.drift, np.flatnonzero(~given)
+            push = reduced.rate[:, rest] - (M[:, rest][:, :, given] @ start[:, given, None])[:, :, 0]
+            start[:, rest] = settled(M[:, rest][:, :, rest], push)
+        return start
+
+    @property
+    def quiet(self) -> bool:
+        return self.temperature is None and not self.densities.any()
+
+    @property
+    def bordered(self) -> bool:
+        """The circuit is large, and its capacitors act on each other through few unknowns. See ``solvers.bordered``."""
+        states = len(self.analysis.states)
+        return not self.precharged and states >= LARGE and self.analysis.kept <= states**2 / 2
 
     def state_space(self, linearise: bool = False, readout_bandwidth: float | None = None) -> StateSpace:
         """The law of the circuit as it is. See ``StateSpace`` and ``NodalAnalysis.reduce`` for arguments and errors."""
         reduced = self.analysis.reduce(None, self.temperature, self.densities, linearise)
         return StateSpace(
             OrnsteinUhlenbeck(reduced.drift[0], reduced.rate[0], reduced.diffusion[0]),
-            self.analysis.start,
+            self.start(reduced)[0],
             reduced.output[0],
             reduced.offset[0],
             reduced.noise[0],
@@ -67,8 +101,10 @@ def read_netlist(netlist: Netlist, temperature: float | None) -> NetworkEquation
         InputError: an element is unknown, a loop, or a node floats; see ``read_lines`` and ``NodalAnalysis``.
     """
     nodes = [node for node, _ in netlist.noise_currents]
-    analysis = NodalAnalysis(read_lines(elements(netlist)), netlist.outputs, nodes)
-    return NetworkEquations(analysis, temperature, np.array([density for _, density in netlist.noise_currents]))
+    with paused_collection():
+        analysis = NodalAnalysis(read_lines(elements(netlist)), netlist.outputs, nodes)
+    densities = np.array([density for _, density in netlist.noise_currents])
+    return NetworkEquations(analysis, temperature, densities, netlist.precharged)
 
 
 def read_device(device: Device) -> NetworkEquations:
@@ -101,13 +137,16 @@ def moments_of_draws(
     Returns:
         (draws, m) in V, and (draws, m, m) in V² or None.
     """
+    if not covariance and equations.bordered:
+        spaces = (equations.analysis.bordered(draw, linearise) for draw in values)
+        return np.stack([space.trajectory(np.array([time]))[0] for space in spaces]), None
     size = chunk or max(1, CACHED // (8 * len(equations.analysis.states) ** 2))
     temperature, densities = (equations.temperature, equations.densities) if covariance else (None, None)
 
     def of_part(part: Array) -> tuple[Array, Array | None]:
         reduced = equations.analysis.reduce(part, temperature, densities, linearise)
         diffusion = reduced.diffusion if covariance else None
-        mean, spread = moments(reduced.drift, reduced.rate, diffusion, equations.analysis.start, time)
+        mean, spread = moments(reduced.drift, reduced.rate, diffusion, equations.start(reduced), time)
         volts = (reduced.output @ mean[:, :, None])[:, :, 0] + reduced.offset
         return volts, None if spread is None else reduced.output @ spread @ reduced.output.transpose(0, 2, 1)
 
@@ -138,21 +177,32 @@ class Network:
     def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
         """An exact sample where the device has noise, else the mean; see ``Engine``.
 
+        Operating points and means of large factored arrays keep the array's factors; with noise in a transient the
+        equations of all capacitors are dense, which takes 20 s at 1,000 cells and grows with their cube.
+
         Raises:
             InputError: the circuit is not linear, or a mode grows; see also ``StateSpace``.
         """
-        space = read_device(device).state_space(self.linearise, self.readout_bandwidth)
+        equations = read_device(device)
+        space: StateSpace | BorderedStateSpace
+        if (equations.quiet or seconds == inf) and equations.bordered:
+            space = equations.analysis.bordered(None, self.linearise)
+        else:
+            space = equations.state_space(self.linearise, self.readout_bandwidth)
         _refuse_growth(space, device, law)
         if seconds == inf:
             return Reading(space.operating_point())
         times = np.linspace(0, seconds, self.points + 1)
-        volts = space.sample(times, np.random.default_rng(seed)) if space.noisy else space.trajectory(times)
+        if isinstance(space, StateSpace) and space.noisy:
+            volts = space.sample(times, np.random.default_rng(seed))
+        else:
+            volts = space.trajectory(times)
         return Reading(volts[-1], Waveform(times, volts))
 
 
-def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
-    first = space.modes[0]
-    if first.rate.real > 0:
+def _refuse_growth(space: StateSpace | BorderedStateSpace, device: Device, law: OrnsteinUhlenbeck) -> None:
+    first = space.growing
+    if first is None:
         return
     growth = -float(np.min(np.real(law.rates)))
     if growth >= 0:
@@ -163,6 +213,6 @@ def _refuse_growth(space: StateSpace, device: Device, law: OrnsteinUhlenbeck) ->
             "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
         )
     raise InputError(
-        f"the array is unstable: 1 of {len(space.modes)} modes, mostly {first.capacitor}, grows at "
+        f"the array is unstable: 1 of {len(space.capacitors)} modes, mostly {first.capacitor}, grows at "
         f"{-first.rate.real:.3g} 1/s; {cure}"
     )

@@ -39,7 +39,7 @@ class Sde:
         check_time(analog_time)
         operator: LowRankOperator | DenseOperator
         if isinstance(system, GgnSystem):
-            operator, b = LowRankOperator(system.B, system.damping), system.gradient
+            operator, b = LowRankOperator(system.folded.B, system.damping), system.gradient
         else:
             operator, b = DenseOperator(system.A), system.b
         start = None if initial_state is None else check_state(initial_state, len(b))

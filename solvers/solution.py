@@ -24,7 +24,7 @@ class Statistics:
         residual: ‖A x − b‖ / ‖b‖ with the matrix that was asked for, not the programmed one.
         settled_fraction: share of cells whose voltage is within 1 % (of the largest) of where the ideal law of the
             programmed resistors ends; slow or inexact amplifiers keep it below 1.
-        saturated_nodes: cells that left the trusted voltage range at any time.
+        saturated_nodes: cells, and amplifiers between them, that left the trusted voltage range at any time.
         clipped_codes: DAC values beyond full scale.
         lost_entries: non-zero matrix entries that no level can hold.
         ngspice_runs: circuits that ngspice simulated for this solve.

@@ -18,7 +18,7 @@ from spu_circuit.converters import characteristic, quantize
 from spu_circuit.copies import Copy
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
-from spu_circuit.problem import GgnSystem, LinearSystem
+from spu_circuit.problem import System
 from spu_circuit.program import Device, ProgrammedArray, largest_scale, load, program_array, voltage_limits
 
 Array = NDArray[np.float64]
@@ -56,12 +56,12 @@ class Spu:
 
     def solve(
         self,
-        system: LinearSystem | GgnSystem,
+        system: System,
         analog_time: float = inf,
         initial_state: Array | None = None,
         seed: int = 0,
     ) -> Solution:
-        """See ``Solver``. A ``GgnSystem`` is programmed as its N×N matrix; for the K×K mapping solve its ``dual()``.
+        """See ``Solver``. A ``GgnSystem`` is solved in its N unknowns; for the K×K mapping solve its ``dual()``.
 
         At ``analog_time = 0`` nothing happens on the device and the initial state comes back exactly.
 
@@ -70,26 +70,28 @@ class Spu:
             SimulationError: the engine failed.
         """
         began = perf_counter()
-        linear, state = _check(system, analog_time, initial_state)
+        state = _check(system, analog_time, initial_state)
         if analog_time == 0:
-            value = np.zeros_like(linear.b) if state is None else state
-            statistics = Statistics(self.engine.name, linear.residual(value), perf_counter() - began, 0.0)
+            value = np.zeros_like(system.b) if state is None else state
+            statistics = Statistics(self.engine.name, system.residual(value), perf_counter() - began, 0.0)
             return Solution(value, statistics)
-        device, law, reading, runs, changes = self._in_range(self.engine, linear, state, analog_time, seed)
+        device, law, reading, runs, changes = self._in_range(self.engine, system, state, analog_time, seed)
         volts, saturated = quantize(_before_codes(device, reading.volts), self.hardware.adc)
-        saturated |= _peaks(reading) > voltage_limits(device.array, self.hardware)
+        beyond = _peaks(reading, device.array) > voltage_limits(device.array, self.hardware)
+        beyond[: device.cells] |= saturated
         value = volts * device.unknowns_per_volt
         seconds = analog_time * device.time_constant
         covariance, variance = None, None
         if seconds < inf and law.diffusion.any():
-            covariance = law.covariance(seconds) * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
+            spread = law.covariance(seconds) + np.diag(device.array.direct_noise(self.hardware))
+            covariance = spread * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
             variance = covariance.diagonal
         statistics = Statistics(
             solver=self.engine.name,
-            residual=linear.residual(value),
+            residual=system.residual(value),
             wall_seconds=perf_counter() - began,
             settled_fraction=_settled_fraction(reading.volts, law.fixed_point()),
-            saturated_nodes=int(saturated.sum()),
+            saturated_nodes=int(beyond.sum()),
             clipped_codes=device.clipped_codes,
             lost_entries=device.array.lost_entries,
             ngspice_runs=runs,
@@ -101,17 +103,17 @@ class Spu:
         )
         return Solution(value, statistics, variance, covariance, reading.waveform)
 
-    def ranged(self, system: LinearSystem) -> Device:
+    def ranged(self, system: System) -> Device:
         """The device as a solve of this system programs it, at the voltage scale that auto-ranging ends with."""
         return self._in_range(self.engine, system, None, inf, 0)[0]
 
-    def program(self, system: LinearSystem, volts_per_unit: float, initial_state: Array | None = None) -> Device:
+    def program(self, system: System, volts_per_unit: float, initial_state: Array | None = None) -> Device:
         """The device as a solve of this system at this voltage scale programs it."""
-        return load(program_array(system.A, self.hardware), system.b, self.hardware, volts_per_unit, initial_state)
+        return load(program_array(system, self.hardware), system.b, self.hardware, volts_per_unit, initial_state)
 
     def deck(
         self,
-        system: LinearSystem | GgnSystem,
+        system: System,
         analog_time: float = inf,
         initial_state: Array | None = None,
         seed: int = 0,
@@ -121,30 +123,30 @@ class Spu:
         Its voltage scale is ranged by the ideal law, so that ngspice need not be installed; where amplifiers are far
         from ideal, auto-ranging in ``solve`` can end at another scale.
         """
-        linear, state = _check(system, analog_time, initial_state)
+        state = _check(system, analog_time, initial_state)
         if analog_time == 0:
             raise InputError("analog time is 0, where nothing happens; give a time above 0, or inf")
-        nominal, law, *_ = replace(self, copy=None)._in_range(IdealLaw(), linear, state, analog_time, seed)
+        nominal, law, *_ = replace(self, copy=None)._in_range(IdealLaw(), system, state, analog_time, seed)
         device = replace(nominal, copy=self.copy)
         writer = self.engine if isinstance(self.engine, Ngspice) else Ngspice()
         return writer.deck(device, law, analog_time * device.time_constant, seed)
 
     def _in_range(
-        self, engine: Engine, system: LinearSystem, state: Array | None, analog_time: float, seed: int
+        self, engine: Engine, system: System, state: Array | None, analog_time: float, seed: int
     ) -> tuple[Device, OrnsteinUhlenbeck, Reading, int, int]:
         """The first reading that neither saturates nor under-uses the ADC, or the last one tried."""
         hardware = self.hardware
-        array = program_array(system.A, hardware)
+        array = program_array(system, hardware)
         largest = largest_scale(array, system.b, hardware, state)
         limits = voltage_limits(array, hardware)
-        scale = _first_scale(array, system.b, state, float(limits.min()), largest)
+        scale = _first_scale(array, system, state, limits, largest)
         runs, changes, was_saturated = 0, 0, False
         while True:
             device = replace(load(array, system.b, hardware, scale, state), copy=self.copy)
             law = law_of(device)
             reading = engine.simulate(device, law, analog_time * device.time_constant, seed)
             runs += reading.ngspice_runs
-            used = float((_peaks(reading) / limits).max())
+            used = float((_peaks(reading, array) / limits).max())
             if changes == RANGES:
                 break
             if used > 1:
@@ -157,30 +159,29 @@ class Spu:
         return device, law, reading, runs, changes
 
 
-def _check(
-    system: LinearSystem | GgnSystem, analog_time: float, initial_state: Array | None
-) -> tuple[LinearSystem, Array | None]:
+def _check(system: System, analog_time: float, initial_state: Array | None) -> Array | None:
     check_time(analog_time)
-    linear = system.primal() if isinstance(system, GgnSystem) else system
-    return linear, None if initial_state is None else check_state(initial_state, len(linear.b))
+    return None if initial_state is None else check_state(initial_state, len(system.b))
 
 
-def _first_scale(array: ProgrammedArray, b: Array, state: Array | None, limit: float, largest: float) -> float:
+def _first_scale(array: ProgrammedArray, system: System, state: Array | None, limits: Array, largest: float) -> float:
     """v_u that puts the steepest-descent estimate ``y ≈ c cᵀc / cᵀMc`` of the array's unknowns at half of the range."""
-    c = array.scaling * b
+    c = array.scaling * system.b
     largest_entry = float(np.abs(c).max()) or 1.0
     direction = c / largest_entry
-    power = float(direction @ array.matrix @ direction)
-    estimate = largest_entry * float(direction @ direction) / power if power > 0 else 0.0
+    stretched = array.scaling * direction
+    power = float(stretched @ system.product(stretched))
+    estimate = c * (float(direction @ direction) / power if power > 0 else 0.0)
+    used = float((np.abs(array.outputs(estimate)) / limits).max())
     if state is not None:
-        estimate = max(estimate, float(np.abs(state / array.scaling).max()))
-    return min(largest, limit / (2 * estimate)) if estimate > 0 else 1.0
+        used = max(used, float((np.abs(array.outputs(state / array.scaling)) / limits).max()))
+    return min(largest, 0.5 / used) if used > 0 else 1.0
 
 
-def _peaks(reading: Reading) -> Array:
-    """Largest |V| of each node, over the whole waveform where there is one, (n,)."""
+def _peaks(reading: Reading, array: ProgrammedArray) -> Array:
+    """Largest |V| of each of the array's outputs, over the whole waveform where there is one."""
     volts = reading.volts[None] if reading.waveform is None else reading.waveform.volts
-    return np.abs(volts).max(axis=0)
+    return np.abs(array.outputs(volts)).max(axis=0)
 
 
 def _before_codes(device: Device, volts: Array) -> Array:

@@ -113,6 +113,11 @@ class StateSpace:
         largest = np.abs(vectors).argmax(axis=0)
         return tuple(Mode(complex(rates[k]), self.capacitors[largest[k]]) for k in order)
 
+    @property
+    def growing(self) -> Mode | None:
+        """The mode that grows fastest, or for ever stays; None where all decay."""
+        return None if self.modes[0].rate.real > 0 else self.modes[0]
+
     def settling_time(self, error: float) -> float:
         """Seconds until the mean stays within ``error`` of rest, as ‖V − V∞‖ ≤ error · ‖V∞‖.
 
@@ -176,7 +181,7 @@ class StateSpace:
             first = int(np.flatnonzero(shown)[0])
             raise InputError(
                 f"white noise of {np.sqrt(white[first, first]):.3g} V/√Hz goes straight to {self.outputs[first]!r}, "
-                "past every capacitor, so its variance is infinite; give the readout_bandwidth, or an amplifier "
-                "without output_resistance"
+                "past every capacitor, so its variance is infinite; give the readout_bandwidth (--readout-bandwidth), "
+                "or an amplifier without output_resistance"
             )
         return white * self.readout_bandwidth

@@ -9,7 +9,8 @@ from scipy.linalg import LinAlgError, cholesky, eigvalsh
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
 from spu_circuit.levels import nearest_level, smallest_step
-from spu_circuit.noise import johnson_current_density
+from spu_circuit.limits import trusted_outputs
+from spu_circuit.noise import input_noise_density, johnson_current_density
 
 Array = NDArray[np.float64]
 
@@ -41,21 +42,18 @@ class ActiveArray:
         direct, inverted = (np.where(G == 0, conductance, G) for G in (self.direct, self.inverted))
         return replace(self, direct=direct, inverted=inverted)
 
-    def output_limits(self, hardware: Hardware) -> Array:
-        """See ``ProgrammedArray``: nine tenths of what the rail leaves behind the loaded output resistance.
+    def outputs(self, volts: Array) -> Array:
+        """See ``ProgrammedArray``: the cells'; their inverses are no larger."""
+        return volts
 
-        An output drives its column of resistors into virtual grounds and an inverting stage, so
-        ``V ≤ rail / (1 + R_out G)``; the inverting stage drives the other column and its own feedback resistor.
-        """
-        amplifier = hardware.amplifier
-        if amplifier.rail is None:
-            return np.full(len(self.direct), np.inf)
-        return 0.9 * amplifier.rail / (1 + amplifier.output_resistance * self.loads(hardware).max(axis=0))
+    def output_limits(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``."""
+        return trusted_outputs(hardware.amplifier, self.loads(hardware).max(axis=0))
 
     def loads(self, hardware: Hardware) -> Array:
-        """See ``ProgrammedArray``: of the outputs, then of the inverting stages, which drive their own feedback."""
+        """See ``ProgrammedArray``: a column of resistors and the inverting stage, or its own feedback."""
         inverter = self.inverted.any(axis=0) / hardware.cell.inverter_resistance
-        return np.stack([self.direct.sum(axis=0) + inverter, self.inverted.sum(axis=0) + inverter])
+        return np.stack([self.direct.sum(axis=0), self.inverted.sum(axis=0)]) + inverter
 
     def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: into virtual grounds."""
@@ -73,8 +71,7 @@ class ActiveArray:
         """
         density = np.full(len(self.direct), self.injected_noise_density(hardware))
         if hardware.noise.thermal:
-            total = self.direct.sum(axis=1) + self.inverted.sum(axis=1)
-            total += 1 / hardware.cell.input_resistance + hardware.cell.leakage_conductance
+            total = self._row_conductance(hardware) + hardware.cell.leakage_conductance
             density += johnson_current_density(total, hardware.temperature)
         return density
 
@@ -88,12 +85,33 @@ class ActiveArray:
         """See ``ProgrammedArray``.
 
         A current of one-sided density S into a virtual ground gives D = S / (4 C²). The noise of an inverting stage is
-        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal.
+        a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal. Input
+        noise e_j of an amplifier moves its virtual ground and its output: with ``V = W + e`` it is the current
+        ``K e, K = diag(ΣG) − (G⁺ − G⁻)``, which drives W, and ``2 G⁻ e`` from the inverting stages.
         """
         cell = hardware.cell
         rows = np.diag(self.integrator_noise_density(hardware))
-        shared = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
-        return (rows + shared * self.inverted @ self.inverted.T) / (4 * cell.capacitance**2)
+        inverter = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
+        amplifier = input_noise_density(hardware)
+        drive = np.diag(self._row_conductance(hardware)) - (self.direct - self.inverted)
+        shared = (inverter + 4 * amplifier) * self.inverted @ self.inverted.T + amplifier * drive @ drive.T
+        return (rows + shared) / (4 * cell.capacitance**2)
+
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: the e in ``V = W + e``, in the bandwidth of the amplifier's own loop.
+
+        ``e_n² (π/2) GBW / (1 + R_out G)``: at these frequencies the capacitor joins output and virtual ground, and G is
+        all that loads the two. Left out are what comes from the other amplifiers through R_out, a tenth of the
+        deviation in the preset bench, and, without a gain-bandwidth product, all of it, since it has no bound.
+        """
+        amplifier = hardware.amplifier
+        driven = self.direct.sum(axis=0) + 1 / hardware.cell.inverter_resistance
+        loop = 1 + amplifier.output_resistance * (self._row_conductance(hardware) + driven)
+        return input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
+
+    def _row_conductance(self, hardware: Hardware) -> Array:
+        """What ends in each integrator's virtual ground and does not begin at its own output's capacitor, S, (n,)."""
+        return self.direct.sum(axis=1) + self.inverted.sum(axis=1) + 1 / hardware.cell.input_resistance
 
 
 def program_active(A: Array, hardware: Hardware) -> ActiveArray:

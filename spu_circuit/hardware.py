@@ -3,19 +3,20 @@
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
+from spu_circuit.library import find_library, lines_of, read_library, used_part
 from spu_circuit.quantity import (
     FROM_TEXT,
+    Amperes,
     Farads,
     Hertz,
     Kelvin,
@@ -26,6 +27,7 @@ from spu_circuit.quantity import (
     SignedVolts,
     Volts,
     VoltsOrZero,
+    VoltsPerRootHertz,
 )
 from spu_circuit.variation import Variation
 
@@ -33,7 +35,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class ResistorArray(Description):
-    """The programmable resistors. An entry of the matrix has two: one from the cell's output, one from its inverse.
+    """The programmable resistors. An entry of a matrix has two: one from an output, one from its inverse.
 
     The resistor of the unused sign sits at ``off_conductance``, so the entry's net conductance is the difference.
     """
@@ -71,9 +73,10 @@ class ResistorArray(Description):
             )
         return self
 
-    @cached_property
+    @property
     def grid(self) -> NDArray[np.float64] | None:
         """Levels of a resistor in siemens, ascending; None when it is continuous between G_min and G_max."""
+        # Not cached: a copy with other levels would inherit these.
         if self.levels:
             return np.sort(np.array(self.levels))
         if self.bits is None:
@@ -89,6 +92,10 @@ class Cell(Description):
     capacitance: Annotated[Farads, Field(description="integration capacitor, F")]
     input_resistance: Annotated[Ohms, Field(description="resistor from the DAC to the virtual ground, Ω")]
     inverter_resistance: Annotated[Ohms, Field(description="the two resistors of the inverting stage, Ω")]
+    summing_resistance: Annotated[
+        Ohms | None,
+        Field(description="feedback of the summing amplifiers (factored), Ω; none: switched to suit each factor"),
+    ] = None
     leakage_resistance: Annotated[
         Ohms | None, Field(description="in parallel with each integration capacitor, Ω; none: no leakage")
     ] = None
@@ -99,22 +106,101 @@ class Cell(Description):
         return 0.0 if self.leakage_resistance is None else 1 / self.leakage_resistance
 
 
-class Amplifier(Description):
-    """The operational amplifier. The macromodel's numbers count for ``model = "macromodel"`` only."""
+Role = Literal["plus", "minus", "output", "positive_supply", "negative_supply", "ground"]
+AMPLIFIER_FIELDS = {
+    "ideal": "",
+    "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise",
+    "subckt": "library subcircuit pins supply rail library_text",
+}
+"""What each amplifier model takes."""
 
-    model: Annotated[Literal["ideal", "macromodel"], Field(description="ideal, or one pole with imperfections")]
+
+class Amplifier(Description):
+    """The operational amplifier: ideal, a macromodel with numbers, or a subcircuit of the user's own SPICE library.
+
+    A library is read when the description is made, and what the device uses of it is kept in ``library_text``, so that
+    a stored description needs no other file. The noise of its own parts is in small-signal analyses and in the exact
+    network, not in ngspice's transients.
+    """
+
+    model: Annotated[
+        Literal["ideal", "macromodel", "subckt"],
+        Field(description="ideal; one pole with imperfections; or a subcircuit from a SPICE library"),
+    ]
     dc_gain: Annotated[float, Field(gt=1, allow_inf_nan=False, description="open-loop DC gain, V/V")] = 1e9
     gain_bandwidth: Annotated[Hertz | None, Field(description="gain-bandwidth product, Hz; none: infinite")] = None
     offset: Annotated[SignedVolts, Field(description="input offset voltage, the same in every amplifier, V")] = 0.0
     output_resistance: Annotated[OhmsOrZero, Field(description="open-loop output resistance, Ω")] = 0.0
-    rail: Annotated[Volts | None, Field(description="output saturates at ± this voltage, V; none: unlimited")] = None
+    rail: Annotated[
+        Volts | None,
+        Field(description="output saturates at ± this voltage, V; none: unlimited; subckt: trusted up to there"),
+    ] = None
+    current_limit: Annotated[
+        Amperes | None, Field(description="output current saturates at ± this, A; none: unlimited")
+    ] = None
+    input_noise: Annotated[
+        VoltsPerRootHertz | None,
+        Field(description="white input noise voltage, V/√Hz; none: noiseless; transients hold it as all noise"),
+    ] = None
+    library: Annotated[
+        str | None,
+        Field(description="subckt: SPICE library, path relative to this description's file, or one that comes with it"),
+    ] = None
+    subcircuit: Annotated[str | None, Field(description="subckt: name of the subcircuit in the library")] = None
+    pins: Annotated[
+        tuple[Role, ...], Field(description=f"subckt: its pins in order, each one of {', '.join(get_args(Role))}")
+    ] = ()
+    supply: Annotated[Volts | None, Field(description="subckt: ± this voltage at the supply pins, V")] = None
+    library_text: Annotated[
+        str | None, Field(description="subckt: what is used of the library; left out: read from its file")
+    ] = None
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        imperfections = {"dc_gain", "gain_bandwidth", "offset", "output_resistance", "rail"}
-        if self.model == "ideal" and (given := sorted(imperfections & self.model_fields_set)):
-            raise ValueError(f"an ideal amplifier has no {given[0]}; leave it out or set model = 'macromodel'")
+    def _check(self, info: ValidationInfo) -> Self:
+        fields = type(self).model_fields
+        own = {"model", *AMPLIFIER_FIELDS[self.model].split()}
+        given = sorted(name for name in self.model_fields_set - own if getattr(self, name) != fields[name].default)
+        if given:
+            takers = " or ".join(repr(model) for model, names in AMPLIFIER_FIELDS.items() if given[0] in names.split())
+            article = "an" if self.model == "ideal" else "a"
+            raise ValueError(
+                f"{article} {self.model} amplifier has no {given[0]}; leave it out or set model = {takers}"
+            )
+        if self.current_limit is not None and self.output_resistance == 0:
+            raise ValueError("current_limit needs an output_resistance above 0, on which it acts; give both")
+        if self.model == "subckt":
+            folder = (info.context or {}).get("folder", Path())
+            object.__setattr__(self, "library_text", self._used_of_library(folder))
         return self
+
+    def _used_of_library(self, folder: Path) -> str:
+        """The text of the subcircuit and of what it needs, with its pins checked."""
+        for name in ("library", "subcircuit", "pins"):
+            if not getattr(self, name):
+                raise ValueError(f"a subckt amplifier needs {name}; add it")
+        assert self.library is not None
+        assert self.subcircuit is not None
+        for role in get_args(Role):
+            if (count := self.pins.count(role)) > 1 or (count == 0 and role in ("plus", "minus", "output")):
+                raise ValueError(
+                    f"pins name {role!r} {'twice' if count > 1 else 'nowhere'}; list each pin of the .subckt line once"
+                )
+        supplied = {"positive_supply", "negative_supply"} & set(self.pins)
+        if supplied and self.supply is None:
+            raise ValueError(f"pins have a {min(supplied)}, so supply is needed; add it, like supply = '15 V'")
+        if not supplied and self.supply is not None:
+            raise ValueError("pins have no supply, so supply feeds nothing; name the supply pins, or leave it out")
+        if self.library_text is None:
+            lines = read_library(find_library(self.library, folder))
+        else:
+            lines = lines_of(self.library_text, self.library)
+        text, pins = used_part(lines, self.subcircuit)
+        if len(pins) != len(self.pins):
+            raise ValueError(
+                f"pins names {len(self.pins)} roles, but {self.subcircuit!r} of library {self.library} has "
+                f"{len(pins)} pins ({' '.join(pins)}); name one role for each, in this order"
+            )
+        return text
 
 
 class Converter(Description):
@@ -132,7 +218,9 @@ class Converter(Description):
 class Noise(Description):
     """Noise of the cells in transients."""
 
-    thermal: Annotated[bool, Field(description="Johnson noise of every resistor")] = True
+    thermal: Annotated[
+        bool, Field(description="thermal noise of resistors and the amplifiers' own noise (input_noise)")
+    ] = True
     injected: Annotated[
         VoltsOrZero,
         Field(description="√κ₀ as a voltage: stationary rms of a cell with A = 1 that only this noise drives, V"),
@@ -148,11 +236,15 @@ class Hardware(Description):
     name: str
     description: str = ""
     topology: Annotated[
-        Literal["active", "passive"], Field(description="active: op-amp integrators; passive: resistors and capacitors")
+        Literal["active", "factored", "passive"],
+        Field(
+            description="active: op-amp integrators; factored: those behind summing amplifiers that hold the factor of "
+            "the matrix; passive: resistors and capacitors"
+        ),
     ] = "active"
     scaling: Annotated[
         Literal["none", "jacobi"],
-        Field(description="jacobi: program D A D with unit diagonal, which narrows the range of conductances (active)"),
+        Field(description="jacobi: program D A D with unit diagonal, a narrower range of conductances (not passive)"),
     ] = "none"
     temperature: Annotated[Kelvin, Field(description="temperature of the resistors, K (°C is taken too)")] = 300.15
     array: ResistorArray
@@ -175,7 +267,8 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
     Raises:
         InputError: no such preset or file, not TOML, or a field is wrong; names the field and the cure.
     """
-    return from_toml(Hardware, _source(name_or_path), f"hardware {name_or_path}")
+    path = _path(name_or_path)
+    return from_toml(Hardware, path.read_bytes(), f"hardware {name_or_path}", path.parent)
 
 
 def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
@@ -187,17 +280,21 @@ def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
     Raises:
         InputError: as ``load_hardware``.
     """
-    document = read_toml(_source(base), f"hardware {base}")
-    return from_document(Hardware, _merged(document, changes), f"hardware {base} with changes")
+    path = _path(base)
+    document = _merged(read_toml(path.read_bytes(), f"hardware {base}"), changes)
+    return from_document(Hardware, document, f"hardware {base} with changes", path.parent)
 
 
-def from_toml(model: type[Model], source: bytes, where: str) -> Model:
+def from_toml(model: type[Model], source: bytes, where: str, folder: Path = Path()) -> Model:
     """Build a description from a TOML file's content, with the first mistake as one line.
+
+    Args:
+        folder: that paths in it are relative to.
 
     Raises:
         InputError: names the field, the value and the cure (the nearest known key, or the wanted unit).
     """
-    return from_document(model, read_toml(source, where), where)
+    return from_document(model, read_toml(source, where), where, folder)
 
 
 def read_toml(source: bytes, where: str) -> dict[str, Any]:
@@ -208,20 +305,20 @@ def read_toml(source: bytes, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: not TOML: {error}") from None
 
 
-def from_document(model: type[Model], document: Mapping[str, Any], where: str) -> Model:
+def from_document(model: type[Model], document: Mapping[str, Any], where: str, folder: Path = Path()) -> Model:
     """Build a description from tables that were read from TOML. See ``from_toml``."""
     try:
-        return model.model_validate(document, context=FROM_TEXT)
+        return model.model_validate(document, context=FROM_TEXT | {"folder": folder})
     except ValidationError as error:
         raise InputError(f"{where}: {_first_line(model, error)}") from None
 
 
-def _source(name_or_path: str | Path) -> bytes:
+def _path(name_or_path: str | Path) -> Path:
     text = str(name_or_path)
     if text in presets():
-        return files("spu_circuit").joinpath("presets", f"{text}.toml").read_bytes()
+        return Path(str(files("spu_circuit").joinpath("presets", f"{text}.toml")))
     if Path(text).is_file():
-        return Path(text).read_bytes()
+        return Path(text)
     raise InputError(f"hardware: no preset or file {text!r}; presets are {', '.join(presets())}")
 
 

@@ -17,7 +17,7 @@ def output_currents(device: Device, volts: Array) -> Array:
     Returns:
         |I| in A, (copies, sources): amplifiers, where there are any, then DACs.
     """
-    amplifiers = np.abs(volts[:, None, :]) * device.array.loads(device.hardware)
+    amplifiers = np.abs(device.array.outputs(volts))[:, None, :] * device.array.loads(device.hardware)
     dacs = np.abs(device.array.dac_currents(volts, device.dac_volts, device.hardware))
     return np.concatenate([amplifiers.reshape(len(volts), -1), dacs], axis=1)
 
@@ -29,6 +29,6 @@ def dissipation(device: Device, volts: Array) -> Array:
     at 0 V.
     """
     hardware = device.hardware
-    amplifiers = (volts**2) @ device.array.loads(hardware).sum(axis=0)
+    amplifiers = device.array.outputs(volts) ** 2 @ device.array.loads(hardware).sum(axis=0)
     dacs = device.array.dac_currents(volts, device.dac_volts, hardware) @ device.dac_volts
     return np.asarray(amplifiers + dacs * device.array.dacs_per_cell)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import Boltzmann
 
+from spu_circuit.hardware import Hardware
+
 Conductance = TypeVar("Conductance", float, NDArray[np.float64])
 
 
@@ -25,3 +27,8 @@ def johnson_current_density(conductance: Conductance, temperature: float | NDArr
     if np.any(np.asarray(conductance) < 0) or np.any(np.asarray(temperature) < 0):
         raise ValueError("conductance and temperature must not be negative")
     return 4 * Boltzmann * temperature * conductance
+
+
+def input_noise_density(hardware: Hardware) -> float:
+    """One-sided density of an amplifier's input noise voltage, V²/Hz; 0 where thermal noise is off."""
+    return (hardware.amplifier.input_noise or 0.0) ** 2 * hardware.noise.thermal

@@ -57,15 +57,23 @@ class PassiveArray:
 
     def loads(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: there is no amplifier."""
-        return np.zeros((0, len(self.leak)))
+        return np.zeros((2, len(self.leak)))
 
     def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: each node of a cell is at half of its voltage."""
         return (dac_volts - volts / 2) / hardware.cell.input_resistance
 
+    def outputs(self, volts: Array) -> Array:
+        """See ``ProgrammedArray``: the cells' alone."""
+        return volts
+
     def output_limits(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: there is no amplifier."""
         return np.full(len(self.leak), np.inf)
+
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: there is no amplifier."""
+        return np.zeros(len(self.leak))
 
     def diffusion(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: ``D = (2kT/C) M``, so every cell's variance is 2kT/C whatever the matrix."""

@@ -1,11 +1,12 @@
 """The systems that a device is asked to solve, checked once here and trusted afterwards."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, eigvalsh
+from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from spu_circuit.errors import InputError
 
@@ -77,6 +78,21 @@ class LinearSystem:
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "b", b)
 
+    def primal(self) -> "LinearSystem":
+        """Itself."""
+        return self
+
+    def factored(self) -> "GgnSystem":
+        """The same system with A as ``BᵀB + λI``: λ is the lowest eigenvalue, so that B has n − 1 rows or fewer.
+
+        Rows of B are eigenvectors, times the roots of what their eigenvalues have above λ.
+        """
+        values, vectors = eigh(self.A, check_finite=False)
+        above = values - values[0]
+        kept = above > np.finfo(float).eps * len(values) * values[-1]
+        kept[-1] = True  # a multiple of the identity keeps one row, of zeros
+        return GgnSystem(np.sqrt(above[kept])[:, None] * vectors.T[kept], float(values[0]), self.b)
+
     def product(self, x: Array) -> Array:
         """A x, (n,)."""
         return self.A @ x
@@ -94,14 +110,17 @@ class GgnSystem:
         B: (K, N), the curvature factor; BᵀB is the generalized Gauss-Newton matrix or the empirical Fisher.
         damping: λ > 0.
         gradient: (N,), g.
+        H: (K, K), symmetric positive semidefinite; the matrix is ``BᵀHB + λI``, so that B is the Jacobian J and H the
+            Hessian of the loss (arXiv 2405.13817, Eq. 8). None: the identity.
 
     Raises:
-        InputError: wrong shape, not finite, or damping not above zero.
+        InputError: wrong shape, not finite, damping not above zero, or H not symmetric or not semidefinite.
     """
 
     B: Array
     damping: float
     gradient: Array
+    H: Array | None = None
 
     def __post_init__(self) -> None:
         B = real_array(self.B, "curvature factor B", 2)
@@ -113,26 +132,71 @@ class GgnSystem:
         object.__setattr__(self, "B", B)
         object.__setattr__(self, "gradient", gradient)
         object.__setattr__(self, "damping", float(self.damping))
+        if self.H is not None:
+            object.__setattr__(self, "H", _semidefinite(self.H, len(B)))
+
+    @property
+    def b(self) -> Array:
+        """The right-hand side, g."""
+        return self.gradient
+
+    @cached_property
+    def folded(self) -> "GgnSystem":
+        """The same system without H: ``LᵀB`` in the place of B, ``H = L Lᵀ``."""
+        if self.H is None:
+            return self
+        values, vectors = eigh(self.H, check_finite=False)
+        root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+        return GgnSystem(root @ self.B, self.damping, self.gradient)
 
     def primal(self) -> LinearSystem:
         """The N×N system itself, formed densely."""
-        return LinearSystem(self.B.T @ self.B + self.damping * np.eye(self.B.shape[1]), self.gradient)
+        B = self.folded.B
+        return LinearSystem(B.T @ B + self.damping * np.eye(B.shape[1]), self.gradient)
 
     def dual(self) -> LinearSystem:
-        """The K×K Woodbury system ``(BBᵀ + λI) y = B g``."""
-        return LinearSystem(self.B @ self.B.T + self.damping * np.eye(len(self.B)), self.B @ self.gradient)
+        """The K×K Woodbury system ``(BBᵀ + λI) y = B g``, with H folded into B."""
+        B = self.folded.B
+        return LinearSystem(B @ B.T + self.damping * np.eye(len(B)), B @ self.gradient)
 
     def from_dual(self, y: Array) -> Array:
         """``g̃ = (g − Bᵀ y) / λ`` from the dual solution (K,) (Woodbury identity)."""
-        return (self.gradient - self.B.T @ y) / self.damping
+        return (self.gradient - self.folded.B.T @ y) / self.damping
+
+    def factored(self) -> "GgnSystem":
+        """Itself."""
+        return self
 
     def product(self, x: Array) -> Array:
-        """(BᵀB + λI) x, (N,), without forming the matrix."""
-        return self.B.T @ (self.B @ x) + self.damping * x
+        """(BᵀHB + λI) x, (N,), without forming the matrix."""
+        inner = self.B @ x
+        return self.B.T @ (inner if self.H is None else self.H @ inner) + self.damping * x
 
     def residual(self, x: Array) -> float:
-        """‖(BᵀB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
+        """‖(BᵀHB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
         return _relative(self.product(x) - self.gradient, self.gradient)
+
+
+System = LinearSystem | GgnSystem
+
+
+def _semidefinite(H: Any, rows: int) -> Array:
+    """H as a symmetric float64 array."""
+    H = real_array(H, "Hessian H", 2)
+    if H.shape != (rows, rows):
+        raise InputError(f"Hessian H has shape {H.shape}, B {rows} rows; H must be {rows} x {rows}")
+    largest = float(np.abs(H).max())
+    asymmetry = float(np.abs(H - H.T).max())
+    if asymmetry > SYMMETRY_TOLERANCE * largest:
+        raise InputError(f"Hessian H is not symmetric: entries differ from their mirror by up to {asymmetry:.3g}")
+    H = (H + H.T) / 2
+    lowest = float(eigvalsh(H, subset_by_index=[0, 0])[0])
+    if lowest < -SYMMETRY_TOLERANCE * largest * rows:
+        raise InputError(
+            f"Hessian H has the eigenvalue {lowest:.3g}; it must be positive semidefinite: "
+            "take the Gauss-Newton Hessian of a convex loss"
+        )
+    return H
 
 
 def _relative(difference: Array, reference: Array) -> float:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from spu_circuit.active import program_active
 from spu_circuit.converters import quantize
 from spu_circuit.copies import Copy
+from spu_circuit.factored import program_factored
 from spu_circuit.hardware import Hardware
 from spu_circuit.passive import program_passive
+from spu_circuit.problem import System
 
 Array = NDArray[np.float64]
 
@@ -57,25 +59,37 @@ class ProgrammedArray(Protocol):
         ...
 
     def loads(self, hardware: Hardware) -> Array:
-        """Conductance from each amplifier's output to ground or virtual ground, S, (amplifiers per cell, n)."""
+        """Conductance that each of ``outputs`` and its inverse drive into virtual grounds, S, (2, n + m)."""
         ...
 
     def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
         """Of one DAC of each cell, A, (copies, n), when the cells are at ``volts`` (copies, n)."""
         ...
 
+    def outputs(self, volts: Array) -> Array:
+        """Voltages that rails limit, (..., n + m), from those of the cells, (..., n), which come first.
+
+        The other m are those of amplifiers between the cells; with ideal ones they follow the cells at once.
+        """
+        ...
+
     def output_limits(self, hardware: Hardware) -> Array:
-        """Largest |V| that the output of each cell can be trusted to reach, (n,); infinite without rails."""
+        """Largest |V| that each of ``outputs`` can be trusted to reach, (n + m,); infinite without rails."""
         ...
 
     def diffusion(self, hardware: Hardware) -> Array:
-        """D in V²/s, (n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)`` with ideal amplifiers."""
+        """D in V²/s, (n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)`` with amplifiers ideal but for their noise."""
+        ...
+
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """Variance that amplifiers add to each cell's voltage past its capacitor, faster than the array, V², (n,)."""
         ...
 
 
-TOPOLOGIES: dict[str, Callable[[Array, Hardware], ProgrammedArray]] = {
-    "active": program_active,
-    "passive": program_passive,
+TOPOLOGIES: dict[str, Callable[[System, Hardware], ProgrammedArray]] = {
+    "active": lambda system, hardware: program_active(system.primal().A, hardware),
+    "passive": lambda system, hardware: program_passive(system.primal().A, hardware),
+    "factored": lambda system, hardware: program_factored(system.factored(), hardware),
 }
 
 
@@ -124,13 +138,13 @@ class Device:
         return self.array.scaling / self.volts_per_unit
 
 
-def program_array(A: Array, hardware: Hardware) -> ProgrammedArray:
-    """Put a symmetric positive definite A (n, n) on the hardware's topology.
+def program_array(system: System, hardware: Hardware) -> ProgrammedArray:
+    """Put the matrix of a system on the hardware's topology.
 
     Raises:
-        MappingError: the topology or its levels cannot hold A.
+        MappingError: the topology or its levels cannot hold the matrix.
     """
-    return TOPOLOGIES[hardware.topology](A, hardware)
+    return TOPOLOGIES[hardware.topology](system, hardware)
 
 
 def load(
@@ -151,8 +165,10 @@ def load(
 
 
 def voltage_limits(array: ProgrammedArray, hardware: Hardware) -> Array:
-    """Largest |V| of each cell that is trusted, (n,): what its amplifiers can drive, and the ADC's last code."""
-    return np.minimum(array.output_limits(hardware), hardware.adc.full_scale - hardware.adc.lsb)
+    """Largest trusted |V| of each of the array's ``outputs``: what amplifiers drive, of cells also the ADC's range."""
+    limits, cells = array.output_limits(hardware), len(array.scaling)
+    limits[:cells] = np.minimum(limits[:cells], hardware.adc.full_scale - hardware.adc.lsb)
+    return limits
 
 
 def largest_scale(array: ProgrammedArray, b: Array, hardware: Hardware, initial_state: Array | None = None) -> float:

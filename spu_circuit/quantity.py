@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo
 from quantiphy import InvalidNumber, Quantity
 
-ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"}
+ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"} | dict.fromkeys(
+    ("V/rtHz", "V/sqrt(Hz)", "V/√(Hz)", "V/Hz^½"), "V/√Hz"
+)
 FROM_TEXT = {"strict_units": True}
 FACTORS = {
     "%": {"%": 1e-2, "ppm": 1e-6},
@@ -72,7 +74,10 @@ def _read_factor(text: str, unit: str) -> float:
 def _example(unit: str) -> str:
     if unit in FACTORS:
         return f"1 {unit}"
-    return {"Ω": "10 kΩ", "S": "1 mS", "F": "1 nF", "V": "10 V", "Hz": "3 MHz", "K": "300.15 K", "s": "1 µs"}[unit]
+    return {
+        **{"Ω": "10 kΩ", "S": "1 mS", "F": "1 nF", "V": "10 V", "A": "26 mA"},
+        **{"Hz": "3 MHz", "K": "300.15 K", "s": "1 µs", "V/√Hz": "18 nV/√Hz"},
+    }[unit]
 
 
 def _reader(unit: str) -> Callable[[Any, ValidationInfo], Any]:
@@ -103,6 +108,8 @@ Hertz = _positive("Hz")
 Volts = _positive("V")
 VoltsOrZero = _non_negative("V")
 SignedVolts = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("V"))]
+Amperes = _positive("A")
+VoltsPerRootHertz = _positive("V/√Hz")
 Kelvin = _positive("K")
 KelvinDifference = _non_negative("K")
 Fraction = _non_negative("%")

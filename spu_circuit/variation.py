@@ -219,6 +219,7 @@ KINDS = (
     "array_resistor",
     "input_resistor",
     "inverter_resistor",
+    "summing_resistor",
     "capacitor",
     "amplifier_offset",
     "amplifier_gain",
@@ -241,6 +242,7 @@ class Variation(Description):
     array_resistor: ArrayVariation = ArrayVariation()
     input_resistor: RelativeVariation = RelativeVariation()
     inverter_resistor: RelativeVariation = RelativeVariation()
+    summing_resistor: RelativeVariation = RelativeVariation()
     capacitor: RelativeVariation = RelativeVariation()
     amplifier_offset: VoltageVariation = VoltageVariation()
     amplifier_gain: RelativeVariation = RelativeVariation()

@@ -63,6 +63,24 @@ def test_doubtful_solutions_come_with_a_warning(files):
     assert "warning: 3 cells saturate" in run.stderr
 
 
+def test_network_takes_nonlinear_presets_by_their_tangents(files):
+    """Nine digits of the operating point that ngspice finds; in time the readout's bandwidth bounds the noise."""
+    common = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--json")
+    exact, found = (
+        json.loads(spu(*common, *options, cwd=files).stdout)["value"]
+        for options in (("--engine", "ngspice"), ("--engine", "network", "--linearise"))
+    )
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    limited = ("--engine", "network", "--linearise", "--time", 2, "--readout-bandwidth", "10 MHz")
+    assert spu(*common, *limited, cwd=files).returncode == 0
+
+
+def test_options_of_the_network_engine_are_refused_elsewhere(files):
+    refuses(files, "linearise: engine 'ngspice' has no such option; leave it out", "--linearise", None)
+    refuses(files, "readout-bandwidth: engine 'ngspice' has no such option", "--readout-bandwidth", "1 MHz")
+    refuses(files, "wanted 'Hz'", "--engine", "network", "--readout-bandwidth", "1 kg")
+
+
 def test_netlist_is_a_deck_that_ngspice_runs(files):
     deck = spu("netlist", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--time", 2, cwd=files)
     assert deck.returncode == 0, deck.stderr
@@ -73,7 +91,7 @@ def test_netlist_is_a_deck_that_ngspice_runs(files):
 
 
 def test_every_option_has_help():
-    for command in ("demo", "train", "solve", "netlist", "report", "hardware show"):
+    for command in ("demo", "train", "solve", "netlist", "validate", "report", "hardware show"):
         run = spu(*command.split(), "--help")
         assert run.returncode == 0
         assert "Usage" in run.stdout
@@ -104,9 +122,31 @@ def test_bad_matrices_are_one_line_and_status_two(files, word):
     assert not (files / "x.npy").exists()
 
 
+def test_a_factor_is_solved_without_its_matrix(files):
+    """BᵀHB + λI on the cascade of three arrays, and what belongs together."""
+    rng = np.random.default_rng(0)
+    B, root = rng.normal(size=(2, 3)), rng.normal(size=(2, 2))
+    np.save(files / "B.npy", B)
+    np.save(files / "H.npy", root @ root.T)
+    given = ("--factor", "B.npy", "--hessian", "H.npy", "--vector", "b.npy", "--hardware", "factored")
+    run = spu("solve", *given, "--damping", 0.5, "--json", cwd=files)
+    assert run.returncode == 0, run.stderr
+    exact = np.linalg.solve(B.T @ root @ root.T @ B + 0.5 * np.eye(3), np.load(files / "b.npy"))
+    np.testing.assert_allclose(json.loads(run.stdout)["value"], exact, rtol=5e-3)  # sixteen bits
+    for arguments, words in (
+        (given, "--factor needs --damping"),
+        ((*given, "--damping", 0.5, "--matrix", "A.npy"), "either --matrix, or --factor with --damping"),
+        (("--matrix", "A.npy", "--vector", "b.npy", "--damping", 0.5), "belong to --factor"),
+    ):
+        run = spu("solve", *arguments, cwd=files)
+        assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+        assert words in run.stderr
+
+
 def refuses(folder, words, *arguments):
     options = {"--matrix": "A.npy", "--vector": "b.npy"} | dict(zip(arguments[::2], arguments[1::2], strict=True))
-    run = spu("solve", *(part for option in options.items() for part in option), cwd=folder)
+    given = [part for option in options.items() for part in option if part is not None]
+    run = spu("solve", *given, cwd=folder)
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr.count("\n") == 1, run.stderr
@@ -133,7 +173,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["solve"], "Missing option '--matrix'"),
+        (["solve"], "Missing option '--vector'"),
         (["solve", "--time", "soon"], "Invalid value for '--time'"),
         (["solve", "--tim", "3"], "No such option: --tim"),
         (["solev"], "No such command 'solev'"),

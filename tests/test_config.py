@@ -2,6 +2,8 @@ import pytest
 
 from experiments.config import load_experiment
 from experiments.train import resolve, trials
+from experiments.trial import build_solver
+from solvers.network import Network
 from spu_circuit.errors import InputError
 
 TEXT = """
@@ -56,6 +58,8 @@ def test_resolved_config_spells_out_the_hardware():
         ('kind = "tngd"', 'kind = "tngd"\ncurvature_samples = 9', "above batch_size 8"),
         ('kind = "tngd"', 'kind = "tngd"\nadam = true\nmomentum = 0.5', "has no momentum"),
         ('kind = "tngd"', 'kind = "tngd"\nhardware = "none"\nengine = "sde"', "has no 'engine'"),
+        ('kind = "tngd"', 'kind = "tngd"\nlinearise = true', "engine 'ngspice' has no 'linearise'; leave it out"),
+        ('kind = "tngd"', 'kind = "tngd"\nengine = "network"\nreadout_bandwidth = 1e6', "has no unit"),
         ('"small"', '"../small"', "name: "),
         ("steps = 2", "steps = 0", "steps: .*greater than or equal to 1"),
     ],
@@ -66,6 +70,14 @@ def test_mistakes_are_one_line_with_the_cure(tmp_path, before, after, words):
     path.write_text(TEXT.replace(before, after, 1))
     with pytest.raises(InputError, match=words):
         resolve(load_experiment(path))
+
+
+def test_network_engine_takes_its_options_from_the_config(tmp_path):
+    path = tmp_path / "small.toml"
+    options = 'kind = "tngd"\nengine = "network"\nlinearise = true\nreadout_bandwidth = "10 MHz"'
+    path.write_text(TEXT.replace('kind = "tngd"', options, 1))
+    solver = build_solver(load_experiment(path).optimizers["tngd"])
+    assert solver.engine == Network(linearise=True, readout_bandwidth=1e7)
 
 
 def test_missing_config_lists_the_shipped_ones():

@@ -11,6 +11,7 @@ from solvers.network import read_device
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import law_of
 from spu_circuit.hardware import load_hardware
+from spu_circuit.problem import LinearSystem
 from spu_circuit.program import load, program_array
 
 
@@ -70,7 +71,7 @@ def parasitic_device(preset, wire, leakage):
     )
     system = spd_system(5, 5)
     A = system.A + (np.diag(np.abs(system.A).sum(axis=1)) if preset == "passive" else 0)
-    return load(program_array(A, hardware), system.b, hardware, 0.05)
+    return load(program_array(LinearSystem(A, system.b), hardware), system.b, hardware, 0.05)
 
 
 @pytest.mark.parametrize("preset", ["paper", "passive"])

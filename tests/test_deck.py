@@ -48,7 +48,7 @@ def test_header_names_hardware_scales_and_units():
 def test_no_value_has_a_unit_or_lost_digits():
     """Values are plain floats that read back exactly; ngspice would take a trailing letter for a scale factor."""
     hardware = load_hardware("bench")
-    device = load(program_array(spd_system(4, 3).A, hardware), np.ones(4), hardware, 0.123456789012345)
+    device = load(program_array(spd_system(4, 3), hardware), np.ones(4), hardware, 0.123456789012345)
     lines = elements(build_netlist(device, 1e-7))
     resistors = {line.split()[0]: float(line.split()[3]) for line in lines if re.match(r"R[pm]\d", line)}
     rows, columns = device.array.direct.nonzero()
@@ -60,6 +60,6 @@ def test_no_value_has_a_unit_or_lost_digits():
 def test_fast_text_is_pyspices_own_text():
     for name in presets():
         hardware = load_hardware(name)
-        device = load(program_array(spd_system(3, 3).A, hardware), np.ones(3), hardware, 0.1)
+        device = load(program_array(spd_system(3, 3), hardware), np.ones(3), hardware, 0.1)
         netlist = build_netlist(device, 1e-7)
         assert elements(netlist) == [line for line in str(netlist.circuit).splitlines()[1:] if line]

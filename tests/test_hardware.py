@@ -24,7 +24,7 @@ full_scale = "1 V"
 
 
 def test_every_preset_loads_and_says_what_it_is():
-    assert presets() == ["bench", "ideal", "paper", "passive", "rram"]
+    assert presets() == ["bench", "factored", "ideal", "paper", "passive", "rram", "vendor"]
     for name in presets():
         hardware = load_hardware(name)
         assert hardware.name == name
@@ -85,5 +85,12 @@ def test_mistakes_name_field_value_and_cure_in_one_line(tmp_path, before, after,
 
 
 def test_unknown_preset_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"no preset or file 'bensh'; presets are bench, ideal, paper, passive, rram"):
+    with pytest.raises(InputError, match=r"no preset or file 'bensh'; presets are bench, .*, rram, vendor"):
         load_hardware("bensh")
+
+
+def test_a_copy_with_other_bits_has_other_levels():
+    array = load_hardware("bench").array
+    assert len(array.grid) == 1024
+    assert len(array.model_copy(update={"bits": 3}).grid) == 8
+    assert array.model_copy(update={"bits": None}).grid is None

@@ -45,7 +45,7 @@ def update(transformation, steps=1, system=SYSTEM):
 )
 def test_settled_solvers_give_the_natural_gradient(solver, mapping):
     natural = update(scale_by_natural_gradient(solver, 0.5, inf, mapping))
-    np.testing.assert_allclose(natural, EXACT, rtol=2e-4, atol=1e-5)  # single precision, amplifier gain 1e9
+    np.testing.assert_allclose(natural, EXACT, rtol=2e-4, atol=1e-5)  # single precision
 
 
 @pytest.mark.parametrize("solver", [Sde(), Spu(IDEAL, Ngspice()), Spu(load_hardware("bench"), IdealLaw())])

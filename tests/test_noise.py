@@ -3,14 +3,15 @@ import pytest
 from scipy.constants import Boltzmann
 
 from solvers.ornstein_uhlenbeck import law_of
+from spu_circuit.active import program_active
 from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.noise import johnson_current_density
-from spu_circuit.program import load, program_array
+from spu_circuit.program import load
 
 
 def device(hardware, A, **noise):
     hardware = hardware.model_copy(update={"noise": Noise(**noise)})
-    return load(program_array(np.asarray(A, dtype=float), hardware), np.ones(len(A)), hardware, 0.1)
+    return load(program_active(np.asarray(A, dtype=float), hardware), np.ones(len(A)), hardware, 0.1)
 
 
 def test_johnson_density_of_one_kilohm_is_four_nanovolts_per_root_hertz():

@@ -105,7 +105,7 @@ def test_initial_state_is_put_on_both_capacitors():
 def test_every_cell_has_two_kt_over_c_whatever_the_matrix():
     """Fluctuation-dissipation; .noise over ten decades leaves 2e-4, the Lyapunov solution rounding."""
     system = dominant_system(5)
-    device = load(program_array(system.A, PASSIVE), system.b, PASSIVE, 0.1)
+    device = load(program_array(system, PASSIVE), system.b, PASSIVE, 0.1)
     expected = 2 * Boltzmann * PASSIVE.temperature / PASSIVE.cell.capacitance
     law = law_of(device)
     np.testing.assert_allclose(law.stationary_covariance(), expected * np.eye(5), rtol=1e-9, atol=1e-9 * expected)
@@ -116,14 +116,14 @@ def test_noise_of_a_single_picofarad_cell_is_the_known_voltage():
     """√(2kT/C) = 91.03 µV at 1 pF and 27 °C."""
     cell = PASSIVE.cell.model_copy(update={"capacitance": 1e-12})
     hardware = PASSIVE.model_copy(update={"cell": cell})
-    device = load(program_array(np.eye(1), hardware), np.ones(1), hardware, 0.1)
+    device = load(program_array(LinearSystem(np.eye(1), np.ones(1)), hardware), np.ones(1), hardware, 0.1)
     assert np.sqrt(law_of(device).stationary_covariance()[0, 0]) == pytest.approx(91.03e-6, rel=1e-4)
 
 
 def test_injected_noise_alone_encodes_the_inverse():
     hardware = CONTINUOUS.model_copy(update={"noise": Noise(thermal=False, injected="1 mV")})
     system = dominant_system(4)
-    device = load(program_array(system.A, hardware), system.b, hardware, 0.1)
+    device = load(program_array(system, hardware), system.b, hardware, 0.1)
     np.testing.assert_allclose(law_of(device).stationary_covariance(), 1e-6 * np.linalg.inv(system.A), rtol=1e-8)
 
 
@@ -131,7 +131,7 @@ def test_injected_noise_alone_encodes_the_inverse():
 def test_transient_noise_is_correlated_as_the_discretised_law_says(injected):
     """4 cells, 300 samples, whitened jointly: chi-square, false alarms 1 in 10⁴; samples 3 slowest times apart."""
     hardware = PASSIVE.model_copy(update={"noise": Noise(injected=injected)})
-    device = load(program_array(dominant_system(4).A, hardware), np.zeros(4), hardware, 1.0)
+    device = load(program_array(dominant_system(4), hardware), np.zeros(4), hardware, 1.0)
     law = law_of(device)
     apart = 3 / float(law.rates.min())
     hold = apart / round(apart * float(law.rates.max()) / 0.4)
@@ -149,7 +149,7 @@ def test_transient_noise_is_correlated_as_the_discretised_law_says(injected):
 def test_network_engine_reads_the_passive_circuit_too(injected):
     """Element by element it finds the closed form: operating point, mean and covariance, to rounding."""
     hardware = PASSIVE.model_copy(update={"noise": Noise(injected=injected)})
-    device = load(program_array(dominant_system(5).A, hardware), np.ones(5), hardware, 0.01, np.linspace(-1, 1, 5))
+    device = load(program_array(dominant_system(5), hardware), np.ones(5), hardware, 0.01, np.linspace(-1, 1, 5))
     law, space = law_of(device), read_device(device).state_space()
     times = np.array([0.3, 2.0]) * device.time_constant
     np.testing.assert_allclose(space.operating_point(), law.fixed_point(), rtol=1e-9)

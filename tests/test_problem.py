@@ -51,6 +51,46 @@ def test_dual_gives_the_primal_solution():
     assert system.residual(2 * direct) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("rank", [5, 2])
+def test_a_hessian_is_the_same_folded_into_the_factor_or_apart(rank):
+    """BᵀHB + λI written out, also where H is singular; the dual and the products follow."""
+    rng = np.random.default_rng(rank)
+    root = rng.normal(size=(5, rank))
+    plain = ggn_system(5, 8, 0.3)
+    system = GgnSystem(plain.B, 0.3, plain.gradient, root @ root.T)
+    F = plain.B.T @ root @ root.T @ plain.B + 0.3 * np.eye(8)
+    exact = np.linalg.solve(F, plain.gradient)
+    np.testing.assert_allclose(system.primal().A, F, atol=1e-12)
+    dual = system.dual()
+    np.testing.assert_allclose(system.from_dual(np.linalg.solve(dual.A, dual.b)), exact, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(system.product(exact), system.b, rtol=1e-9)
+    assert system.residual(exact) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("H", "words"),
+    [
+        (np.eye(3), r"Hessian H has shape \(3, 3\), B 2 rows; H must be 2 x 2"),
+        (np.array([[1, 0.5], [0.2, 1]]), "Hessian H is not symmetric: .* up to 0.3"),
+        (np.diag([1.0, -0.1]), "eigenvalue -0.1; it must be positive semidefinite"),
+        (np.diag([1.0, np.nan]), r"Hessian H has nan at \[1, 1\]"),
+    ],
+)
+def test_bad_hessians_are_refused_with_the_reason(H, words):
+    with pytest.raises(InputError, match=words):
+        GgnSystem(np.ones((2, 4)), 0.1, np.ones(4), H)
+
+
+@given(st.integers(1, 7), st.integers(0, 1000))
+def test_a_matrix_comes_back_from_its_factor(size, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(size, size))
+    system = LinearSystem(X @ X.T + 0.1 * np.eye(size), np.ones(size))
+    factored = system.factored()
+    assert len(factored.B) == max(1, size - 1)
+    np.testing.assert_allclose(factored.primal().A, system.A, atol=1e-10 * np.abs(system.A).max())
+
+
 @pytest.mark.parametrize("damping", [0.0, -1.0, np.nan])
 def test_damping_must_be_above_zero(damping):
     with pytest.raises(InputError, match="damping"):

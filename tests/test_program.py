@@ -9,6 +9,7 @@ from experiments.benchmarks.systems import spd_system
 from solvers.engine import IdealLaw
 from solvers.ornstein_uhlenbeck import law_of
 from solvers.spu import Spu
+from spu_circuit.active import program_active
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import ResistorArray, load_hardware
 from spu_circuit.problem import LinearSystem
@@ -21,7 +22,7 @@ def test_every_resistor_sits_on_a_level_and_none_nearer_exists(name, size, condi
     hardware = load_hardware(name)
     A = spd_system(size, condition, seed).A
     try:
-        array = program_array(A, hardware)
+        array = program_active(A, hardware)
     except MappingError:
         return
     levels = np.append(hardware.array.grid, hardware.array.off_conductance)
@@ -37,14 +38,14 @@ def test_every_resistor_sits_on_a_level_and_none_nearer_exists(name, size, condi
 def test_largest_entry_uses_the_whole_range():
     for name in ("paper", "bench", "rram"):
         hardware = load_hardware(name)
-        array = program_array(spd_system(6, 4).A, hardware)
+        array = program_array(spd_system(6, 4), hardware)
         assert max(array.direct.max(), array.inverted.max()) == pytest.approx(hardware.array.G_max)
 
 
 def test_unused_resistors_of_a_pair_cancel():
     rram = load_hardware("rram")
     A = np.array([[2.0, -1.0], [-1.0, 2.0]])
-    array = program_array(A, rram)
+    array = program_active(A, rram)
     assert array.inverted[0, 0] == pytest.approx(0.5e-6)
     assert array.direct[0, 1] == pytest.approx(0.5e-6)
     # Seven steps of 34.5 µS / 7 from off: 2 is exact, 1 falls half way between 3 and 4 steps.
@@ -54,26 +55,26 @@ def test_unused_resistors_of_a_pair_cancel():
 
 def test_lost_entries_are_counted():
     bench = load_hardware("bench")  # range 32 : 1, so that 1/100 rounds to off
-    array = program_array(np.array([[1.0, 0.01], [0.01, 1.0]]), bench)
+    array = program_active(np.array([[1.0, 0.01], [0.01, 1.0]]), bench)
     assert array.lost_entries == 2
     assert array.matrix[0, 1] == 0
 
 
 def test_a_lost_diagonal_is_an_error_that_counts_and_cures():
     with pytest.raises(MappingError, match=r"1 of 4 entries \(1 on the diagonal\) are lost .* add a damping above"):
-        program_array(np.diag([1.0, 0.001]), load_hardware("bench"))
+        program_active(np.diag([1.0, 0.001]), load_hardware("bench"))
 
 
 def test_continuous_resistors_hold_any_value_between_their_limits():
     ideal = load_hardware("ideal")
     A = spd_system(5, 100).A
-    np.testing.assert_allclose(program_array(A, ideal).matrix, A, rtol=1e-12)
+    np.testing.assert_allclose(program_active(A, ideal).matrix, A, rtol=1e-12)
 
 
 def test_dac_holds_the_negative_right_hand_side_and_reports_clipping():
     paper = load_hardware("paper")
     system = spd_system(4, 2)
-    array = program_array(system.A, paper)
+    array = program_array(system, paper)
     scale = largest_scale(array, system.b, paper)
     device = load(array, system.b, paper, scale)
     assert device.clipped_codes == 0
@@ -90,7 +91,7 @@ def test_explicit_levels_are_used_as_given():
     hardware = load_hardware("paper").model_copy(
         update={"array": ResistorArray(G_min=1e-4, G_max=1e-3, levels=(1e-3, 1e-4, 4e-4))}
     )
-    array = program_array(np.array([[1.0, 0.38], [0.38, 1.0]]), hardware)
+    array = program_active(np.array([[1.0, 0.38], [0.38, 1.0]]), hardware)
     assert array.direct.tolist() == [[1e-3, 4e-4], [4e-4, 1e-3]]
 
 
@@ -104,9 +105,9 @@ def test_jacobi_scaling_solves_the_same_and_loses_less():
     for time in (inf, 200.0):
         solution = Spu(scaled["ideal"], IdealLaw()).solve(system, time)
         np.testing.assert_allclose(solution.value, exact, rtol=1e-6)
-    np.testing.assert_allclose(np.diag(program_array(system.A, scaled["ideal"]).matrix), 1)
+    np.testing.assert_allclose(np.diag(program_array(system, scaled["ideal"]).matrix), 1)
     with pytest.raises(MappingError, match=r"set scaling = 'jacobi'"):
-        program_array(system.A, load_hardware("bench"))
+        program_array(system, load_hardware("bench"))
     assert np.linalg.norm(Spu(scaled["bench"], IdealLaw()).solve(system).value - exact) < 0.1 * np.linalg.norm(exact)
 
 

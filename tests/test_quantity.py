@@ -20,6 +20,10 @@ from spu_circuit.quantity import parse_quantity
         ("300 kelvin", "K", 300),
         ("10K", "Ω", 1e4),
         ("5 Ω", "Ω", 5.0),
+        ("26 mA", "A", 26e-3),
+        ("18 nV/√Hz", "V/√Hz", 18e-9),
+        ("18 nV/rtHz", "V/√Hz", 18e-9),
+        ("18nV/sqrt(Hz)", "V/√Hz", 18e-9),
     ],
 )
 def test_text_becomes_si(text, unit, value):
@@ -35,6 +39,7 @@ def test_text_becomes_si(text, unit, value):
         ("1 kΩ", "F", "wanted 'F'"),
         ("fast", "Hz", "not a quantity"),
         ("0 Ω", "S", "above zero"),
+        ("18 nV", "V/√Hz", "wanted 'V/√Hz'; write it like '18 nV/√Hz'"),
     ],
 )
 def test_missing_or_wrong_unit_is_named_with_the_cure(text, unit, word):

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, ideal, network, training
+from experiments.benchmarks import circuit, factored, ideal, network, training
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -19,6 +19,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "draws": network.draws,
     "network": network.single,
     "growth": network.growth,
+    "factored": factored.single,
+    "factored-growth": factored.growth,
     "low-rank": ideal.low_rank,
     "sampling": ideal.sampling,
     "step": training.step,

@@ -68,7 +68,7 @@ def noise(cells: int = 8, runs: int = 40, per_run: int = 26) -> list[Figure]:
     """Bench array with ideal amplifiers: transient variances against the discretised law, .noise against Lyapunov."""
     hardware = load_hardware("bench").model_copy(update={"amplifier": Amplifier(model="ideal")})
     system = spd_system(cells, 8)
-    device = load(program_array(system.A, hardware), np.zeros(cells), hardware, 1.0)
+    device = load(program_array(system, hardware), np.zeros(cells), hardware, 1.0)
     law = law_of(device)
     slowest, fastest = float(law.rates.min()), float(law.rates.max())
     apart = 3 / slowest

@@ -83,7 +83,7 @@ def growth(sizes: tuple[int, ...] = (16, 32, 64, 128), count: int = 128) -> list
 
 def _array(cells: int) -> tuple[Device, NetworkEquations]:
     hardware, system = load_hardware("paper"), spd_system(cells, 8)
-    device = load(program_array(system.A, hardware), system.b, hardware, 1.0)
+    device = load(program_array(system, hardware), system.b, hardware, 1.0)
     return device, read_device(device)
 
 

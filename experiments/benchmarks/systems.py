@@ -13,14 +13,20 @@ def spd_system(size: int, condition: float, seed: int = 0) -> LinearSystem:
     return LinearSystem((A + A.T) / 2, rng.normal(size=size))
 
 
-def dominant_system(size: int, seed: int = 0, slack: float = 0.3) -> LinearSystem:
-    """Couplings of both signs, and a diagonal that is larger than their sum by ``slack`` of the largest."""
+def dominant_system(size: int, condition: float, seed: int = 0) -> LinearSystem:
+    """Diagonally dominant, couplings of both signs, smallest eigenvalue δ and largest ``condition`` δ.
+
+    ``S (L + δI) S`` with the Laplacian L of a graph with random weights, whose smallest eigenvalue is 0, and random
+    signs S, which change no eigenvalue: every row has slack δ.
+    """
     rng = np.random.default_rng(seed)
-    A = rng.normal(size=(size, size))
-    A = A + A.T
-    np.fill_diagonal(A, 0)
-    np.fill_diagonal(A, np.abs(A).sum(axis=1) + slack * (np.abs(A).max() or 1.0))
-    return LinearSystem(A, rng.normal(size=size))
+    weights = np.triu(rng.uniform(0.1, 1.0, (size, size)), 1)
+    weights += weights.T
+    laplacian = np.diag(weights.sum(axis=1)) - weights
+    signs = np.where(rng.random(size) < 0.5, -1.0, 1.0)
+    largest = float(np.linalg.eigvalsh(laplacian)[-1])
+    A = np.eye(size) if condition == 1 else laplacian + largest / (condition - 1) * np.eye(size)
+    return LinearSystem(A * np.outer(signs, signs), rng.normal(size=size))
 
 
 def ggn_system(rows: int, parameters: int, damping: float, seed: int = 0) -> GgnSystem:

@@ -1,7 +1,7 @@
 """Where copies are computed: in this process, in worker processes, or on any Dask cluster."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row, evaluate, failed
 from experiments.sweeps.store import Key
 from solvers.drawn import BLOCK
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 
 PATIENCE = "20 s"
 """How long a scheduler may take to answer."""
@@ -54,7 +54,8 @@ class Cluster:
         self._client = client
 
     def results(self, sweep: Sweep, case: Case, batches: Sequence[Batch]) -> Iterator[tuple[Batch, list[Row]]]:
-        from distributed import KilledWorker, as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed.comm import CommClosedError
 
         def submit(batch: Batch) -> Any:
             future = self._client.submit(evaluate, sweep, case, batch.samples, _engine(sweep, batch), pure=False)
@@ -73,6 +74,10 @@ class Cluster:
                         waiting.add(submit(part))
                 else:
                     yield batch, [failed(sweep, batch.samples.start, "its worker process died, twice")]
+            except (CancelledError, CommClosedError):
+                raise SimulationError(
+                    "the Dask scheduler is gone; what is finished is kept, and the same command goes on from there"
+                ) from None
 
 
 @contextmanager
@@ -84,7 +89,7 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
         scheduler: address of a Dask scheduler, such as tcp://host:8786, instead.
 
     Raises:
-        InputError: the scheduler does not answer.
+        InputError: the scheduler does not answer. SimulationError: worker processes cannot be started.
     """
     if scheduler is None and workers == 1:
         yield Here()
@@ -92,24 +97,25 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
     import dask
     from distributed import Client, LocalCluster
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}):
-        if scheduler is None:
-            with (
-                LocalCluster(
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS}))
+        if scheduler is not None:
+            try:
+                client = Client(scheduler, timeout=PATIENCE)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"scheduler: {scheduler!r} does not answer ({' '.join(str(error).split())}); start one with "
+                    "'dask scheduler', or leave it out"
+                ) from None
+        else:
+            try:
+                cluster = LocalCluster(
                     n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
-                ) as cluster,
-                Client(cluster) as client,
-            ):
-                yield Cluster(client)
-            return
-        try:
-            client = Client(scheduler, timeout=PATIENCE)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"scheduler: {scheduler!r} does not answer ({error}); start one with 'dask scheduler', or leave it out"
-            ) from None
-        with client:
-            yield Cluster(client)
+                )
+            except (OSError, RuntimeError) as error:
+                raise SimulationError(f"worker processes did not start ({error}); try again") from None
+            client = Client(stack.enter_context(cluster))
+        yield Cluster(stack.enter_context(client))
 
 
 def _engine(sweep: Sweep, batch: Batch) -> str:

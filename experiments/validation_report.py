@@ -1,0 +1,114 @@
+"""A validation run as files: tables, figures, one page."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from html import escape
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from experiments import page
+from experiments.conditioning import CELLS, Finding, Point, findings
+from experiments.covariance_test import DRAWS, FALSE_ALARMS
+from experiments.validate import Check, Outcome, worst
+from experiments.validation_figures import draw_all
+
+TITLES = {
+    "settling.png": "Settling, one engine over the other",
+    "covariance.png": "Covariance of noisy transients, side by side",
+    "spectra.png": "Noise spectra",
+    "conditioning.png": "Error against condition number",
+}
+CAPTIONS = {
+    "settling.png": "Cell voltages without noise on their way to rest: ngspice as lines, network as dots.",
+    "covariance.png": "Voltages of cells sampled at rest in ngspice, beside the exact law of noise that is held "
+    "piecewise constant as there. Both over the law's standard deviations; on the right in standard errors.",
+    "spectra.png": "Small-signal noise of the first cell: ngspice's .noise as a line, network as dots.",
+    "conditioning.png": f"Settled solutions of {CELLS} cells, median of random systems: root mean square error of one "
+    "reading over the size of the solution. Black: everything on. Coloured: all imperfections off but one. Crosses: "
+    "the hardware cannot hold the matrix. ADC codes stay level because ranging brings the nodes to full scale. The "
+    "others grow: x is then large beside b, so that DACs use few of their codes, and an error of the matrix, of an "
+    "amplifier or of a noise current counts by up to the condition number.",
+}
+
+
+def write_validation(outcomes: Sequence[Outcome], points: Sequence[Point], folder: Path) -> None:
+    """Write validation.csv, conditioning.csv, the figures and validation.html."""
+    checks = [check for outcome in outcomes for check in outcome.checks]
+    evidence = [piece for outcome in outcomes for piece in outcome.evidence]
+    _write_csv(folder / "validation.csv", [asdict(check) | {"holds": check.holds} for check in checks])
+    _write_csv(folder / "conditioning.csv", [asdict(point) for point in points])
+    figures = draw_all(evidence, points, folder)
+    page.write(folder / "validation.html", _page(checks, findings(list(points)), figures))
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """The last word: how many checks hold, and which do not."""
+    failed = [check for check in checks if not check.holds]
+    text = f"{len(checks) - len(failed)} of {len(checks)} checks hold"
+    if not failed:
+        return text + "."
+    first = failed[0]
+    return f"{text}; the first that fails: {first.case}: {first.quantity}, {first.engines}, {number(first)}."
+
+
+def number(check: Check) -> str:
+    """The difference beside its bound, in the unit of both."""
+    unit = "" if check.unit == "relative" else " standard errors"
+    return f"{check.difference:.2g}{unit} (≤ {check.bound:.3g})"
+
+
+def _page(checks: list[Check], found: list[Finding], figures: list[Path]) -> str:
+    best = (
+        f"<tr><td>{escape(agreement)}</td><td class='number'>{escape(number(check))}</td>"
+        f"<td>{escape(check.case)}: {escape(check.quantity)}, {escape(check.engines)}</td></tr>"
+        for agreement, check in worst(checks).items()
+    )
+    pictures = "".join(page.figure(path, TITLES[path.name], CAPTIONS[path.name]) for path in figures)
+    every = ("case", "quantity", "engines", "difference (bound)", "reason for the bound", "holds")
+    body = f"""{page.paragraphs([verdict(checks)])}
+{page.table(("agreement", "worst difference (bound)", "where"), best, "words")}
+<p class="about">Differences are relative, over all cells together unless the table says otherwise. Covariances of noisy
+transients are compared in all entries and the trace at once: the bound is what the largest of their deviations exceeds
+in {100 * FALSE_ALARMS:g} % of {DRAWS:,} draws of the exact law, with as many samples, correlated as these are.</p>
+{pictures}
+<h2>What limits each kind of hardware</h2>
+{page.table(("topology", "preset", "condition", "error", "what sets it"), _finding_rows(found), "words")}
+<p class="about">What sets it: the imperfection without which the squared error falls most; a second where one alone is
+not half of it. All voltages are ranged as in any solve, and noise is that of one reading at rest.</p>
+<h2>Every check</h2>
+{page.table(every, map(_row, checks), "words")}"""
+    return page.page("spu-circuit: validation", "The engines side by side", body)
+
+
+def _row(check: Check) -> str:
+    cells = [escape(text) for text in (check.case, check.quantity, check.engines)]
+    made = "".join(f"<td>{cell}</td>" for cell in cells)
+    mark = "" if check.holds else ' class="bad"'
+    return (
+        f"<tr{mark}>{made}<td class='number'>{escape(number(check))}</td><td>{escape(check.reason)}</td>"
+        f"<td>{'yes' if check.holds else 'NO'}</td></tr>"
+    )
+
+
+def _finding_rows(found: list[Finding]) -> Iterator[str]:
+    """With the full message where a kind of hardware first fails."""
+    told = set()
+    for finding in found:
+        error = "–" if isnan(finding.error) else f"{finding.error:.2g}"
+        why = escape(finding.reason)
+        if finding.message and (finding.topology, finding.preset) not in told:
+            told.add((finding.topology, finding.preset))
+            why += f"<br><span class='about'>{escape(finding.message)}</span>"
+        cells = (finding.topology, finding.preset, f"{finding.condition:g}", error)
+        yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{why}</td></tr>"
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(path)

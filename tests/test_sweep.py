@@ -1,0 +1,297 @@
+"""Sweeps: the same copies however they are computed, nothing lost, one clear line for each mistake."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.sweeps import executor as executor_module
+from experiments.sweeps import run as run_module
+from experiments.sweeps.config import points, read_sweep
+from experiments.sweeps.evaluate import Row
+from experiments.sweeps.executor import executor
+from experiments.sweeps.run import audited, plan, run
+from experiments.sweeps.statistics import yield_of
+from experiments.sweeps.store import SweepStore, open_sweep
+from spu_circuit.errors import InputError, SimulationError
+
+CONFIG = """
+name = "small"
+metrics = ["relative_error", "angle", "settling_time", "output_current", "power", "energy", "output_noise"]
+[hardware]
+base = "paper"
+[hardware.variation.array_resistor]
+local = { tolerance = "1 %", meaning = "sigma" }
+lot = { tolerance = "1 %", meaning = "sigma" }
+stuck_open = 1e-3
+stuck_closed = 1e-3
+[hardware.variation.capacitor]
+local = { tolerance = "5 %", meaning = "3 sigma" }
+[workload]
+kind = "random"
+size = 4
+condition = 5
+systems = 2
+[analysis]
+kind = "monte carlo"
+samples = 200
+[limits]
+relative_error = { max = "2 %" }
+"""
+
+
+def planned(text=CONFIG, audit=0.0, **changes):
+    document, grid = read(text)
+    for name, value in changes.items():
+        section, key = name.split("__")
+        document[section][key] = value
+    return plan(document, grid, "test", audit)
+
+
+def read(text):
+    import tomllib
+
+    document = tomllib.loads(text)
+    return document, document.pop("grid", {})
+
+
+def finished(plan_, folder, **how):
+    with closing(SweepStore(folder)) as store:
+        store.claim(plan_.config, {})
+        run(plan_, store, **how)
+        return content(store, plan_)
+
+
+def content(store, plan_):
+    """Every bit of every row; NaN compares equal to itself this way."""
+    return [(key, repr(store.rows(key)), repr(store.rows(key, audit=True))) for key, _, _ in plan_.cases()]
+
+
+def test_workers_batches_and_resuming_change_no_bit(tmp_path):
+    whole = planned()
+    reference = finished(whole, tmp_path / "reference")
+    assert finished(whole, tmp_path / "batches", batch=64) == reference
+    assert finished(whole, tmp_path / "workers", workers=2, batch=100) == reference
+    with closing(SweepStore(tmp_path / "resumed")) as store:
+        store.claim(whole.config, {})
+        key, _, _ = next(whole.cases())
+        store.commit(key, open_rows(tmp_path / "batches", key)[64:128])
+        run(whole, store)
+        assert content(store, whole) == reference
+
+
+def open_rows(folder, key):
+    with closing(open_sweep(folder)) as store:
+        return store.rows(key)
+
+
+def test_a_scheduler_started_apart_gives_the_same(tmp_path):
+    from distributed import LocalCluster
+
+    whole = planned()
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=False) as cluster:
+        apart = finished(whole, tmp_path / "apart", scheduler=cluster.scheduler_address)
+    assert apart == finished(whole, tmp_path / "here")
+
+
+def test_ngspice_agrees_with_network_on_every_metric(tmp_path):
+    """Metrics of the settled state agree as two solutions of one linear circuit do, far below the ADC's step; the
+    settling time is interpolated between the points of a transient (200 of them: 1e-3)."""
+    text = CONFIG.replace(', "output_noise"', "").replace("samples = 200", "samples = 16")
+    whole = planned(text, audit=1.0)
+    finished(whole, tmp_path)
+    with closing(open_sweep(tmp_path)) as store:
+        ((key, sweep, _),) = whole.cases()
+        ours, theirs = store.rows(key), store.rows(key, audit=True)
+    ok = [row for row in ours if row.status == "ok"]
+    assert [row.sample for row in theirs] == [row.sample for row in ok]
+    for name, a, b in zip(
+        sweep.recorded,
+        zip(*(r.metrics for r in ok), strict=True),
+        zip(*(r.metrics for r in theirs), strict=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=2e-3 if name in ("settling_time", "energy") else 1e-9, err_msg=name)
+
+
+def test_audited_copies_are_a_seeded_share():
+    ((_, sweep, case),) = planned(analysis__samples=100_000).cases()
+    chosen = audited(sweep, case, 0.01)
+    assert chosen == audited(sweep, case, 0.01)
+    # Binomial(100 000, 1 %): ± 4 standard deviations are ± 126.
+    assert abs(len(chosen) - 1000) < 126
+
+
+def test_stopping_at_a_width_stops_at_a_checkpoint_whatever_the_batches(tmp_path):
+    wide = planned(CONFIG.replace("samples = 200", "samples = 5000\nstop_width = 0.08"))
+    reference = finished(wide, tmp_path / "a")
+    assert finished(wide, tmp_path / "b", batch=192) == reference
+    ((key, sweep, _),) = wide.cases()
+    rows = open_rows(tmp_path / "a", key)
+    low, high = yield_of(sweep, rows).interval
+    assert len(rows) % run_module.CHECK == 0
+    assert high - low <= 0.08
+    low, high = yield_of(sweep, rows[: -run_module.CHECK]).interval
+    assert len(rows) == run_module.CHECK or high - low > 0.08
+
+
+def test_too_many_failures_stop_with_the_reason(tmp_path, monkeypatch):
+    def broken(sweep, case, samples, engine):
+        return [Row(k, "failed", "no convergence", 1.0, (np.nan,) * 7) for k in samples]
+
+    monkeypatch.setattr(executor_module, "evaluate", broken)
+    with pytest.raises(SimulationError, match=r"stopped: .* cannot be simulated.*no convergence"):
+        finished(planned(), tmp_path, batch=64)
+    ((key, _, _),) = planned().cases()
+    assert len(open_rows(tmp_path, key)) == 64, "what was finished is kept"
+
+
+def test_a_changed_config_is_refused_with_the_difference(tmp_path):
+    finished(planned(), tmp_path)
+    with closing(SweepStore(tmp_path)) as store, pytest.raises(InputError, match=r"workload\.condition = 5.*has 6"):
+        store.claim(planned(workload__condition=6).config, {})
+
+
+def test_a_damaged_store_is_kept_aside_and_what_can_be_read_goes_on(tmp_path):
+    whole = planned()
+    reference = finished(whole, tmp_path / "a")
+    path = tmp_path / "a" / "sweep.sqlite"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4096] = b"\xff" * 4096
+    path.write_bytes(data)
+    damaged = bytes(data)
+    with closing(SweepStore(tmp_path / "a")) as store:
+        assert store.set_aside is not None
+        assert store.set_aside.read_bytes() == damaged
+        store.claim(whole.config, {})
+        run(whole, store)
+        assert content(store, whole) == reference
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
+    whole = planned()
+    with closing(SweepStore(tmp_path)) as store:
+        store.claim(whole.config, {})
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+        with pytest.raises(SimulationError, match=r"cannot be written: database or disk is full; .* is safe"):
+            run(whole, store, batch=64)
+        kept = len(store.rows((0, "copies")))
+    assert 0 < kept < 200
+    assert finished(whole, tmp_path) == finished(whole, tmp_path / "other")
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(executor_module, "PATIENCE", "1 s")
+    with (
+        pytest.raises(InputError, match=r"scheduler: 'tcp://127\.0\.0\.1:9' does not answer"),
+        executor(1, "tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("relative_error = {", "relative_eror = {", r"no metric 'relative_eror'; did you mean 'relative_error'"),
+        ('max = "2 %"', 'max = "2 %", min = "3 %"', r"relative_error: min 0\.03 is above max 0\.02"),
+        ('max = "2 %"', "max = 0.02", r"relative_error: 0\.02 has no unit"),
+        ("samples = 200", "samples = 0", r"analysis\.samples: .*greater than or equal to 1 \(got 0\)"),
+        (', meaning = "sigma" }\nlot', " }\nlot", r"array_resistor\.local\.meaning is missing"),
+        (
+            "variation.capacitor",
+            "variation.capacitors",
+            r"unknown key 'variation\.capacitors'; did you mean 'capacitor'",
+        ),
+        ("variation.capacitor", "variation.amplifier_offset", r"amplifier_offset\.local"),
+        ('base = "paper"', 'base = "papers"', r"no preset or file 'papers'"),
+        ("condition = 5", "condition = 5\nmatrix = 'A.npy'", r"kind 'random' has no 'matrix'"),
+        ('"random"', '"file"', r"'size'"),
+    ],
+)
+def test_a_mistake_in_the_config_is_one_clear_line(old, new, message):
+    assert old in CONFIG
+    with pytest.raises(InputError, match=message) as caught:
+        planned(CONFIG.replace(old, new))
+    assert "\n" not in str(caught.value)
+
+
+def test_offsets_of_amplifiers_that_have_none_are_refused(tmp_path):
+    text = CONFIG.replace(
+        "[workload]",
+        "[hardware.variation.amplifier_offset]\nlocal = { tolerance = '1 mV', meaning = 'sigma' }\n[workload]",
+    )
+    with pytest.raises(InputError, match=r"variation\.amplifier_offset: hardware 'paper' has no such part"):
+        finished(planned(text), tmp_path)
+
+
+def test_a_grid_sets_fields_by_their_names(tmp_path):
+    text = (
+        CONFIG
+        + '[grid]\n"workload.size" = [2, 3]\n"hardware.variation.array_resistor.local.tolerance" = ["1 %", "3 %"]'
+    )
+    found = points(*read(text), "test")
+    assert [(s.workload.size, s.device().variation.array_resistor.local.tolerance) for _, s in found] == [
+        (2, 0.01),
+        (2, 0.03),
+        (3, 0.01),
+        (3, 0.03),
+    ]
+
+
+def test_shipped_configs_are_read():
+    with pytest.raises(InputError, match="no file 'nothing'; configs that come with it are"):
+        read_sweep("nothing")
+
+
+KILLED = (
+    CONFIG.replace(', "output_noise"', "")
+    .replace("samples = 200", "samples = 24")
+    .replace('name = "small"', 'name = "small"\nengine = "ngspice"')
+)
+
+
+def test_sigkill_of_parent_worker_or_ngspice_loses_and_doubles_nothing(tmp_path):
+    """Parent, a worker or an ngspice dies at random moments; what the last run leaves is as if nothing had been."""
+    config = tmp_path / "small.toml"
+    config.write_text(KILLED)
+    rng = np.random.default_rng(0)
+    whole = planned(KILLED)
+    reference = finished(whole, tmp_path / "reference")
+    command = [sys.executable, "-m", "experiments.cli", "sweep", str(config), "--batch", "2"]
+    for which in ("parent", "worker", "ngspice", "parent"):
+        sweep = subprocess.Popen(
+            [*command, "--output", str(tmp_path / "killed")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(rng.uniform(3, 6))
+        with suppress(ProcessLookupError):
+            os.kill(sweep.pid if which == "parent" else child_of(sweep.pid, which), signal.SIGKILL)
+        sweep.wait(60)
+    assert finished(whole, tmp_path / "killed") == reference
+
+
+def child_of(parent, which):
+    """A running worker or ngspice below a process; the process group tells ngspice's children apart, /proc the rest."""
+    for _ in range(200):
+        for entry in os.listdir("/proc"):
+            with suppress(OSError, ValueError):
+                process = Path("/proc", str(int(entry)))
+                words = (process / "cmdline").read_text().replace("\0", " ")
+                session = int((process / "stat").read_text().rsplit(")", 1)[1].split()[3])
+                if int(entry) == parent:
+                    continue
+                if which == "worker" and session == parent and "spawn_main" in words:
+                    return int(entry)
+                if which == "ngspice" and words.startswith(("ngspice", "/usr/bin/ngspice")) and "result.raw" in words:
+                    return int(entry)
+        time.sleep(0.01)
+    raise ProcessLookupError
