@@ -189,6 +189,12 @@ def varying(variation: Variation) -> tuple[str, ...]:
     return (*kinds, "temperature") if variation.temperature else kinds
 
 
+def shared(variation: Variation) -> int:
+    """How many random numbers all parts of a copy share: those that importance sampling widens."""
+    counts = [count for kind in KINDS for count in _purposes(variation, kind).values() if count is not None]
+    return sum(counts) + (variation.temperature is not None)
+
+
 def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
     """What random numbers a kind needs: purpose → how many of each copy; None: one a part."""
     of_kind = getattr(variation, kind)

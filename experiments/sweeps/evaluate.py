@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from experiments.sweeps.cases import Case, copies_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS, Answers
-from experiments.sweeps.worst import worst_ends
 from experiments.sweeps.workload import systems_of
+from experiments.sweeps.worst import worst_ends
 from netlists.parts import converter_errors
 from solvers.digital import Digital
 from solvers.drawn import BLOCK, Behaviour, DrawnNetwork, DrawnNgspice, Question
