@@ -268,8 +268,10 @@ def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: 
         )
     if not order:
         return {}
-    sequence = qmc.Sobol(sum(sizes), rng=_stream(sampling.seed, "sobol", 0))
-    sequence.fast_forward(samples.start)
+    # SciPy spawns from the generator, for which a Philox with a key of its own has no seed.
+    sequence = qmc.Sobol(sum(sizes), rng=np.random.default_rng([sampling.seed, crc32(b"sobol")]))
+    if samples.start:
+        sequence.fast_forward(samples.start)
     # The sequence has steps of its own, and a 0 would be a part 8 σ away.
     points = sequence.random(len(samples)) + 0.5 / sequence.maxn
     return dict(zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True))

@@ -127,10 +127,15 @@ def corner_signs(kinds: tuple[str, ...], samples: range) -> Array:
     return np.where(np.array(samples)[:, None] == 0, 0.0, 2.0 * bits - 1.0)
 
 
-def corner_name(variation: Variation, sample: int) -> str:
-    """A corner in words, as "capacitor +, array_resistor −"; the first is "nominal"."""
+def corner_name(sweep: Sweep, sample: int) -> str:
+    """A copy of a corner or worst case analysis in words.
+
+    "nominal"; "capacitor +, array_resistor −"; "power highest", which has every part at its end that is bad for this.
+    """
     if sample == 0:
         return NOMINAL
-    kinds = with_ends(variation)
+    if sweep.analysis.kind == "worst case":
+        return f"{sweep.recorded[(sample - 1) // 2]} {'highest' if sample % 2 else 'lowest'}"
+    kinds = with_ends(sweep.device().variation)
     signs = corner_signs(kinds, range(sample, sample + 1))[0]
     return ", ".join(f"{kind} {'+' if sign > 0 else '−'}" for kind, sign in zip(kinds, signs, strict=True))

@@ -183,12 +183,11 @@ def _indices(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Tabl
 
 def _bounds(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
     tables = _tables(sweep_, "", "value", "corner")
-    ((case, found),) = rows.items()
-    variation = sweep_.device().variation
+    (found,) = rows.values()
     for k, metric in enumerate(sweep_.recorded):
         ranked = sorted((row for row in found if row.status == "ok"), key=lambda row: row.metrics[k])
         for name, row in zip(("lowest", "nominal", "highest"), (*ranked[:1], found[0], *ranked[-1:]), strict=False):
-            corner = corner_name(variation, row.sample) if case == "corners" else ""
+            corner = corner_name(sweep_, row.sample)
             tables[metric].add_row(name, _metric(metric, row.metrics[k]), _left_out(corner, len(found) - len(ranked)))
     return tables
 

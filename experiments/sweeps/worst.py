@@ -58,13 +58,17 @@ def _climbed(ends: Array, nominal: float, value: Callable[[Array], Array]) -> Ar
     """The ends after all rounds; nominal where that is no worse."""
     highest = float(value(ends[None])[0])
     for _ in range(ROUNDS):
-        flipped = np.tile(ends, (len(ends), 1))
-        np.fill_diagonal(flipped, np.where(ends == 0, 1.0, -ends))
-        found = value(flipped)
+        which, to = np.nonzero(ends[:, None] != [-1.0, 1.0])
+        moved = np.tile(ends, (len(which), 1))
+        moved[np.arange(len(which)), which] = 2.0 * to - 1.0
+        found = value(moved)
         if not (found > highest).any():
             break
-        together = np.where(found > highest, flipped.diagonal(), ends)
-        one = flipped[int(found.argmax())]
+        together = ends.copy()
+        for k in np.argsort(found, kind="stable"):
+            if found[k] > highest:
+                together[which[k]] = moved[k, which[k]]
+        one = moved[int(found.argmax())]
         both = value(np.stack([together, one]))
         ends, highest = (together, float(both[0])) if both[0] > both[1] else (one, float(both[1]))
     return ends if highest > nominal else np.zeros(len(ends))
