@@ -59,7 +59,7 @@ def test_loosest_tolerance_of_a_lot_is_found(nominal, tmp_path):
 
 
 def test_a_tight_limit_is_reached_by_halving(nominal, tmp_path):
-    answer = tolerate(document(1.001 * nominal), "test", Target("capacitor.lot", width=0.2), tmp_path)
+    answer = tolerate(document(1.001 * nominal), "test", Target("capacitor.lot", width=0.5), tmp_path)
     exact = 0.1 / NormalDist().inv_cdf(0.95)
     assert answer.passes.tolerance < exact < answer.fails.tolerance
 

@@ -50,7 +50,10 @@ def sweep(
         int | None, typer.Option("--batch", min=1, help="Copies that a worker gets at a time. It changes no result.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="End with status 1 where a point's yield is surely below --yield.")
+        bool,
+        typer.Option(
+            "--check", help="End with status 1 where a yield is surely below --yield, or a corner breaks a limit."
+        ),
     ] = False,
     wanted: Annotated[float, typer.Option("--yield", min=0, max=1, help="What --check asks for.")] = 0.95,
 ) -> None:
@@ -110,6 +113,7 @@ def tolerate(
             f"{tried.tolerance:.4g} {tried.unit}: yield {100 * tried.good / tried.copies:.2f} % "
             f"({100 * tried.low:.2f} to {100 * tried.high:.2f} %), {tried.copies} copies, {tried.verdict}",
             highlight=False,
+            soft_wrap=True,
         )
 
     try:
@@ -117,12 +121,13 @@ def tolerate(
     except KeyboardInterrupt:
         console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
         raise typer.Exit(130) from None
-    console.print(answer.sentence, highlight=False)
+    console.print(answer.sentence, highlight=False, soft_wrap=True)
     if answer.contradictions:
         console.print(
             f"{answer.contradictions} copies are good at a tolerance and bad at a tighter one, so the "
             "confidence is that of each line alone.",
             highlight=False,
+            soft_wrap=True,
         )
     if answer.passes is None:
         raise typer.Exit(1)
@@ -134,20 +139,21 @@ def _print_yields(planned: Plan, store: SweepStore, wanted: float) -> bool:
     for key, sweep_, case in planned.cases():
         if not sweep_.limits or (case.sampling is not None and case.sampling.streams):
             continue
+        where = _where(planned, key[0])
         if case.sampling is None:
             rows = [row for row in store.rows(key) if row.status != "failed"]
             good = int(passes(sweep_, rows).sum())
             reached &= good == len(rows)
-            console.print(f"{key[1]}: {good} of {len(rows)} keep all limits", highlight=False)
+            console.print(f"{where}{key[1]}: {good} of {len(rows)} keep all limits", highlight=False)
             continue
         found = yield_of(sweep_, store.rows(key))
         low, high = found.interval
         reached &= high >= wanted
-        where = ", ".join(f"{name} = {value}" for name, value in planned.settings[key[0]].items())
         console.print(
-            f"{where + ': ' if where else ''}{key[1]}: yield {100 * found.share:.2f} % "
+            f"{where}{key[1]}: yield {100 * found.share:.2f} % "
             f"({100 * low:.2f} to {100 * high:.2f} % with 95 % confidence), {found.good} of {found.tried}",
             highlight=False,
+            soft_wrap=True,
         )
     return reached
 
@@ -156,11 +162,15 @@ def _print_effects(planned: Plan, store: SweepStore) -> None:
     """A table for each metric of what moves it, for the analyses that ask."""
     for point, sweep_ in enumerate(planned.sweeps):
         rows = {key[1]: store.rows(key) for key, _, _ in planned.cases() if key[0] == point}
-        where = ", ".join(f"{name} = {value}" for name, value in planned.settings[point].items())
         tables = EFFECTS.get(sweep_.analysis.kind, lambda sweep_, rows: {})(sweep_, rows)
         for metric, table in tables.items():
-            console.print(f"\n{metric}{': ' if where else ''}{where}", highlight=False)
+            console.print(f"\n{_where(planned, point)}{metric}", highlight=False)
             console.print(table, highlight=False)
+
+
+def _where(planned: Plan, point: int) -> str:
+    setting = ", ".join(f"{name} = {value}" for name, value in planned.settings[point].items())
+    return f"{setting}: " if setting else ""
 
 
 def _effects(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:

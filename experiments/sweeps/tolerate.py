@@ -23,12 +23,14 @@ from experiments.versions import versions
 from solvers.drawn import BLOCK
 from spu_circuit.copies import varying
 from spu_circuit.errors import InputError
-from spu_circuit.variation import LARGEST_NORMAL, RelativeSpread, Spread, Variation
+from spu_circuit.variation import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread, Variation
 
 LOOKS = 5
 """How often the yield at a tolerance is looked at, each time with twice as many copies."""
 WIDEST = 1024.0
 """How many times the given tolerance, or what part of it, is tried at most."""
+HOTTEST = 100.0
+"""Kelvin about the hardware's temperature that are tried at most."""
 UNITS = {"RelativeSpread": (100.0, "%"), "VoltageSpread": (1.0, "V"), "TemperatureSpread": (1.0, "K")}
 UNITS |= {"CodeSpread": (1.0, "LSB")}
 """Factor from SI, and the unit that a tolerance is written in."""
@@ -223,7 +225,7 @@ def _gap(tried: Mapping[float, Tried], width: float) -> tuple[float, float] | No
     """What to halve: above the loosest that passes or, where that is narrow, below the tightest that fails."""
     scales = sorted(scale for scale in tried if scale > 0)
     verdicts = [(a, b, tried[a].verdict, tried[b].verdict) for a, b in pairwise(scales)]
-    edges = [(a, b) for a, b, below, above in verdicts if below == "passes" != above]
+    edges = [(a, b) for a, b, below, above in verdicts if below == "passes" and above != "passes"]
     edges += [(a, b) for a, b, below, above in verdicts if (below, above) == ("undecided", "fails")]
     return next(((a, b) for a, b in edges if b > a * (1 + width)), None)
 
@@ -231,7 +233,8 @@ def _gap(tried: Mapping[float, Tried], width: float) -> tuple[float, float] | No
 def _answer(search: Search, target: Target, reason: str) -> Answer:
     tried = tuple(at for _, at in sorted(search.tried.items()))
     fails = next((at for at in tried if at.verdict == "fails"), None)
-    passing = [at for at in tried if at.verdict == "passes" and at.scale > 0]
+    below = tried if fails is None else tried[: tried.index(fails)]
+    passing = [at for at in below if at.verdict == "passes" and at.scale > 0]
     kept = passing[-1] if passing else None
     yielded = f"a yield of {100 * target.share:g} %"
     spread = f"{target.part} ({search.spread.distribution}, {search.spread.meaning})"
@@ -288,13 +291,15 @@ def _spreads(variation: Variation) -> dict[str, Spread]:
 
 
 def _loosest(spread: Spread) -> float:
-    """How many times the tolerance may be at most for parts to stay above zero; absolute spreads have no such end."""
+    """How many times the tolerance may be at most: parts stay above zero, temperatures where there are devices."""
+    if isinstance(spread, TemperatureSpread):
+        return HOTTEST / spread.extreme(1)
     if not isinstance(spread, RelativeSpread):
         return inf
-    # A limit of 1 itself is a part at zero.
-    almost = 1 - 1e-6
+    # A limit of 1 itself is a part at zero, and text may round up.
+    almost = 1 - 1e-9
     return {
-        "normal": LARGEST_NORMAL / spread.scale,
+        "normal": almost * LARGEST_NORMAL / spread.scale,
         "uniform": almost / spread.extreme(1),
         "truncated": almost / (spread.limit or 1.0),
         "lognormal": 1 / spread.scale,
