@@ -5,7 +5,7 @@ import pytest
 
 from experiments.sweeps.cases import cases_of, copies_of, corner_name
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import Row, _measured, benches, evaluate
+from experiments.sweeps.evaluate import Row, benches, evaluate, metrics_of
 from experiments.sweeps.sensitivity import one_at_a_time, sobol_indices
 from experiments.sweeps.worst import worst_ends
 from spu_circuit.copies import Parts, bounded, corners
@@ -186,7 +186,7 @@ def test_worst_case_finds_the_worst_of_all_corners_of_a_small_circuit():
     signs = np.array(list(product((-1.0, 1.0), repeat=7)))
     cuts = np.split(signs, np.cumsum(list(counts.values()))[:-1], axis=1)
     copies = corners(device.variation, device.temperature, places, dict(zip(counts, cuts, strict=True)))
-    every, _ = _measured(asked, bench, copies)
+    every, _ = metrics_of(asked, bench, copies)
     for k, name in enumerate(asked.recorded):
         # The same copy in another block has other last digits.
         assert rows[1 + 2 * k].metrics[k] == pytest.approx(every[k].max(), rel=1e-9), name

@@ -99,7 +99,10 @@ def copies_of(
 
 
 def alone(variation: Variation, kind: str) -> Variation:
-    """The variation of one kind of parts only. Ageing and temperature coefficients, which are not random, stay."""
+    """The variation of one kind of parts only; correlations mean nothing then.
+
+    Ageing and temperature coefficients, which are not random, stay.
+    """
     nothing: dict[str, object] = {"correlation": {}}
     for other in varying(variation):
         if other == "temperature" != kind:

@@ -128,7 +128,7 @@ def _worst(sweep: Sweep) -> dict[str, Array]:
         for start in range(0, count, size):
             some = {purpose: at[start : start + size] for purpose, at in ends.items()}
             copies = corners(hardware.variation, hardware.temperature, places, some)
-            found.append(_measured(sweep, bench, copies)[0])
+            found.append(metrics_of(sweep, bench, copies)[0])
         return np.concatenate(found, axis=1)
 
     return worst_ends(bounded(hardware.variation, places), len(sweep.recorded), measured)
@@ -139,7 +139,7 @@ def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
     weights, unstable = np.ones(len(samples)), np.zeros(len(samples), dtype=bool)
     for bench in benches(sweep, engine):
         copies = drawn_copies(sweep, case, bench, samples)
-        found, grows = _measured(sweep, bench, copies)
+        found, grows = metrics_of(sweep, bench, copies)
         worst, unstable = np.maximum(worst, found), unstable | grows
         weights = copies.weights
     return [
@@ -148,7 +148,7 @@ def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
     ]
 
 
-def _measured(sweep: Sweep, bench: Bench, copies: Copies) -> tuple[Array, NDArray[np.bool_]]:
+def metrics_of(sweep: Sweep, bench: Bench, copies: Copies) -> tuple[Array, NDArray[np.bool_]]:
     """The metrics of copies, (metrics, copies), NaN where they are unstable, and which are."""
     device, seconds = bench.device, sweep.time * bench.device.time_constant
     needs = {METRICS[name].needs for name in sweep.recorded}
