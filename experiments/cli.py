@@ -250,6 +250,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a training run
 
 
 app.command()(commands.sweep)
+app.command()(commands.tolerate)
 
 
 @hardware_app.command("list")

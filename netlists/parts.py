@@ -119,10 +119,10 @@ def board_of(device: Device, noise_hold: float | None = None) -> Board:
     lines = tuple(instances(netlist.circuit))
     names: dict[str, tuple[str, ...]] = {}
     places: dict[str, Parts] = {}
-    for group, patterns in PARTS[hardware.topology].items():
-        names[group], places[group] = _find(lines, patterns)
     outputs = len(netlist.outputs)
-    channels = Parts(np.arange(outputs), np.full(outputs, -0.5), _spread_out(np.arange(outputs)))
+    for group, patterns in PARTS[hardware.topology].items():
+        names[group], places[group] = _find(lines, patterns, outputs)
+    channels = Parts(np.arange(outputs), np.full(outputs, -0.5), _spread_out(np.arange(outputs), outputs))
     places |= dict.fromkeys(OF_DAC, places.pop("dac")) | dict.fromkeys(OF_ADC, channels)
     amplifiers = places.pop("amplifier", None)
     if amplifiers is not None:
@@ -137,8 +137,11 @@ def board_of(device: Device, noise_hold: float | None = None) -> Board:
     return Board(hardware, netlist, lines, places, names, nominal)
 
 
-def _find(lines: Sequence[str], patterns: Sequence[str]) -> tuple[tuple[str, ...], Parts]:
-    """Names and places of the elements that match: row by row, then in the order of the patterns."""
+def _find(lines: Sequence[str], patterns: Sequence[str], cells: int) -> tuple[tuple[str, ...], Parts]:
+    """Names and places of the elements that match: row by row, then in the order of the patterns.
+
+    The board is as wide as it has cells, whichever of its places the matrix uses.
+    """
     found: list[tuple[int, int, int, str]] = []
     for which, pattern in enumerate(map(re.compile, patterns)):
         for line in lines:
@@ -148,14 +151,15 @@ def _find(lines: Sequence[str], patterns: Sequence[str]) -> tuple[tuple[str, ...
                 found.append((row, column[0] if column else -1, which, match[0]))
     found.sort()
     rows, columns, kinds = np.array([entry[:3] for entry in found], dtype=np.intp).reshape(-1, 3).T
+    width = max(cells, int(columns.max(initial=0)) + 1) if (columns >= 0).any() else 1
     columns = np.maximum(columns, 0)
-    slots = (rows * (columns.max(initial=0) + 1) + columns) * len(patterns) + kinds
-    return tuple(entry[3] for entry in found), Parts(slots, _spread_out(columns), _spread_out(rows))
+    slots = (rows * width + columns) * len(patterns) + kinds
+    return tuple(entry[3] for entry in found), Parts(slots, _spread_out(columns, cells), _spread_out(rows, cells))
 
 
-def _spread_out(numbers: NDArray[np.intp]) -> Array:
+def _spread_out(numbers: NDArray[np.intp], cells: int) -> Array:
     """From −½ to ½ across the die."""
-    return numbers / max(1, int(numbers.max(initial=0))) - 0.5
+    return numbers / max(1, cells - 1, int(numbers.max(initial=0))) - 0.5
 
 
 def _with_value(line: str, own: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 from spu_circuit.errors import InputError
-from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Variation
+from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Spread, Variation
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -145,32 +145,48 @@ def draw(
     return Copies(relative, absolute, is_open, is_closed, kelvin, weights)
 
 
-def corners(variation: Variation, temperature: float, parts: Mapping[str, Parts], signs: Mapping[str, Array]) -> Copies:
+def bounded(variation: Variation, parts: Mapping[str, Parts]) -> dict[str, int]:
+    """What has ends that a corner can put it at: "temperature", "KIND lot", "KIND gradient", "KIND local" → how many.
+
+    Stuck resistors have none.
+    """
+    found = {"temperature": 1} if variation.temperature else {}
+    for kind, places in parts.items():
+        for purpose, count in _purposes(variation, kind).items():
+            if not purpose.endswith("stuck"):
+                found[purpose] = len(places.slots) if count is None else count
+    return found
+
+
+def corners(variation: Variation, temperature: float, parts: Mapping[str, Parts], ends: Mapping[str, Array]) -> Copies:
     """Copies whose parts are at the ends of their distributions.
 
     Args:
-        signs: kind → −1, 0 (nominal) or 1, (copies, 1) for all parts of the kind alike, or (copies, parts).
-            "temperature" has (copies, 1).
+        ends: what ``bounded`` names → −1, 0 (nominal) or 1, (copies, 1) for all of them alike, or one for each. What is
+            missing is nominal.
     """
-    count = len(next(iter(signs.values())))
+    count = len(next(iter(ends.values())))
+
+    def moved(purpose: str, spread: Spread | None, width: int) -> Array:
+        at = np.broadcast_to(ends.get(purpose, np.zeros((count, 1))), (count, width))
+        if spread is None:
+            return np.zeros(at.shape)
+        return np.where(at > 0, spread.extreme(1), np.where(at < 0, spread.extreme(-1), 0.0))
+
     relative: dict[str, Array] = {}
     absolute: dict[str, Array] = {}
-    hot = signs.get("temperature", np.zeros((count, 1)))[:, 0]
-    spread = variation.temperature
-    kelvin = temperature + (np.array([spread.extreme(s) * abs(s) for s in hot]) if spread else 0 * hot)
+    kelvin = temperature + moved("temperature", variation.temperature, 1)[:, 0]
     rise = kelvin - (variation.reference_temperature or temperature)
     for kind, places in parts.items():
         of_kind = getattr(variation, kind)
-        sign = np.broadcast_to(signs.get(kind, np.zeros((count, 1))), (count, len(places.slots)))
-        ends = [(s.extreme(-1), s.extreme(1)) for s in (of_kind.lot, of_kind.mismatch) if s]
-        moved = [np.where(sign > 0, high, np.where(sign < 0, low, 0.0)) for low, high in ends]
+        lot, local = moved(f"{kind} lot", of_kind.lot, 1), moved(f"{kind} local", of_kind.mismatch, len(places.slots))
         if isinstance(of_kind, RelativeVariation):
-            factors = variation.ageing(kind) * (1 + of_kind.temperature_coefficient * rise[:, None]) + 0 * sign
-            for deviation in moved:
-                factors = factors * (1 + deviation)
+            slope = moved(f"{kind} gradient", of_kind.gradient, 2)
+            factors = (1 + lot) * (1 + slope[:, :1] * places.x + slope[:, 1:] * places.y) * (1 + local)
+            factors *= variation.ageing(kind) * (1 + of_kind.temperature_coefficient * rise[:, None])
             relative[kind] = factors
         else:
-            absolute[kind] = sum(moved, np.zeros(sign.shape))
+            absolute[kind] = lot + local
     nothing = np.zeros((count, 0), dtype=bool)
     return Copies(relative, absolute, nothing, nothing, kelvin, np.ones(count))
 
@@ -179,6 +195,12 @@ def varying(variation: Variation) -> tuple[str, ...]:
     """The kinds of parts that differ between copies, "temperature" among them."""
     kinds = tuple(kind for kind in KINDS if _purposes(variation, kind))
     return (*kinds, "temperature") if variation.temperature else kinds
+
+
+def shared(variation: Variation) -> int:
+    """How many random numbers all parts of a copy share: those that importance sampling widens."""
+    counts = [count for kind in KINDS for count in _purposes(variation, kind).values() if count is not None]
+    return sum(counts) + (variation.temperature is not None)
 
 
 def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
@@ -254,9 +276,12 @@ def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: 
         )
     if not order:
         return {}
-    sequence = qmc.Sobol(sum(sizes), rng=_stream(sampling.seed, "sobol", 0))
-    sequence.fast_forward(samples.start)
-    points = np.clip(sequence.random(len(samples)), 0.5 / STEPS, 1 - 0.5 / STEPS)
+    # SciPy spawns from the generator, for which a Philox with a key of its own has no seed.
+    sequence = qmc.Sobol(sum(sizes), rng=np.random.default_rng([sampling.seed, crc32(b"sobol")]))
+    if samples.start:
+        sequence.fast_forward(samples.start)
+    # The sequence has steps of its own, and a 0 would be a part 8 σ away.
+    points = sequence.random(len(samples)) + 0.5 / sequence.maxn
     return dict(zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True))
 
 

@@ -106,7 +106,8 @@ class RelativeSpread(Spread):
                 f"a normal distribution with a σ of {self.scale:.0%} draws values below zero; "
                 "take distribution = 'lognormal', or 'truncated' with a limit"
             )
-        if self.distribution != "lognormal" and -self.extreme(-1) >= 1:
+        lowest = -self.limit if self.limit is not None else self.extreme(-1)
+        if self.distribution != "lognormal" and lowest <= -1:
             raise ValueError("the distribution reaches values below zero; take 'lognormal', or tighten it")
         return self
 
@@ -269,6 +270,11 @@ class Variation(Description):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for kind in KINDS:
+            if (factor := self.ageing(kind)) <= 0:
+                raise ValueError(
+                    f"{kind}.ageing over {self.hours:g} hours leaves {factor:.2g} of a part; lower ageing or hours"
+                )
         for pair, value in self.correlation.items():
             names = pair.split()
             if len(names) != 2 or names[0] == names[1] or not set(names) <= set(KINDS):
@@ -278,6 +284,8 @@ class Variation(Description):
             for name in names:
                 if getattr(self, name).lot is None:
                     raise ValueError(f"correlation {pair!r}: {name} has no lot deviation; give it one")
+            if " ".join(reversed(names)) in self.correlation:
+                raise ValueError(f"correlation {pair!r} is given twice, in both orders; keep one")
             if not -1 <= value <= 1:
                 raise ValueError(f"correlation {pair!r} is {value:g}; it must be from -1 to 1")
         lowest = float(np.linalg.eigvalsh(self.lot_correlation).min())

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.sweeps.config import Sweep
-from spu_circuit.copies import Copies, Parts, Sampling, corners, draw, varying
+from spu_circuit.copies import Copies, Parts, Sampling, bounded, corners, draw, varying
 from spu_circuit.errors import InputError
 from spu_circuit.variation import Variation
 
 Array = NDArray[np.float64]
 
+NOMINAL = "nominal"
 MOST_CORNERS = 12
+RECOMMENDED = 4096
+"""Base samples of a variance-based analysis: an index then has a standard error of about 0.02. Any number will do,
+since the samples are independent; a power of two fills the blocks."""
 OTHER_SEED = 0x5EED_B0A2D
 """Added to the seed of the second, independent set of copies of a variance-based analysis."""
 
@@ -25,7 +28,7 @@ class Case:
 
     Args:
         samples: how many.
-        sampling: where their random numbers come from; None: they are corners.
+        sampling: where their random numbers come from; None: they are corners, of which the first is nominal.
         only: the one kind of parts that varies; None: all.
     """
 
@@ -38,44 +41,68 @@ def cases_of(sweep: Sweep) -> dict[str, Case]:
     """The sets of copies of a sweep, by name.
 
     Raises:
-        InputError: too many kinds of parts vary for all their corners.
+        InputError: the analysis does not fit what varies, or the workload.
     """
     analysis, seed = sweep.analysis, sweep.seed
-    kinds = varying(sweep.device().variation)
+    variation = sweep.device().variation
+    kinds = varying(variation)
     count = analysis.samples
     if analysis.kind == "monte carlo":
         return {"copies": Case(count, Sampling(seed, analysis.design, count))}
     if analysis.kind == "importance":
         return {"copies": Case(count, Sampling(seed, inflation=analysis.inflation))}
     if analysis.kind == "one at a time":
-        return {kind: Case(count, Sampling(seed, analysis.design, count), kind) for kind in kinds}
+        sampling = Sampling(seed, analysis.design, count)
+        return {NOMINAL: Case(1, None)} | {kind: Case(count, sampling, kind) for kind in kinds}
     if analysis.kind == "variance based":
+        if variation.correlation:
+            raise InputError(
+                "analysis.kind 'variance based' shares the variance among kinds that vary independently; leave "
+                "hardware.variation.correlation out"
+            )
+        if count < 2:
+            raise InputError(f"analysis.samples is {count}, of which there is no variance; take {RECOMMENDED}")
         other = seed + OTHER_SEED
         cases = {"A": Case(count, Sampling(seed)), "B": Case(count, Sampling(other))}
         return cases | {f"A with {kind} of B": Case(count, Sampling(seed, streams={kind: other})) for kind in kinds}
-    if len(kinds) > MOST_CORNERS:
+    ended = with_ends(variation)
+    if not ended:
+        raise InputError(f"analysis.kind {analysis.kind!r}: only stuck resistors vary; take 'monte carlo'")
+    if analysis.kind == "worst case":
+        if sweep.workload.systems > 1 or sweep.workload.kind == "training":
+            raise InputError("analysis.kind 'worst case' looks at one system; set workload.systems = 1")
+        return {"worst case": Case(1 + 2 * len(sweep.recorded), None)}
+    if len(ended) > MOST_CORNERS:
         raise InputError(
-            f"analysis.kind {analysis.kind!r}: {len(kinds)} kinds of parts vary, which is {2 ** len(kinds)} corners; "
-            f"let at most {MOST_CORNERS} vary, or take 'monte carlo'"
+            f"analysis.kind 'corners': {len(ended)} kinds of parts vary, which is {2 ** len(ended)} corners; "
+            f"let at most {MOST_CORNERS} vary, or take 'worst case'"
         )
-    return {"corners": Case(1 + 2 ** len(kinds), None)}
+    return {"corners": Case(1 + 2 ** len(ended), None)}
 
 
 def copies_of(
     case: Case, variation: Variation, temperature: float, parts: Mapping[str, Parts], samples: range
 ) -> Copies:
-    """Some of the copies of a case."""
+    """Some of the copies of a case. Those of a worst case, which must be looked for, are in ``worst``."""
     if case.sampling is None:
-        signs = corner_signs(varying(variation))[samples.start : samples.stop]
-        kinds = varying(variation)
-        return corners(variation, temperature, parts, {kind: signs[:, k : k + 1] for k, kind in enumerate(kinds)})
+        kinds = with_ends(variation)
+        signs = corner_signs(kinds, samples)
+        ends = {
+            purpose: signs[:, kinds.index(purpose.split()[0]), None]
+            for purpose in bounded(variation, parts)
+            if not purpose.endswith("gradient")
+        }
+        return corners(variation, temperature, parts, ends)
     if case.only is not None:
         variation = alone(variation, case.only)
     return draw(variation, temperature, parts, samples, case.sampling)
 
 
 def alone(variation: Variation, kind: str) -> Variation:
-    """The variation of one kind of parts only. Ageing and temperature coefficients, which are not random, stay."""
+    """The variation of one kind of parts only; correlations mean nothing then.
+
+    Ageing and temperature coefficients, which are not random, stay.
+    """
     nothing: dict[str, object] = {"correlation": {}}
     for other in varying(variation):
         if other == "temperature" != kind:
@@ -88,7 +115,30 @@ def alone(variation: Variation, kind: str) -> Variation:
     return variation.model_copy(update=nothing)
 
 
-def corner_signs(kinds: tuple[str, ...]) -> Array:
-    """The nominal copy first, then all combinations of −1 and 1, (1 + 2^kinds, kinds)."""
-    ends = np.array(list(product((-1.0, 1.0), repeat=len(kinds)))).reshape(-1, len(kinds))
-    return np.concatenate([np.zeros((1, len(kinds))), ends])
+def with_ends(variation: Variation) -> tuple[str, ...]:
+    """The kinds that corners move: those whose parts, or lot, deviate as a whole. Gradients and stuck ones do not."""
+    return tuple(
+        kind
+        for kind in varying(variation)
+        if kind == "temperature" or getattr(variation, kind).lot or getattr(variation, kind).mismatch
+    )
+
+
+def corner_signs(kinds: tuple[str, ...], samples: range) -> Array:
+    """Corners by number, (samples, kinds): 0 is nominal, then all combinations of −1 and 1, the last kind fastest."""
+    bits = (np.array(samples)[:, None] - 1) >> np.arange(len(kinds))[::-1] & 1
+    return np.where(np.array(samples)[:, None] == 0, 0.0, 2.0 * bits - 1.0)
+
+
+def corner_name(sweep: Sweep, sample: int) -> str:
+    """A copy of a corner or worst case analysis in words.
+
+    "nominal"; "capacitor +, array_resistor −"; "power highest", which has every part at its end that is bad for this.
+    """
+    if sample == 0:
+        return NOMINAL
+    if sweep.analysis.kind == "worst case":
+        return f"{sweep.recorded[(sample - 1) // 2]} {'highest' if sample % 2 else 'lowest'}"
+    kinds = with_ends(sweep.device().variation)
+    signs = corner_signs(kinds, range(sample, sample + 1))[0]
+    return ", ".join(f"{kind} {'+' if sign > 0 else '−'}" for kind, sign in zip(kinds, signs, strict=True))

@@ -1,18 +1,27 @@
 """The commands of the command line that are about sweeps."""
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from experiments.sweeps.config import read_sweep
+from experiments.sweeps.cases import corner_name
+from experiments.sweeps.config import Sweep, read_sweep
+from experiments.sweeps.evaluate import Row
+from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.progress import SweepBars
 from experiments.sweeps.run import Plan, plan, run
-from experiments.sweeps.statistics import yield_of
+from experiments.sweeps.sensitivity import one_at_a_time, sobol_indices
+from experiments.sweeps.statistics import passes, yield_of
 from experiments.sweeps.store import SweepStore
+from experiments.sweeps.tolerate import Target, Tried
+from experiments.sweeps.tolerate import tolerate as search_tolerance
 from experiments.versions import versions
+from spu_circuit.errors import InputError
 
 console = Console()
 
@@ -41,7 +50,10 @@ def sweep(
         int | None, typer.Option("--batch", min=1, help="Copies that a worker gets at a time. It changes no result.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="End with status 1 where a point's yield is surely below --yield.")
+        bool,
+        typer.Option(
+            "--check", help="End with status 1 where a yield is surely below --yield, or a corner breaks a limit."
+        ),
     ] = False,
     wanted: Annotated[float, typer.Option("--yield", min=0, max=1, help="What --check asks for.")] = 0.95,
 ) -> None:
@@ -64,23 +76,148 @@ def sweep(
         except KeyboardInterrupt:
             console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None
-        if not _print_yields(planned, store, wanted) and check:
+        reached = _print_yields(planned, store, wanted)
+        _print_effects(planned, store)
+        if not reached and check:
             raise typer.Exit(1)
+
+
+def tolerate(
+    config: ConfigFile,
+    part: Annotated[
+        str, typer.Option("--part", help="Whose tolerance: KIND.local, KIND.lot, KIND.gradient or temperature.")
+    ],
+    wanted: Annotated[float, typer.Option("--yield", min=0.01, max=0.9999, help="Yield to keep.")] = 0.95,
+    confidence: Annotated[float, typer.Option("--confidence", min=0.5, max=0.9999, help="Of the answer.")] = 0.95,
+    width: Annotated[
+        float,
+        typer.Option("--width", min=0.001, max=1, help="Relative distance of the answer's two tolerances."),
+    ] = 0.05,
+    output: OutputFolder = None,
+    workers: Workers = 2,
+    scheduler: Scheduler = None,
+) -> None:
+    """Find the loosest tolerance of a part that keeps the yield.
+
+    The config is a Monte Carlo sweep; its samples are those of the first look at each tolerance, doubled up to 16 times
+    where they do not decide. Writes tolerate.csv and tolerate.json; the same command goes on where it was stopped.
+    """
+    document, grid = read_sweep(config)
+    if grid:
+        raise InputError(f"grid: tolerate varies one part of one sweep; leave the grid out of {config}")
+    target = Target(part, wanted, confidence, width)
+    folder = output or Path("runs") / f"{document.get('name', 'sweep')}-tolerate-{part}"
+
+    def told(tried: Tried) -> None:
+        console.print(
+            f"{tried.tolerance:.4g} {tried.unit}: yield {100 * tried.good / tried.copies:.2f} % "
+            f"({100 * tried.low:.2f} to {100 * tried.high:.2f} %), {tried.copies} copies, {tried.verdict}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    try:
+        answer = search_tolerance(document, str(config), target, folder, workers, scheduler, told)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    console.print(answer.sentence, highlight=False, soft_wrap=True)
+    if answer.contradictions:
+        console.print(
+            f"{answer.contradictions} copies are good at a tolerance and bad at a tighter one, so the "
+            "confidence is that of each line alone.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if answer.passes is None:
+        raise typer.Exit(1)
 
 
 def _print_yields(planned: Plan, store: SweepStore, wanted: float) -> bool:
     """Each point's yield in a sentence. Returns False where one is surely below what is wanted."""
     reached = True
-    for key, sweep_, _ in planned.cases():
-        if not sweep_.limits:
+    for key, sweep_, case in planned.cases():
+        if not sweep_.limits or (case.sampling is not None and case.sampling.streams):
+            continue
+        where = _where(planned, key[0])
+        if case.sampling is None:
+            rows = [row for row in store.rows(key) if row.status != "failed"]
+            good = int(passes(sweep_, rows).sum())
+            reached &= good == len(rows)
+            console.print(f"{where}{key[1]}: {good} of {len(rows)} keep all limits", highlight=False)
             continue
         found = yield_of(sweep_, store.rows(key))
         low, high = found.interval
         reached &= high >= wanted
-        where = ", ".join(f"{name} = {value}" for name, value in planned.settings[key[0]].items())
         console.print(
-            f"{where + ': ' if where else ''}{key[1]}: yield {100 * found.share:.2f} % "
+            f"{where}{key[1]}: yield {100 * found.share:.2f} % "
             f"({100 * low:.2f} to {100 * high:.2f} % with 95 % confidence), {found.good} of {found.tried}",
             highlight=False,
+            soft_wrap=True,
         )
     return reached
+
+
+def _print_effects(planned: Plan, store: SweepStore) -> None:
+    """A table for each metric of what moves it, for the analyses that ask."""
+    for point, sweep_ in enumerate(planned.sweeps):
+        rows = {key[1]: store.rows(key) for key, _, _ in planned.cases() if key[0] == point}
+        tables = EFFECTS.get(sweep_.analysis.kind, lambda sweep_, rows: {})(sweep_, rows)
+        for metric, table in tables.items():
+            console.print(f"\n{_where(planned, point)}{metric}", highlight=False)
+            console.print(table, highlight=False)
+
+
+def _where(planned: Plan, point: int) -> str:
+    setting = ", ".join(f"{name} = {value}" for name, value in planned.settings[point].items())
+    return f"{setting}: " if setting else ""
+
+
+def _effects(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
+    tables = _tables(sweep_, "only this varies", "nominal", "median", "5 %", "95 %", "share")
+    for effect in one_at_a_time(sweep_, rows):
+        shown = [_metric(effect.metric, v) for v in (effect.nominal, effect.median, effect.low, effect.high)]
+        share = _left_out(f"{100 * effect.share:.1f} %", effect.left_out)
+        tables[effect.metric].add_row(effect.kind, *shown, share)
+    return tables
+
+
+def _indices(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
+    tables = _tables(sweep_, "part", "first order", "with 95 % confidence", "total", "with 95 % confidence")
+    for index in sobol_indices(sweep_, rows):
+        first, total = (f"{low:.3f} to {high:.3f}" for low, high in (index.first_interval, index.total_interval))
+        last = _left_out(total, index.left_out)
+        tables[index.metric].add_row(index.kind, f"{index.first:.3f}", first, f"{index.total:.3f}", last)
+    return tables
+
+
+def _bounds(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
+    tables = _tables(sweep_, "", "value", "corner")
+    (found,) = rows.values()
+    for k, metric in enumerate(sweep_.recorded):
+        ranked = sorted((row for row in found if row.status == "ok"), key=lambda row: row.metrics[k])
+        for name, row in zip(("lowest", "nominal", "highest"), (*ranked[:1], found[0], *ranked[-1:]), strict=False):
+            corner = corner_name(sweep_, row.sample)
+            tables[metric].add_row(name, _metric(metric, row.metrics[k]), _left_out(corner, len(found) - len(ranked)))
+    return tables
+
+
+EFFECTS: dict[str, Callable[[Sweep, Mapping[str, Sequence[Row]]], dict[str, Table]]] = {
+    "one at a time": _effects,
+    "variance based": _indices,
+    "corners": _bounds,
+    "worst case": _bounds,
+}
+
+
+def _tables(sweep_: Sweep, *columns: str) -> dict[str, Table]:
+    return {metric: Table(*columns, box=None) for metric in sweep_.recorded}
+
+
+def _metric(name: str, value: float) -> str:
+    unit = METRICS[name].unit
+    return f"{100 * value:.4g} %" if unit == "%" else f"{value:.4g} {unit}".strip()
+
+
+def _left_out(text: str, count: int) -> str:
+    return f"{text} ({count} without a finite value left out)" if count else text

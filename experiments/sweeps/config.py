@@ -106,6 +106,15 @@ class Analysis(OneOf):
     def fields_of(cls, kind: str) -> set[str]:
         return set(ANALYSES[kind].split())
 
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.design == "sobol" and self.samples & (self.samples - 1):
+            raise ValueError(
+                f"samples is {self.samples}, but a Sobol sequence is even after powers of two only; "
+                f"take {1 << self.samples.bit_length()}"
+            )
+        return self
+
 
 class Limit(Description):
     """What a metric must keep."""

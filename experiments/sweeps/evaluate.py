@@ -1,5 +1,6 @@
 """What a worker does: some copies of one case of one point of a sweep, from description to metrics."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
@@ -13,6 +14,7 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS, Answers
 from experiments.sweeps.training import final_accuracy
 from experiments.sweeps.workload import systems_of
+from experiments.sweeps.worst import worst_ends
 from netlists.parts import converter_errors
 from solvers.digital import Digital
 from solvers.drawn import BLOCK, Behaviour, DrawnNetwork, DrawnNgspice, Question
@@ -20,7 +22,7 @@ from solvers.engine import IdealLaw
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
 from spu_circuit.converters import characteristic, quantize
-from spu_circuit.copies import Copies
+from spu_circuit.copies import Copies, bounded, corners
 from spu_circuit.errors import SpuError
 from spu_circuit.program import Device
 
@@ -107,39 +109,65 @@ def _alone(sweep: Sweep, case: Case, sample: int, engine: str) -> Row:
     return failed(sweep, sample, reason)
 
 
+def drawn_copies(sweep: Sweep, case: Case, bench: Bench, samples: range) -> Copies:
+    """Some of the copies of a case, of a worst case too."""
+    hardware, places = bench.device.hardware, bench.ngspice.board.places
+    if sweep.analysis.kind != "worst case":
+        return copies_of(case, hardware.variation, hardware.temperature, places, samples)
+    ends = {purpose: at[samples.start : samples.stop] for purpose, at in _worst(sweep).items()}
+    return corners(hardware.variation, hardware.temperature, places, ends)
+
+
+@lru_cache(maxsize=4)
+def _worst(sweep: Sweep) -> dict[str, Array]:
+    (bench,) = benches(sweep, sweep.engine)
+    hardware, places = bench.device.hardware, bench.ngspice.board.places
+
+    def measured(ends: Mapping[str, Array]) -> Array:
+        count, size = len(next(iter(ends.values()))), BLOCK if sweep.engine == "network" else 1
+        found = []
+        for start in range(0, count, size):
+            some = {purpose: at[start : start + size] for purpose, at in ends.items()}
+            copies = corners(hardware.variation, hardware.temperature, places, some)
+            found.append(metrics_of(sweep, bench, copies)[0])
+        return np.concatenate(found, axis=1)
+
+    return worst_ends(bounded(hardware.variation, places), len(sweep.recorded), measured)
+
+
 def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
     if sweep.workload.kind == "training":
         return [Row(sample, "ok", "", 1.0, (final_accuracy(sweep, case, sample),)) for sample in samples]
-    needs = {METRICS[name].needs for name in sweep.recorded}
     worst = np.full((len(sweep.recorded), len(samples)), -inf)
-    unstable, weights = np.zeros(len(samples), dtype=bool), np.ones(len(samples))
+    weights, unstable = np.ones(len(samples)), np.zeros(len(samples), dtype=bool)
     for bench in benches(sweep, engine):
-        device, hardware = bench.device, bench.device.hardware
-        board = bench.ngspice.board
-        copies = copies_of(case, hardware.variation, hardware.temperature, board.places, samples)
-        seconds = sweep.time * device.time_constant
-        question = Question(seconds, sweep.settling_error if "settling" in needs else None, "noise" in needs)
-        if bench.network is not None:
-            behaviour = bench.network.behaviour(copies, question)
-        else:
-            behaviour = bench.ngspice.behaviour(copies, 0, question)
-        answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, seconds)
-        for k, name in enumerate(sweep.recorded):
-            measure = METRICS[name].measure
-            assert measure is not None
-            worst[k] = np.maximum(worst[k], measure(answers))
-        unstable |= behaviour.unstable
+        copies = drawn_copies(sweep, case, bench, samples)
+        found, grows = metrics_of(sweep, bench, copies)
+        worst, unstable = np.maximum(worst, found), unstable | grows
         weights = copies.weights
     return [
-        Row(
-            sample,
-            "unstable" if unstable[k] else "ok",
-            "",
-            float(weights[k]),
-            (np.nan,) * len(worst) if unstable[k] else tuple(worst[:, k].tolist()),
-        )
+        Row(sample, "unstable" if unstable[k] else "ok", "", float(weights[k]), tuple(worst[:, k].tolist()))
         for k, sample in enumerate(samples)
     ]
+
+
+def metrics_of(sweep: Sweep, bench: Bench, copies: Copies) -> tuple[Array, NDArray[np.bool_]]:
+    """The metrics of copies, (metrics, copies), NaN where they are unstable, and which are."""
+    device, seconds = bench.device, sweep.time * bench.device.time_constant
+    needs = {METRICS[name].needs for name in sweep.recorded}
+    question = Question(seconds, sweep.settling_error if "settling" in needs else None, "noise" in needs)
+    if bench.network is not None:
+        behaviour = bench.network.behaviour(copies, question)
+    else:
+        behaviour = bench.ngspice.behaviour(copies, 0, question)
+    answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, seconds)
+    found = np.empty((len(sweep.recorded), len(copies.temperature)))
+    for k, name in enumerate(sweep.recorded):
+        measure = METRICS[name].measure
+        assert measure is not None
+        found[k] = measure(answers)
+    found[:, behaviour.unstable] = np.nan
+    return found, behaviour.unstable
 
 
 def _read(device: Device, copies: Copies, behaviour: Behaviour) -> Array:

@@ -97,16 +97,23 @@ def run(
         InputError: the scheduler does not answer.
     """
     with executor(workers, scheduler) as computers:
+        compute(plan, store, computers, batch, progress)
+
+
+def compute(
+    plan: Plan, store: SweepStore, computers: Executor, batch: int | None = None, progress: Progress | None = None
+) -> None:
+    """``run`` with an executor that is there already."""
+    for key, sweep, case in plan.cases():
+        _run_case(store, computers, key, sweep, case, batch, progress)
+    if plan.audit:
         for key, sweep, case in plan.cases():
-            _run_case(store, computers, key, sweep, case, batch, progress)
-        if plan.audit:
-            for key, sweep, case in plan.cases():
-                chosen = audited(sweep, case, plan.audit)
-                ok = {row.sample for row in store.rows(key) if row.status == "ok"}
-                todo = sorted((chosen & ok) - store.samples(key, audit=True))
-                batches = [Batch(key, range(sample, sample + 1), audit=True) for sample in todo]
-                for done, rows in computers.results(sweep, case, batches):
-                    store.commit(done.key, rows, audit=True)
+            chosen = audited(sweep, case, plan.audit)
+            ok = {row.sample for row in store.rows(key) if row.status == "ok"}
+            todo = sorted((chosen & ok) - store.samples(key, audit=True))
+            batches = [Batch(key, range(sample, sample + 1), audit=True) for sample in todo]
+            for done, rows in computers.results(sweep, case, batches):
+                store.commit(done.key, rows, audit=True)
 
 
 def audited(sweep: Sweep, case: Case, share: float) -> set[int]:

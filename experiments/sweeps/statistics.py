@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,13 @@ from scipy.stats import binom, binomtest, norm
 
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row
+from spu_circuit.copies import shared
 
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+FEW = 20
+"""Bad copies below which the mean of their weights is not yet normal."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,12 @@ def passes(sweep: Sweep, rows: Sequence[Row]) -> NDArray[np.bool_]:
 def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
     """The yield, among the copies that could be simulated.
 
-    Plain copies: the exact binomial interval (Clopper and Pearson, Biometrika 26:404, 1934). A Latin hypercube or Sobol
-    sequence makes the estimate better than that, so the interval is too wide then, never too narrow. Importance
-    sampling: the mean of the weights of the bad copies, with the normal interval of that mean.
+    Plain copies: the exact binomial interval (Clopper and Pearson, Biometrika 26:404, 1934). The estimate of a Latin
+    hypercube is no worse than that (its variance is at most n / (n − 1) times as large: Owen, Ann. Statist. 25:1541,
+    1997), so its interval is too wide rather than too narrow. A Sobol sequence promises that only for few parts.
+
+    Importance sampling: the mean of the weights of the bad copies, with the normal interval of that mean. With few bad
+    copies the exact binomial interval of their share among those drawn takes its place, times the largest weight.
     """
     tried = [row for row in rows if row.status != "failed"]
     good = passes(sweep, tried)
@@ -70,11 +76,25 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
     if sweep.analysis.kind == "importance":
         bad = np.array([row.weight for row in tried]) * ~good
         mean = float(bad.mean())
-        error = float(norm.ppf((1 + CONFIDENCE) / 2)) * float(bad.std(ddof=1)) / sqrt(n) if n > 1 else 1.0
+        if n - count < FEW:
+            drawn = clopper_pearson(n - count, n)[1] * _largest_weight(sweep)
+            method = "importance sampling, Clopper-Pearson of the copies drawn times the largest weight"
+            return Yield(1 - mean, (max(0.0, 1 - drawn), 1.0), count, n, method)
+        error = float(norm.ppf((1 + CONFIDENCE) / 2)) * float(bad.std(ddof=1)) / sqrt(n)
         low, high = max(0.0, 1 - mean - error), min(1.0, 1 - mean + error)
         return Yield(1 - mean, (low, high), count, n, "importance sampling, normal interval of the weighted mean")
-    found = binomtest(count, n).proportion_ci(CONFIDENCE, "exact")
-    return Yield(count / n, (float(found.low), float(found.high)), count, n, "Clopper-Pearson")
+    return Yield(count / n, clopper_pearson(count, n), count, n, "Clopper-Pearson")
+
+
+def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Exact two-sided binomial interval of a probability."""
+    found = binomtest(count, tried).proportion_ci(confidence, "exact")
+    return float(found.low), float(found.high)
+
+
+def _largest_weight(sweep: Sweep) -> float:
+    """Of any copy: the inflation to the power of how many random numbers are inflated."""
+    return sweep.analysis.inflation ** shared(sweep.device().variation)
 
 
 def percentile(values: Array, share: float) -> Percentile:
@@ -90,4 +110,5 @@ def percentile(values: Array, share: float) -> Percentile:
         float(ordered[int(low) - 1]) if low >= 1 else -np.inf,
         float(ordered[int(high)]) if high < n else np.inf,
     )
-    return Percentile(share, float(np.quantile(ordered, share, method="inverted_cdf")), bounds)
+    # The smallest value that this share does not exceed; n · share may be a rounding error above a whole number.
+    return Percentile(share, float(ordered[max(0, ceil(n * share - 1e-9) - 1)]), bounds)

@@ -1,0 +1,314 @@
+"""The loosest tolerance of a part that keeps the yield: a search with a statement at each step."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from copy import deepcopy
+from dataclasses import asdict, astuple, dataclass, fields
+from difflib import get_close_matches
+from itertools import pairwise
+from math import inf, sqrt
+from pathlib import Path
+from typing import Any
+
+from experiments.sweeps.cases import NOMINAL
+from experiments.sweeps.config import Sweep, points
+from experiments.sweeps.evaluate import Row
+from experiments.sweeps.executor import Executor, executor
+from experiments.sweeps.run import Plan, compute, plan
+from experiments.sweeps.statistics import clopper_pearson, passes, yield_of
+from experiments.sweeps.store import SweepStore
+from experiments.versions import versions
+from solvers.drawn import BLOCK
+from spu_circuit.copies import varying
+from spu_circuit.errors import InputError
+from spu_circuit.variation import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread, Variation
+
+LOOKS = 5
+"""How often the yield at a tolerance is looked at, each time with twice as many copies."""
+WIDEST = 1024.0
+"""How many times the given tolerance, or what part of it, is tried at most."""
+HOTTEST = 100.0
+"""Kelvin about the hardware's temperature that are tried at most."""
+UNITS = {"RelativeSpread": (100.0, "%"), "VoltageSpread": (1.0, "V"), "TemperatureSpread": (1.0, "K")}
+UNITS |= {"CodeSpread": (1.0, "LSB")}
+"""Factor from SI, and the unit that a tolerance is written in."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked for.
+
+    Args:
+        part: "KIND.lot", "KIND.local", "KIND.gradient" or "temperature": its tolerance is the one that is varied; a
+            truncated distribution keeps its shape, so its limit goes along.
+        share: the yield to be kept.
+        confidence: of each decision, with all its looks.
+        width: how far apart, relatively, the answer's two tolerances may be.
+    """
+
+    part: str
+    share: float = 0.95
+    confidence: float = 0.95
+    width: float = 0.05
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One tolerance.
+
+    Args:
+        tolerance: in ``unit``.
+        scale: over the given one.
+        low, high: interval of the yield, at the confidence that is left for each look.
+        verdict: "passes": the yield is surely enough; "fails": it surely is not; "undecided".
+    """
+
+    tolerance: float
+    unit: str
+    scale: float
+    copies: int
+    good: int
+    low: float
+    high: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The search's result.
+
+    Args:
+        passes: the loosest tolerance that surely keeps the yield; None: none does.
+        fails: the tightest one that surely does not; None: none does, up to the loosest that may be tried.
+        tried: all, by tolerance.
+        contradictions: copies that are bad at one of these tolerances and good at a looser one.
+        sentence: the answer in words.
+    """
+
+    passes: Tried | None
+    fails: Tried | None
+    tried: tuple[Tried, ...]
+    contradictions: int
+    sentence: str
+
+
+class Search:
+    """Tries tolerances of one part, each once, with the same copies: same seed, same sample numbers.
+
+    Every copy's parts move in proportion to the tolerance, so where a looser tolerance makes no bad copy good, a
+    tolerance that is too loose can pass only if the loosest that is right would pass with the same copies. One
+    test's error rate therefore holds for all tolerances tried, and no correction for their number is needed; one for
+    the number of looks at each is made (Bonferroni). ``Answer.contradictions`` counts copies that break the rule.
+
+    Raises:
+        InputError: the config is no plain Monte Carlo with limits, or the part has no spread.
+    """
+
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        where: str,
+        target: Target,
+        folder: Path,
+        computers: Executor,
+        told: Callable[[Tried], None],
+    ) -> None:
+        ((_, sweep),) = points(document, {}, where)
+        self.sweep, self.spread = sweep, _spread(sweep.device().variation, target.part)
+        _check(sweep)
+        self.first = -(-sweep.analysis.samples // BLOCK) * BLOCK
+        self.tried: dict[float, Tried] = {}
+        self._rows: dict[float, list[Row]] = {}
+        self._document, self._where, self._target, self._folder = document, where, target, folder
+        self._computers, self._told = computers, told
+
+    def at(self, scale: float) -> Tried:
+        """The verdict at a multiple of the given tolerance."""
+        if scale in self.tried:
+            return self.tried[scale]
+        factor, unit = UNITS[type(self.spread).__name__]
+        confidence = 1 - (1 - self._target.confidence) / LOOKS
+        with closing(SweepStore(self._folder / f"times {scale:.9g}")) as store:
+            store.claim(self._plan(scale, self.first * 2 ** (LOOKS - 1)).config, versions())
+            for look in range(LOOKS):
+                count = self.first * 2**look
+                compute(self._plan(scale, count), store, self._computers)
+                rows = [row for row in store.rows((0, "copies"))[:count] if row.status != "failed"]
+                good = int(passes(self.sweep, rows).sum())
+                low, high = clopper_pearson(good, len(rows), confidence)
+                if low >= self._target.share or high < self._target.share:
+                    break
+        verdict = "passes" if low >= self._target.share else "fails" if high < self._target.share else "undecided"
+        tried = Tried(factor * self.spread.tolerance * scale, unit, scale, len(rows), good, low, high, verdict)
+        self.tried[scale], self._rows[scale] = tried, rows
+        self._told(tried)
+        return tried
+
+    def contradictions(self) -> int:
+        """Copies that are bad at a tolerance and good at a looser one."""
+        bad: set[int] = set()
+        broken: set[int] = set()
+        for scale in sorted(self._rows):
+            good = passes(self.sweep, self._rows[scale]).tolist()
+            kept = {row.sample for row, fine in zip(self._rows[scale], good, strict=True) if fine}
+            broken |= bad & kept
+            bad |= {row.sample for row in self._rows[scale]} - kept
+        return len(broken)
+
+    def limiting(self) -> str:
+        """What keeps the yield down where this part does not vary: the kind with the least yield when it alone does."""
+        planned = self._plan(0.0, self.first, "one at a time")
+        with closing(SweepStore(self._folder / "others alone")) as store:
+            store.claim(planned.config, versions())
+            compute(planned, store, self._computers)
+            found = {key[1]: yield_of(self.sweep, store.rows(key)).share for key, _, _ in planned.cases()}
+        if found.pop(NOMINAL) < 1:
+            return "the nominal device itself is outside the limits"
+        kind = min(found, key=lambda each: found[each])
+        return f"of the parts that are left, {kind} alone gives the least yield, {100 * found[kind]:.2f} %"
+
+    def _plan(self, scale: float, samples: int, analysis: str = "monte carlo") -> Plan:
+        document = deepcopy(dict(self._document))
+        document["analysis"] = {"kind": analysis, "samples": samples}
+        table = document["hardware"]
+        for key in ("variation", *self._target.part.split(".")):
+            table = table.setdefault(key, {})
+        factor, unit = UNITS[type(self.spread).__name__]
+        table["tolerance"] = f"{factor * self.spread.tolerance * scale!r} {unit}"
+        if self.spread.limit is not None:
+            # At zero tolerance the limit says nothing, but must be one.
+            table["limit"] = f"{factor * self.spread.limit * (scale or 1.0)!r} {unit}"
+        return plan(document, {}, self._where)
+
+
+def tolerate(
+    document: Mapping[str, Any],
+    where: str,
+    target: Target,
+    folder: Path,
+    workers: int = 1,
+    scheduler: str | None = None,
+    told: Callable[[Tried], None] = lambda tried: None,
+) -> Answer:
+    """Find the loosest tolerance of a part that keeps the yield. The folder keeps every finished copy.
+
+    The tolerance is doubled, or halved, until one passes and one fails; then the gap is halved (in logarithm). Where a
+    tolerance stays undecided, the loosest that passes and the tightest that fails are looked for on either side of it.
+
+    Raises:
+        InputError: the config or the target does not fit; SimulationError: too many copies fail.
+    """
+    with executor(workers, scheduler) as computers:
+        search = Search(document, where, target, folder, computers, told)
+        loosest = min(WIDEST, _loosest(search.spread))
+        scale = min(1.0, loosest)
+        reason = ""
+        if search.at(scale).verdict == "passes":
+            while scale < loosest and search.at(scale).verdict != "fails":
+                scale = min(2 * scale, loosest)
+                search.at(scale)
+        elif search.at(0.0).verdict == "passes":
+            while search.at(scale).verdict != "passes" and scale > 1 / WIDEST:
+                scale /= 2
+        else:
+            reason = search.limiting()
+        while not reason and (gap := _gap(search.tried, target.width)) is not None:
+            search.at(sqrt(gap[0] * gap[1]))
+        answer = _answer(search, target, reason)
+    _write(folder, target, answer)
+    return answer
+
+
+def _gap(tried: Mapping[float, Tried], width: float) -> tuple[float, float] | None:
+    """What to halve: above the loosest that passes or, where that is narrow, below the tightest that fails."""
+    scales = sorted(scale for scale in tried if scale > 0)
+    verdicts = [(a, b, tried[a].verdict, tried[b].verdict) for a, b in pairwise(scales)]
+    edges = [(a, b) for a, b, below, above in verdicts if below == "passes" and above != "passes"]
+    edges += [(a, b) for a, b, below, above in verdicts if (below, above) == ("undecided", "fails")]
+    return next(((a, b) for a, b in edges if b > a * (1 + width)), None)
+
+
+def _answer(search: Search, target: Target, reason: str) -> Answer:
+    tried = tuple(at for _, at in sorted(search.tried.items()))
+    fails = next((at for at in tried if at.verdict == "fails"), None)
+    below = tried if fails is None else tried[: tried.index(fails)]
+    passing = [at for at in below if at.verdict == "passes" and at.scale > 0]
+    kept = passing[-1] if passing else None
+    yielded = f"a yield of {100 * target.share:g} %"
+    spread = f"{target.part} ({search.spread.distribution}, {search.spread.meaning})"
+    sure = f"with {100 * target.confidence:g} % confidence"
+    if reason:
+        sentence = f"{spread}: no tolerance surely keeps {yielded}; {reason}"
+    elif kept and fails:
+        sentence = f"{spread}: {_shown(kept)} keeps {yielded} and {_shown(fails)} does not, {sure}"
+        if fails.scale > kept.scale * (1 + target.width):
+            copies = max(at.copies for at in tried if at.verdict == "undecided")
+            sentence += f"; between them {copies} copies do not decide"
+    elif kept:
+        sentence = f"{spread}: {_shown(kept)}, {kept.scale:.4g} times the given one, still keeps {yielded}, {sure}; "
+        last = tried[-1]
+        sentence += "no looser one may be tried" if last is kept else f"up to {_shown(last)} it is undecided"
+    else:
+        sentence = f"{spread}: even {_shown(tried[1])} does not surely keep {yielded}, though none at all does"
+    return Answer(kept, fails, tried, search.contradictions(), sentence)
+
+
+def _shown(tried: Tried) -> str:
+    return f"{tried.tolerance:.4g} {tried.unit}"
+
+
+def _check(sweep: Sweep) -> None:
+    if sweep.analysis.kind != "monte carlo" or sweep.analysis.design != "plain":
+        raise InputError(
+            f"analysis: tolerate draws plain copies, and this is {sweep.analysis.kind!r} of design "
+            f"{sweep.analysis.design!r}; set kind = 'monte carlo' and leave design out"
+        )
+    if not sweep.limits:
+        raise InputError("limits: without them every copy is good; add a table [limits]")
+
+
+def _spread(variation: Variation, part: str) -> Spread:
+    spreads = _spreads(variation)
+    if part not in spreads:
+        near = get_close_matches(part, spreads, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"what has one is {', '.join(spreads)}"
+        raise InputError(f"part: {part!r} has no spread in hardware.variation; {hint}")
+    if spreads[part].tolerance == 0:
+        raise InputError(f"part: {part!r} has tolerance 0, which no factor loosens; give it another one to start from")
+    return spreads[part]
+
+
+def _spreads(variation: Variation) -> dict[str, Spread]:
+    """Those whose tolerance is a field, by dotted name."""
+    found: dict[str, Spread] = {}
+    for kind in varying(variation):
+        of_kind = getattr(variation, kind)
+        of_kind = {"": of_kind} if kind == "temperature" else dict(of_kind)
+        found |= {f"{kind}.{name}".rstrip("."): each for name, each in of_kind.items() if isinstance(each, Spread)}
+    return found
+
+
+def _loosest(spread: Spread) -> float:
+    """How many times the tolerance may be at most: parts stay above zero, temperatures where there are devices."""
+    if isinstance(spread, TemperatureSpread):
+        return HOTTEST / spread.extreme(1)
+    if not isinstance(spread, RelativeSpread):
+        return inf
+    # A limit of 1 itself is a part at zero, and text may round up.
+    almost = 1 - 1e-9
+    return {
+        "normal": almost * LARGEST_NORMAL / spread.scale,
+        "uniform": almost / spread.extreme(1),
+        "truncated": almost / (spread.limit or 1.0),
+        "lognormal": 1 / spread.scale,
+    }[spread.distribution]
+
+
+def _write(folder: Path, target: Target, answer: Answer) -> None:
+    with (folder / "tolerate.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(Tried))
+        writer.writerows(astuple(tried) for tried in answer.tried)
+    (folder / "tolerate.json").write_text(json.dumps(asdict(target) | asdict(answer), indent=1, ensure_ascii=False))

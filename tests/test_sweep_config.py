@@ -1,0 +1,96 @@
+from importlib.resources import files
+
+import pytest
+
+from experiments.sweeps.cases import cases_of
+from experiments.sweeps.config import Sweep, points, read_sweep
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import from_document
+
+SIGMA = {"tolerance": "1 %", "meaning": "sigma"}
+
+
+def document(**more):
+    return {
+        "name": "sweep",
+        "hardware": {"base": "paper", "variation": {"capacitor": {"lot": SIGMA}}},
+        "workload": {"kind": "random", "size": 4},
+        "analysis": {"kind": "monte carlo", "samples": 10},
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"metrics": ["relative_eror"]}, "no metric 'relative_eror'; did you mean 'relative_error'"),
+        ({"limits": {"setling_time": {"max": "1 µs"}}}, "did you mean 'settling_time'"),
+        ({"limits": {"settling_time": {"max": 1e-6}}}, "has no unit; write it as text, like '1 s'"),
+        ({"limits": {"settling_time": {"max": "1 V"}}}, "wanted 's'"),
+        ({"limits": {"settling_time": "1 µs"}}, "write a table such as"),
+        ({"limits": {"power": {"min": "2 W", "max": "1 W"}}}, "min 2 is above max 1; swap them"),
+        ({"limits": {"power": {"maxx": "1 W"}}}, "did you mean 'max'"),
+        ({"metrics": ["angle", "angle"]}, "metrics repeat"),
+        ({"analysis": {"kind": "monte carlo", "samples": 0}}, "greater than or equal to 1"),
+        ({"analysis": {"kind": "corners", "samples": 4}}, "kind 'corners' has no 'samples'"),
+        ({"analysis": {"kind": "monte carlo", "samples": 100, "design": "sobol"}}, "take 128"),
+        ({"analysis": {"kind": "importance", "inflation": 1.0}}, "greater than 1"),
+        ({"analysis": {"kind": "monte carlo", "stop_width": 0.1}}, "needs limits"),
+        ({"workload": {"kind": "file"}}, "needs 'matrix'"),
+        ({"hardware": {"variation": {}}}, "hardware.base is missing"),
+        ({"hardware": {"base": "paper"}}, "hardware.variation is empty"),
+        (
+            {"hardware": {"base": "paper", "variation": {"capacitor": {"lot": {"tolerance": "1 %"}}}}},
+            "meaning is missing",
+        ),
+        ({"hardware": {"base": "paper", "variation": {"resistor": {"lot": SIGMA}}}}, "did you mean 'input_resistor'"),
+        ({"linearize": True}, "did you mean 'linearise'"),
+    ],
+)
+def test_mistakes_are_one_line_with_field_and_cure(more, words):
+    with pytest.raises(InputError, match=words) as caught:
+        points(document(**more), {}, "test")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_grid_sets_dotted_fields_at_every_point():
+    name = "hardware.variation.capacitor.lot.tolerance"
+    found = points(document(), {name: ["1 %", "2 %"], "workload.size": [2, 3]}, "test")
+    assert [tuple(setting.values()) for setting, _ in found] == [("1 %", 2), ("1 %", 3), ("2 %", 2), ("2 %", 3)]
+    tolerances = [sweep.device().variation.capacitor.lot.tolerance for _, sweep in found]
+    assert tolerances == [0.01, 0.01, 0.02, 0.02]
+    with pytest.raises(InputError, match=r"capacitor\.lot\.toleranc"):
+        points(document(), {name[:-1]: ["1 %"]}, "test")
+    with pytest.raises(InputError, match="is not a table"):
+        points(document(), {"name.first": ["a"]}, "test")
+
+
+def test_what_varies_too_much_for_all_corners_is_told_apart():
+    kinds = ("dac_gain", "adc_gain", "array_resistor", "capacitor", "input_resistor", "inverter_resistor")
+    variation = {kind: {"local": SIGMA} for kind in (*kinds, "amplifier_gain", "amplifier_bandwidth")}
+    volts = {"tolerance": "1 mV", "meaning": "sigma"}
+    codes = {"tolerance": "1 LSB", "meaning": "sigma"}
+    variation |= {kind: {"local": volts} for kind in ("dac_offset", "adc_offset", "amplifier_offset")}
+    variation |= {kind: {"local": codes} for kind in ("dac_inl", "adc_inl")}
+    sweep = from_document(
+        Sweep,
+        document(hardware={"base": "bench", "variation": variation}, analysis={"kind": "corners"}),
+        "test",
+    )
+    with pytest.raises(InputError, match="13 kinds of parts vary, which is 8192 corners"):
+        cases_of(sweep)
+
+
+def test_shipped_sweeps_open_with_their_question_and_are_whole():
+    for name in ("resistor_tolerance", "bench_limits", "paper_design_point"):
+        source, grid = read_sweep(name)
+        assert source["question"].endswith("?")
+        text = files("experiments").joinpath("configs", f"{name}.toml").read_text()
+        assert "?" in "".join(line for line in text.split("name =")[0].splitlines() if line.startswith("#"))
+        for _, sweep in points(source, grid, name):
+            assert sweep.name == name
+            assert cases_of(sweep)
+
+
+def test_a_missing_config_names_those_that_come_with_it():
+    with pytest.raises(InputError, match="bench_limits"):
+        read_sweep("no_such_sweep")

@@ -1,0 +1,156 @@
+import csv
+import json
+from statistics import NormalDist
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.cli import app
+from experiments.sweeps.cases import Case, cases_of
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.tolerate import LOOKS, Target, tolerate
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import from_document
+
+LOT = {"tolerance": "2 %", "meaning": "sigma"}
+
+
+def document(limit, lot=LOT, **more):
+    """One lot of capacitors, to which the settling time is proportional."""
+    return {
+        "name": "lot",
+        "metrics": ["settling_time"],
+        "hardware": {"base": "ideal", "variation": {"capacitor": {"lot": lot}} | more},
+        "workload": {"kind": "random", "size": 2, "condition": 4},
+        "analysis": {"kind": "monte carlo", "samples": 512},
+        "limits": {"settling_time": {"max": f"{limit!r} s"}},
+    }
+
+
+@pytest.fixture(scope="module")
+def nominal():
+    asked = from_document(Sweep, document(1.0), "test")
+    return evaluate(asked, Case(1, None), range(1), "network")[0].metrics[0]
+
+
+def test_loosest_tolerance_of_a_lot_is_found(nominal, tmp_path):
+    # Φ(5 % / σ) = 0.95 where σ = 5 % / 1.645 = 3.040 %.
+    exact = 5 / NormalDist().inv_cdf(0.95)
+    answer = tolerate(document(1.05 * nominal), "test", Target("capacitor.lot"), tmp_path)
+    assert answer.passes is not None
+    assert answer.fails is not None
+    assert answer.passes.tolerance < exact < answer.fails.tolerance
+    # 8192 copies tell yields of 0.95 ± 0.0062 apart (99 %), which is σ ± 3.7 %; the search stops at 5 % more.
+    assert answer.passes.tolerance > exact / 1.10
+    assert answer.fails.tolerance < exact * 1.10
+    assert answer.contradictions == 0
+    assert "keeps a yield of 95 %" in answer.sentence
+    # Each row is right about the exact yield: 99 % intervals.
+    for tried in answer.tried:
+        assert tried.low <= NormalDist().cdf(5 / tried.tolerance) <= tried.high
+        assert tried.copies in [512 * 2**look for look in range(LOOKS)]
+    kept = json.loads((tmp_path / "tolerate.json").read_text())
+    assert kept["passes"]["tolerance"] == answer.passes.tolerance
+    with (tmp_path / "tolerate.csv").open() as file:
+        assert [float(row["tolerance"]) for row in csv.DictReader(file)] == [t.tolerance for t in answer.tried]
+    # Again: nothing is left to compute, and nothing else comes out.
+    assert tolerate(document(1.05 * nominal), "test", Target("capacitor.lot"), tmp_path) == answer
+
+
+def test_a_tight_limit_is_reached_by_halving(nominal, tmp_path):
+    answer = tolerate(document(1.001 * nominal), "test", Target("capacitor.lot", width=0.5), tmp_path)
+    exact = 0.1 / NormalDist().inv_cdf(0.95)
+    assert answer.passes.tolerance < exact < answer.fails.tolerance
+
+
+def test_what_another_part_spoils_is_named(nominal, tmp_path):
+    variation = {"array_resistor": {"lot": {"tolerance": "10 %", "meaning": "sigma"}}}
+    answer = tolerate(document(1.05 * nominal, **variation), "test", Target("capacitor.lot"), tmp_path)
+    assert answer.passes is None
+    assert "no tolerance surely keeps a yield of 95 %" in answer.sentence
+    assert "array_resistor alone gives the least yield" in answer.sentence
+
+
+def test_a_device_that_is_outside_its_limits_itself_is_named(nominal, tmp_path):
+    answer = tolerate(document(0.9 * nominal), "test", Target("capacitor.lot"), tmp_path)
+    assert answer.sentence.endswith("the nominal device itself is outside the limits")
+
+
+def test_a_yield_that_always_holds_says_so(nominal, tmp_path):
+    answer = tolerate(document(2 * nominal), "test", Target("capacitor.lot"), tmp_path)
+    assert answer.fails is None
+    # A normal deviation of 1/7 is the loosest that leaves parts above zero.
+    assert answer.passes.tolerance == pytest.approx(100 / 7)
+    assert "no looser one may be tried" in answer.sentence
+
+
+def test_a_truncated_distribution_keeps_its_shape(nominal, tmp_path):
+    lot = {"tolerance": "1 %", "meaning": "sigma", "distribution": "truncated", "limit": "1 %"}
+    answer = tolerate(document(1.05 * nominal, lot), "test", Target("capacitor.lot", width=0.1), tmp_path)
+    # Of the normal numbers within ± 1, 95 % are below z: Φ(z) = Φ(−1) + 0.95 · 0.6827.
+    normal = NormalDist()
+    exact = 5 / normal.inv_cdf(normal.cdf(-1) + 0.95 * (normal.cdf(1) - normal.cdf(-1)))
+    assert answer.passes.tolerance < exact < answer.fails.tolerance
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "words"),
+    [
+        ({}, "capacitor.lots", r"did you mean 'capacitor\.lot'"),
+        ({}, "array_resistor.local", "has no spread"),
+        ({"limits": {}}, "capacitor.lot", "without them every copy is good"),
+        ({"analysis": {"kind": "monte carlo", "design": "lhs"}}, "capacitor.lot", "leave design out"),
+        ({"analysis": {"kind": "corners"}}, "capacitor.lot", "set kind = 'monte carlo'"),
+    ],
+)
+def test_mistakes_are_named_with_the_cure(change, part, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        tolerate(document(1.0) | change, "test", Target(part), tmp_path)
+
+
+def test_a_tolerance_of_zero_cannot_be_loosened(tmp_path):
+    with pytest.raises(InputError, match="give it another one to start from"):
+        tolerate(document(1.0, LOT | {"tolerance": "0 %"}), "test", Target("capacitor.lot"), tmp_path)
+
+
+def test_command_prints_each_step_and_the_answer(nominal, tmp_path):
+    config = tmp_path / "lot.toml"
+    config.write_text(
+        f"""name = "lot"
+[hardware]
+base = "ideal"
+variation.capacitor.lot = {{ tolerance = "2 %", meaning = "sigma" }}
+[workload]
+kind = "random"
+size = 2
+condition = 4
+[analysis]
+kind = "monte carlo"
+samples = 256
+[limits]
+settling_time = {{ max = "{1.05 * nominal!r} s" }}
+"""
+    )
+    arguments = [
+        "tolerate",
+        str(config),
+        "--part",
+        "capacitor.lot",
+        "--output",
+        str(tmp_path / "out"),
+        "--workers",
+        "1",
+    ]
+    done = CliRunner().invoke(app, [*arguments, "--yield", "0.9", "--width", "0.5"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "2 %: yield 100.00 %" in done.output
+    assert "capacitor.lot (normal, sigma):" in done.output
+
+
+def test_same_copies_at_every_look():
+    # More copies are the same ones and others.
+    asked = from_document(Sweep, document(1.0), "test")
+    ((_, case),) = cases_of(asked).items()
+    more = Case(1024, case.sampling)
+    assert evaluate(asked, more, range(64), "network") == evaluate(asked, case, range(64), "network")
