@@ -1,6 +1,5 @@
 """From a run store to files that people and scripts read."""
 
-import base64
 import csv
 import json
 from dataclasses import astuple
@@ -8,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from experiments import page
 from experiments.figures import draw_all
 from experiments.store import COLUMNS, Store
 from experiments.summary import results, summarize
@@ -40,8 +40,8 @@ def write_reports(store: Store) -> list[str]:
         return []
     config, versions = claimed["experiment"], claimed["versions"]
     summary = summarize(history, config)
-    _write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
-    _write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    page.write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
+    page.write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     with (folder / "history.csv.part").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -53,7 +53,7 @@ def write_reports(store: Store) -> list[str]:
     exhibits = [arrays for t, arrays in store.exhibits().items() if (t.optimizer, t.learning_rate) in chosen]
     figures = draw_all(found, exhibits, labels, folder)
     sentences = in_words(config, summary, labels)
-    _write(folder / "report.html", _page(config, summary, versions, labels, sentences, figures))
+    page.write(folder / "report.html", _page(config, summary, versions, labels, sentences, figures))
     return sentences
 
 
@@ -126,13 +126,8 @@ def _page(
     sentences: list[str],
     figures: list[Path],
 ) -> str:
-    words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
-    rows = "".join(_row(labels[name], entry) for name, entry in summary["optimizers"].items())
-    pictures = "".join(
-        f'<figure><h2>{TITLES[path.name]}</h2><img alt="{TITLES[path.name]}" src="data:image/png;base64,'
-        f'{base64.b64encode(path.read_bytes()).decode()}"><figcaption>{CAPTIONS[path.name]}</figcaption></figure>'
-        for path in figures
-    )
+    rows = (_row(labels[name], entry) for name, entry in summary["optimizers"].items())
+    pictures = "".join(page.figure(path, TITLES[path.name], CAPTIONS[path.name]) for path in figures)
     data = config["data"]
     about = (
         f"{data['name']}: {data['train']} training, {data['validation']} validation and {data['test']} test images; "
@@ -141,33 +136,20 @@ def _page(
     )
     made = ", ".join(f"{escape(name)} {escape(text)}" for name, text in versions.items())
     full = escape(json.dumps(config, indent=2))
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(config["name"])}: training on a simulated SPU</title>
-<style>
-body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.15rem; margin: 2rem 0 .4rem; }}
-img {{ max-width: 100%; height: auto; }} figure {{ margin: 0; break-inside: avoid; }}
-figcaption, .about {{ color: #555; font-size: .92rem; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: right; padding: .35rem .45rem; border-bottom: 1px solid #ddd; }}
-td {{ white-space: nowrap; }}
-th:first-child, td:first-child {{ text-align: left; }} thead th {{ border-bottom: 2px solid #888; }}
-pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; font-size: .85rem; }}
-</style></head><body>
-<h1>{escape(config["name"])}: training on a simulated stochastic processing unit</h1>
-{words}
-<div class="wide"><table><thead><tr><th>optimizer</th><th>learning rate</th><th>final test accuracy</th>
-<th>best</th><th>final loss</th><th>solves</th><th>by ngspice</th><th>median error</th><th>worst error</th>
-<th>median residual</th><th>solves saturated</th></tr></thead><tbody>{rows}</tbody></table></div>
+    head = (
+        *("optimizer", "learning rate", "final test accuracy", "best", "final loss", "solves", "by ngspice"),
+        *("median error", "worst error", "median residual", "solves saturated"),
+    )
+    body = f"""{page.paragraphs(sentences)}
+{page.table(head, rows)}
 <p class="about">{escape(about)} Accuracies are mean ± standard error over the seeds. Errors
 are ‖g̃ − F⁻¹g‖/‖F⁻¹g‖, residuals ‖F g̃ − g‖/‖g‖ of the system that was asked for.</p>
 {pictures}
 <h2>Configuration</h2><details><summary>everything that determines this run</summary><pre>{full}</pre></details>
-<p class="about">Made with {made}.</p>
-</body></html>
-"""
+<p class="about">Made with {made}.</p>"""
+    name = config["name"]
+    heading = f"{name}: training on a simulated stochastic processing unit"
+    return page.page(f"{name}: training on a simulated SPU", heading, body)
 
 
 def _row(name: str, entry: dict[str, Any]) -> str:
@@ -195,10 +177,3 @@ def _row(name: str, entry: dict[str, Any]) -> str:
         shown(entry["solves_with_saturation"], "d"),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
