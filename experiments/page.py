@@ -26,18 +26,18 @@ th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2
 table.words th, table.words td { text-align: left; white-space: normal; vertical-align: top; }
 table.words td.number { text-align: right; white-space: nowrap; }
 tr.bad td { background: #fbe3e4; }
+ul.plain { margin: 0; padding: 0; list-style: none; } ul.plain li { white-space: nowrap; }
 summary { cursor: pointer; }
 pre { overflow-x: auto; background: #f6f6f6; padding: 1rem; font-size: .85rem; }
-td code { font-size: .8rem; background: #f6f6f6; padding: .1rem .25rem; user-select: all; }
 @media print {
   @page { margin: 14mm; }
   body { font-size: 10.5pt; max-width: none; margin: 0; padding: 0; }
   nav, .skip { display: none; }
-  h2, h3, caption { break-after: avoid; } tr, figure, img { break-inside: avoid; } thead { display: table-header-group; }
+  h2, h3, caption { break-after: avoid; }
+  tr, figure, img { break-inside: avoid; } thead { display: table-header-group; }
   figure img { max-height: 22cm; } .wide { overflow: visible; } table { font-size: 7.5pt; } td, th { padding: .2rem; }
-  td, tbody th { white-space: normal; }
+  td, tbody th, ul.plain li { white-space: normal; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 7.5pt; }
-  td code { font-size: 7pt; overflow-wrap: anywhere; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
@@ -72,7 +72,8 @@ def section(name: str, title: str, body: str) -> str:
         name: its id.
         body: HTML.
     """
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{escape(title)}</h2>{body}</section>'
+    heading = f'<h2 id="{name}-title">{escape(title)}</h2>'
+    return f'<section id="{name}" aria-labelledby="{name}-title">{heading}{body}</section>'
 
 
 def paragraphs(sentences: Iterable[str]) -> str:

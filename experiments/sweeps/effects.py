@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 from experiments.sweeps.findings import Group
 from experiments.sweeps.redraw import Trait
 from experiments.sweeps.units import titled
 
 Array = NDArray[np.float64]
+
+EITHER_WAY = " (either way)"
+"""Ends the name of a trait that counts by its distance from the median."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,30 @@ def totals(base: Group, mixed: Sequence[Group], metric: str) -> list[Effect]:
 def correlations(traits: Sequence[Trait], values: Array) -> list[Effect]:
     """Spearman's rank correlation of a metric with each trait of the copies, strongest first.
 
+    Errors often grow whichever way a part is off. So each trait is tried as it is and as its distance from its median,
+    and the stronger of both is taken.
+
     Args:
         values: (copies,); infinite ones count as large.
 
     Returns:
-        Bars from 0. A trait or metric that is the same in all copies has none.
+        Bars from 0; the name ends in ``EITHER_WAY`` where it is the distance. A trait or metric that is the same in all
+        copies has none.
     """
     ranks, found = _scores(values), []
     for trait in traits:
-        own = _scores(trait.values)
-        if ranks is not None and own is not None:
-            value = float(ranks @ own)
-            found.append(Effect(trait.name, min(value, 0.0), max(value, 0.0)))
+        tried = {trait.name: trait.values, trait.name + EITHER_WAY: np.abs(trait.values - np.median(trait.values))}
+        own = {name: scores for name, each in tried.items() if (scores := _scores(each)) is not None}
+        if ranks is not None and own:
+            known = {name: float(ranks @ scores) for name, scores in own.items()}
+            name = max(known, key=lambda name: abs(known[name]))
+            found.append(Effect(name, min(known[name], 0.0), max(known[name], 0.0)))
     return sorted(found, key=lambda effect: -effect.size)
+
+
+def noise_of(copies: int) -> float:
+    """A correlation that independent quantities exceed in one trait of twenty, the stronger of two being taken."""
+    return float(norm.ppf(1 - 0.05 / 4)) / sqrt(max(1, copies - 1))
 
 
 def _scores(values: Array) -> Array | None:

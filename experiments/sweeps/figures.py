@@ -10,17 +10,18 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
 from experiments.figures import STYLE
-from experiments.sweeps.effects import Effect
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.effects import EITHER_WAY, Effect
 from experiments.sweeps.findings import Group, axis_name, ranked, value_text
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import Trait
 from experiments.sweeps.statistics import CONFIDENCE, percentile
-from experiments.sweeps.units import label_axis, metric_text, percent, text, titled
+from experiments.sweeps.units import label_axis, metric_text, percent, tick, titled
 
 Array = NDArray[np.float64]
 
@@ -34,6 +35,10 @@ NOTICED = 200
 MOST_DOTS = 2000
 """Of a scatter plot."""
 MOST_BARS = 8
+FAR = 0.6
+"""A limit further from the values than this share of their range is not drawn to scale."""
+EARLY = 30
+"""Copies before which a running yield swings too far to be shown whole."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ def distribution(found: Sequence[Group]) -> Picture:
     """Histograms of one group, or cumulative shares of several over one another, a panel for each metric."""
     shown = spread_over(found)
     sweep = shown[0].sweep
-    names = ranked(sweep)
+    names = changing(shown)
     columns = min(2, len(names))
     with plt.rc_context(STYLE):
         height = 2.7 * ceil(len(names) / columns) + (0.9 if columns == 1 else 0)
@@ -56,16 +61,13 @@ def distribution(found: Sequence[Group]) -> Picture:
         panels = list(grid.flat)
         for axes, name in zip(panels, names, strict=False):
             (_histogram if len(shown) == 1 else _cumulative)(axes, shown, name)
-            limit = sweep.limits.get(name)
-            for end in (limit.min, limit.max) if limit else ():
-                if isfinite(end):
-                    axes.axvline(end, color="k", lw=1.4, ls="--")
+            _limits(axes, sweep, name, "x", np.concatenate([group.column(name) for group in shown]))
             label_axis(axes.xaxis, name)
         for axes in panels[len(names) :]:
             axes.axis("off")
         if len(shown) > 1:
             handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(shown) > 2 else 1, fontsize=9)
+            figure.legend(handles, labels, **_under(shown))
         words = []
         for group in shown:
             said = [
@@ -80,7 +82,7 @@ def distribution(found: Sequence[Group]) -> Picture:
 def against_grid(found: Sequence[Group], settings: Sequence[dict[str, Any]]) -> Picture:
     """Yield, and median and 95th percentile of each metric, against what the grid sets."""
     sweep = found[0].sweep
-    names = ranked(sweep)[: 3 if sweep.limits else 4]
+    names = changing(found)[: 3 if sweep.limits else 4]
     axis, series = _series(found, settings)
     ticks = list(dict.fromkeys(value_text(settings[g.key[0]][axis]) for g in found))
     panels = [*(["yield"] if sweep.limits else []), *names]
@@ -119,12 +121,10 @@ def against_grid(found: Sequence[Group], settings: Sequence[dict[str, Any]]) -> 
             else:
                 label_axis(axes.yaxis, panel)
                 axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-                limit = sweep.limits.get(panel)
-                for end in (limit.min, limit.max) if limit else ():
-                    if isfinite(end):
-                        axes.axhline(end, color="k", lw=1.2, ls="--")
+                _limits(axes, sweep, panel, "y", np.array(axes.get_ylim()))
             if len(series) > 1 or panel != "yield":
-                axes.legend(fontsize=8)
+                title = ", ".join(name for name in found[0].traits if name != axis_name(axis))
+                axes.legend(fontsize=8, title=title if len(series) > 1 else None, title_fontsize=8)
         for axes in list(grid.flat)[len(panels) :]:
             axes.axis("off")
         if sweep.limits:
@@ -143,28 +143,31 @@ def convergence(found: Sequence[Group]) -> Picture:
     stop = sweep.analysis.stop_width
     with plt.rc_context(STYLE):
         figure, (above, below) = plt.subplots(1, 2, figsize=(8.6, 3.4))
-        words = []
+        words, lowest, highest = [], [], []
         for group, colour in zip(shown, _colours(len(shown)), strict=True):
             counts, middle, low, high = running(group)
-            above.plot(counts, middle, color=colour, lw=1.6, label=group.label)
+            late = counts >= min(EARLY, counts[-1])
+            lowest.append(low[late].min())
+            highest.append(high[late].max())
+            above.plot(counts, middle, color=colour, lw=1.6, label=group.short)
             above.fill_between(counts, low, high, color=colour, alpha=0.18, lw=0)
             width = high - low
             known = np.isfinite(width) & (width > 0)
             below.plot(counts[known], width[known], color=colour, lw=1.6)
             if known[-1]:
-                shown_width = (
-                    f"{100 * width[-1]:.2f} percentage points"
-                    if sweep.limits
-                    else metric_text(ranked(sweep)[0], width[-1])
-                )
-                words.append(
-                    f"{group.label + ': ' if group.label else ''}after {counts[-1]} copies the interval is {shown_width} wide"
-                )
+                points = f"{100 * width[-1]:.2f} percentage points"
+                shown_width = points if sweep.limits else metric_text(ranked(sweep)[0], width[-1])
+                where = f"{group.label}: " if group.label else ""
+                words.append(f"{where}after {counts[-1]} copies the interval is {shown_width} wide")
         above.set(xlabel="copies", xscale="log")
         below.set(xlabel="copies", xscale="log", yscale="log")
+        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        for axes in (above, below):
+            axes.xaxis.set_major_formatter("{x:g}")
         if sweep.limits:
-            above.set(ylabel="yield so far", ylim=(-0.03, 1.03))
-            above.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
+            margin = 0.05 * (max(highest) - min(lowest)) + 1e-6
+            above.set(ylabel="yield so far", ylim=(min(lowest) - margin, max(highest) + margin))
+            above.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
             below.set_ylabel("width of its 95 % interval")
             below.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
             below.yaxis.set_minor_formatter(NullFormatter())
@@ -179,14 +182,14 @@ def convergence(found: Sequence[Group]) -> Picture:
             below.axhline(stop, color="k", lw=1.2, ls="--")
             below.annotate(
                 f"stop_width {percent(stop)}",
-                (1, stop),
+                (0.02, stop),
                 xycoords=("axes fraction", "data"),
-                ha="right",
+                ha="left",
                 va="bottom",
                 fontsize=9,
             )
         if len(shown) > 1:
-            figure.legend(loc="outside lower center", ncols=2 if len(shown) > 2 else 1, fontsize=9)
+            figure.legend(*above.get_legend_handles_labels(), **_under(shown))
         return _finished(figure, "; ".join(words))
 
 
@@ -221,10 +224,8 @@ def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> P
         noise: half width of the band in which a correlation is as good as none.
     """
     with plt.rc_context(STYLE):
-        bars = max(min(len(effects), MOST_BARS) for effects in panels.values())
-        columns = min(2, len(panels))
-        lines = ceil(len(panels) / columns)
-        figure, grid = plt.subplots(lines, columns, figsize=(8.6, lines * (1.1 + 0.32 * bars)), squeeze=False)
+        heights = [0.8 + 0.27 * min(len(effects), MOST_BARS) for effects in panels.values()]
+        figure, grid = plt.subplots(len(panels), 1, figsize=(8.6, sum(heights)), height_ratios=heights, squeeze=False)
         words = []
         for axes, (name, effects) in zip(grid.flat, panels.items(), strict=False):
             top = effects[:MOST_BARS]
@@ -244,9 +245,7 @@ def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> P
             else:
                 label_axis(axes.xaxis, name)
                 axes.xaxis.set_major_locator(MaxNLocator(5))
-            words.append(f"{titled(name)} follows {_strongest(top[0], kind, name)} most")
-        for axes in list(grid.flat)[len(panels) :]:
-            axes.axis("off")
+            words.append(f"{titled(name)} goes most with {_strongest(top[0], kind, name)}")
         return _finished(figure, "; ".join(words))
 
 
@@ -255,41 +254,44 @@ def pairs(group: Group, chosen: NDArray[np.intp], traits: Sequence[Trait], panel
     by_name = {trait.name: trait for trait in traits}
     columns = min(3, max(len(effects) for effects in panels.values()))
     good = group.good[chosen]
-    some = slice(0, MOST_DOTS)
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(len(panels), columns, figsize=(8.6, 2.6 * len(panels)), squeeze=False, sharey="row")
         for line, (name, effects) in zip(grid, panels.items(), strict=True):
             values = group.column(name)[chosen]
             for axes, effect in zip(line, effects, strict=False):
-                trait = by_name[effect.name]
+                trait = by_name[effect.name.removesuffix(EITHER_WAY)]
                 for which, colour, label in ((good, GOOD, "keeps all limits"), (~good, BAD, "does not")):
-                    axes.scatter(trait.values[some][which[some]], values[some][which[some]], s=5, color=colour if group.sweep.limits else GOOD,
-                                 alpha=0.45, lw=0, label=label, rasterized=True)  # fmt: skip
-                unit = trait.unit
+                    x, y = trait.values[:MOST_DOTS], values[:MOST_DOTS]
+                    seen = which[:MOST_DOTS] & np.isfinite(y)
+                    axes.scatter(x[seen], y[seen], s=5, color=colour, alpha=0.45, lw=0, label=label)
                 axes.xaxis.set_major_locator(MaxNLocator(4))
-                axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _, unit=unit: text(float(f"{v:.6g}"), unit)))
+                axes.xaxis.set_major_formatter(FuncFormatter(tick(trait.unit)))
                 axes.set_xlabel(trait.name, fontsize=9)
                 axes.tick_params(axis="x", labelsize=8.5)
-                limit = group.sweep.limits.get(name)
-                for end in (limit.min, limit.max) if limit else ():
-                    if isfinite(end):
-                        axes.axhline(end, color="k", lw=1.2, ls="--")
             for axes in line[len(effects) :]:
                 axes.axis("off")
-            label_axis(line[0].yaxis, name)
             if _spread(values) > WIDE:
                 line[0].set_yscale("log")
-                label_axis(line[0].yaxis, name)
+                line[0].yaxis.set_minor_formatter(NullFormatter())
+            label_axis(line[0].yaxis, name)
+            for axes in line[: len(effects)]:
+                _limits(axes, group.sweep, name, "y", values)
         if group.sweep.limits:
             handles, labels = grid[0, 0].get_legend_handles_labels()
             legend = figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9, markerscale=3)
             for handle in legend.legend_handles:
                 handle.set_alpha(1)  # type: ignore[union-attr]
         words = [
-            f"{titled(name)} against {', '.join(effect.name for effect in effects[:columns])}"
+            f"{titled(name)} against {', '.join(effect.name.removesuffix(EITHER_WAY) for effect in effects[:columns])}"
             for name, effects in panels.items()
         ]
         return _finished(figure, "; ".join(words))
+
+
+def changing(found: Sequence[Group]) -> list[str]:
+    """The metrics that are not the same in all copies, limited ones first; the first metric where all are."""
+    names = ranked(found[0].sweep)
+    return [name for name in names if len(np.unique(np.concatenate([g.column(name) for g in found]))) > 1] or names[:1]
 
 
 def spread_over(found: Sequence[Group]) -> list[Group]:
@@ -318,6 +320,10 @@ def _histogram(axes: Axes, shown: Sequence[Group], name: str) -> None:
     else:
         space = np.geomspace if logarithmic else np.linspace
         bins = space(seen.min(), seen.max(), 1 + min(60, max(8, round(2 * len(seen) ** (1 / 3)))))
+        for end in (limit.min, limit.max) if limit else ():
+            if bins[0] < end < bins[-1]:
+                nearest = int(np.abs(bins - end).argmin())
+                bins[nearest] = end
     outside = np.zeros(len(seen), dtype=bool) if limit is None else (seen < limit.min) | (seen > limit.max)
     parts = [seen[~outside], seen[outside]]
     own = [weights[~outside], weights[outside]]
@@ -340,11 +346,34 @@ def _cumulative(axes: Axes, shown: Sequence[Group], name: str) -> None:
         order = np.argsort(values)
         share = np.cumsum(group.weights[order]) / group.weights.sum()
         finite = np.isfinite(values[order])
-        axes.step(values[order][finite], share[finite], where="post", color=colour, lw=1.5, label=group.label)
+        axes.step(values[order][finite], share[finite], where="post", color=colour, lw=1.5, label=group.short)
     axes.set(ylabel="share of copies below", ylim=(0, 1.02), xscale="log" if logarithmic else "linear")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
     if logarithmic:
         axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _limits(axes: Axes, sweep: Sweep, name: str, direction: str, values: Array) -> None:
+    """Lines at a metric's limits; an arrow towards one that is so far off that the values would shrink to nothing."""
+    finite = values[np.isfinite(values)]
+    limit = sweep.limits.get(name)
+    if limit is None or len(finite) == 0:
+        return
+    low, high = float(finite.min()), float(finite.max())
+    for end in (limit.min, limit.max):
+        if not isfinite(end):
+            continue
+        if low - FAR * (high - low) <= end <= high + FAR * (high - low):
+            (axes.axvline if direction == "x" else axes.axhline)(end, color="k", lw=1.3, ls="--")
+            continue
+        above = end > high
+        said = metric_text(name, end)
+        if direction == "x":
+            axes.annotate(f"limit {said} →" if above else f"← limit {said}", (0.99 if above else 0.01, 0.94),
+                          xycoords="axes fraction", ha="right" if above else "left", fontsize=9)  # fmt: skip
+        else:
+            axes.annotate(f"{'↑' if above else '↓'} limit {said}", (0.02, 0.97 if above else 0.03),
+                          xycoords="axes fraction", va="top" if above else "bottom", fontsize=8.5)  # fmt: skip
 
 
 def _spread(values: Array) -> float:
@@ -378,11 +407,15 @@ def _series(found: Sequence[Group], settings: Sequence[dict[str, Any]]) -> tuple
     axis = max(taken, key=lambda name: len(taken[name]))
     series: dict[str, list[Group]] = {}
     for group in found:
-        setting = settings[group.key[0]]
-        others = [f"{axis_name(name)} = {value_text(value)}" for name, value in setting.items() if name != axis]
-        others += [titled(group.key[1])] if group.key[1] != found[0].key[1] or group.case.only else []
+        others = [value for name, value in group.traits.items() if name != axis_name(axis)]
         series.setdefault(", ".join(others), []).append(group)
     return axis, series
+
+
+def _under(shown: Sequence[Group]) -> dict[str, Any]:
+    """Where a legend of groups goes."""
+    title = ", ".join(shown[0].traits)
+    return {"loc": "outside lower center", "ncols": 3, "fontsize": 9, "title": title, "title_fontsize": 9}
 
 
 def _strongest(effect: Effect, kind: str, name: str) -> str:

@@ -23,22 +23,32 @@ from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
 
+CASE = "case"
+
 
 @dataclass(frozen=True)
 class Group:
     """The finished copies of one case at one point of the grid.
 
     Args:
-        label: what sets it apart from the others; empty where it is alone.
+        traits: what sets it apart from the others, name → value; empty where it is alone.
         audit: what ngspice found for some of them.
     """
 
     key: Key
-    label: str
+    traits: dict[str, str]
     sweep: Sweep
     case: Case
     rows: tuple[Row, ...]
     audit: tuple[Row, ...]
+
+    @property
+    def label(self) -> str:
+        return ", ".join(value if name == CASE else f"{name} = {value}" for name, value in self.traits.items())
+
+    @property
+    def short(self) -> str:
+        return ", ".join(self.traits.values())
 
     @property
     def mixed(self) -> tuple[str, ...]:
@@ -127,11 +137,12 @@ def groups(plan: Plan, store: SweepStore) -> list[Group]:
     several = len({key[1] for key, _, _ in cases}) > 1
     found = []
     for key, sweep, case in cases:
-        named = [setting_text(plan.settings[key[0]])] if plan.settings[key[0]] else []
-        named += [f"only {titled(key[1])}" if case.only else key[1]] if several else []
+        named = {axis_name(name): value_text(value) for name, value in plan.settings[key[0]].items()}
+        if several:
+            named[CASE] = f"only {titled(key[1])}" if case.only else key[1]
         rows = store.rows(key)
         if rows:
-            found.append(Group(key, ", ".join(named), sweep, case, tuple(rows), tuple(store.rows(key, audit=True))))
+            found.append(Group(key, named, sweep, case, tuple(rows), tuple(store.rows(key, audit=True))))
     return found
 
 
@@ -144,10 +155,9 @@ def ranked(sweep: Sweep) -> list[str]:
 
 
 def focus(found: list[Group]) -> Group:
-    """The group whose yield is nearest to one half, where most can be learnt; the first where there are no limits."""
-    if not found[0].sweep.limits or found[0].case.only:
-        return found[0]
-    return min(found, key=lambda group: abs(group.found_yield.share - 0.5))
+    """Of the first case, the point whose yield is nearest to one half, where most can be learnt, or the first point."""
+    first = [group for group in found if group.key[1] == found[0].key[1]]
+    return min(first, key=lambda group: abs(group.found_yield.share - 0.5)) if first[0].sweep.limits else first[0]
 
 
 def setting_text(setting: dict[str, Any]) -> str:

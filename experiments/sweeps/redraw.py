@@ -52,7 +52,7 @@ class Extreme:
     sigmas: float
 
     def __str__(self) -> str:
-        return f"{self.name} ({titled(self.kind)}) {signed(self.deviation, self.unit)}, {self.sigmas:+.1f} σ"
+        return f"{self.name} ({titled(self.kind)}) {signed(self.deviation, self.unit)}, {_sigmas(self.sigmas)}"
 
 
 def traits(group: Group) -> tuple[NDArray[np.intp], list[Trait]]:
@@ -109,12 +109,16 @@ def signed(value: float, unit: str) -> str:
     return f"{'+' if value >= 0 else ''}{text(value, unit)}"
 
 
+def _sigmas(value: float) -> str:
+    return f"{value:+.1f} σ".replace("-", "−")
+
+
 def _trait_text(variation: Variation, trait: Trait) -> str:
     value = float(trait.values[0])
     shown = text(value, trait.unit) if trait.unit in ("K", "") else signed(value, trait.unit)
     kind, _, what = trait.name.rpartition(" ")
     lot = getattr(getattr(variation, kind.replace(" ", "_"), None), "lot", None) if what == "mean" else None
-    return f"{shown} ({value / lot.scale:+.1f} σ of its lot)" if lot is not None and lot.scale > 0 else shown
+    return f"{shown} ({_sigmas(value / lot.scale)} of its lot)" if lot is not None and lot.scale > 0 else shown
 
 
 def _board(group: Group) -> Board:

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from math import isfinite
 from typing import Any
@@ -11,25 +11,29 @@ from typing import Any
 import numpy as np
 
 from experiments import page
-from experiments.sweeps.effects import Effect, correlations, ranges, totals
+from experiments.sweeps.effects import Effect, correlations, noise_of, ranges, totals
 from experiments.sweeps.figures import Picture, against_grid, convergence, distribution, pairs, tornado
-from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked
+from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked, setting_text
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import Trait, extremes, traits
 from experiments.sweeps.run import Plan
 from experiments.sweeps.statistics import CONFIDENCE, Percentile
 from experiments.sweeps.store import SweepStore
-from experiments.sweeps.units import metric_text, percent, titled
+from experiments.sweeps.units import SI_UNITS, metric_text, percent, titled
 
 WORST = 5
 """Copies that the page lists of each group."""
+PARTS = 4
+"""Single parts that it lists of each of them."""
 MOST_GROUPS = 12
 """Groups whose worst copies are listed."""
 NAMED = 6
 """Groups that the answer names one by one."""
-PANELS = 3
-"""Metrics of which the page says what they follow."""
 REASONS = 5
+WEAK = 0.3
+"""Rank correlation below which nothing explains a metric by itself."""
+CORNERS = ("corners", "worst case")
+"""Analyses whose copies are no sample of a distribution."""
 
 
 def write_report(store: SweepStore) -> list[str]:
@@ -50,6 +54,8 @@ def write_report(store: SweepStore) -> list[str]:
     kind, effects, drawn = _effects(chosen, found, every)
     sentences = answer(plan, found, kind, effects)
     versions = store.claimed()["versions"]
+    setting = setting_text(plan.settings[chosen.key[0]])
+    where = f" At {setting}." if setting else ""
     page.write(
         store.folder / "summary.json",
         json.dumps(summary(plan, every, kind, effects, versions), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
@@ -58,12 +64,12 @@ def write_report(store: SweepStore) -> list[str]:
     sections["distribution"] = "Distribution", _distribution(found)
     if len(plan.sweeps) > 1 and plan.settings[0]:
         sections["grid"] = "Across the grid", _grid(found, plan)
-    if chosen.sweep.analysis.kind not in ("corners", "worst case"):
+    if chosen.sweep.analysis.kind not in CORNERS:
         sections["convergence"] = "Convergence", _convergence(found)
     if effects:
-        sections["sensitivity"] = "Sensitivity", _sensitivity(chosen, kind, effects, drawn)
-    if kind == "correlation" and effects and drawn is not None:
-        sections["pairs"] = "Pairs", _pairs(chosen, effects, drawn)
+        sections["sensitivity"] = "Sensitivity", _sensitivity(chosen, kind, effects, drawn, where)
+    if effects and drawn is not None and chosen.sweep.analysis.kind not in CORNERS:
+        sections["pairs"] = "Pairs", _pairs(chosen, effects, drawn, where)
     sections["worst"] = "Worst copies", _worst(found, every, str(store.folder))
     if plan.audit:
         sections["audit"] = "Audit by ngspice", _audit(every)
@@ -89,27 +95,47 @@ def answer(plan: Plan, found: Sequence[Group], kind: str, effects: dict[str, lis
             f"This sweep is not finished: {done} of {wanted} copies are. The same command goes on with it."
         )
     if len(found) <= NAMED:
-        sentences = [_finding(group) for group in found] + sentences
-    elif plan.sweeps[0].limits:
-        best = max(found, key=lambda group: group.found_yield.share)
-        least = min(found, key=lambda group: group.found_yield.share)
-        sentences = [f"Of {len(found)} points, the best: {_finding(best)} The least: {_finding(least)}", *sentences]
+        sentences = [_capital(_finding(group)) for group in found] + sentences
     else:
         name = ranked(found[0].sweep)[0]
-        order = sorted(found, key=lambda group: group.percentile(name, 0.95).value)
-        ends = f"the lowest: {_finding(order[0])} The highest: {_finding(order[-1])}"
-        sentences = [f"Of {len(found)} points, by the 95th percentile, {ends}", *sentences]
+        if plan.sweeps[0].limits:
+            order = sorted(found, key=lambda group: group.found_yield.share)
+            ends = percent(order[0].found_yield.share), percent(order[-1].found_yield.share)
+            first = f"The yield at {len(found)} points goes from {ends[0]} to {ends[1]}."
+        else:
+            order = sorted(found, key=lambda group: group.percentile(name, 0.95).value)
+            ends = tuple(metric_text(name, group.percentile(name, 0.95).value) for group in (order[0], order[-1]))
+            first = f"The 95th percentile of {titled(name)} at {len(found)} points goes from {ends[0]} to {ends[1]}."
+        sentences = [first, *(f"{_capital(_finding(group))}" for group in (order[0], order[-1])), *sentences]
     if effects:
         name, top = next(iter(effects.items()))
-        verb = {"correlation": "goes most with", "share": "varies most by", "range": "spreads most by"}[kind]
-        sentences.append(f"{titled(name).capitalize()} {verb} {top[0].name}.")
+        sentences.append(_cause(titled(name), kind, top[0]))
     return sentences
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _cause(metric: str, kind: str, strongest: Effect) -> str:
+    if kind == "range":
+        return f"{_capital(metric)} spreads most where only {strongest.name} varies."
+    if kind == "share":
+        share = percent(strongest.size)
+        return f"{_capital(strongest.name)} has the largest share in the variance of {metric}: {share}."
+    value = f"{strongest.low + strongest.high:+.2f}".replace("-", "−")
+    if strongest.size < WEAK:
+        return (
+            f"No kind of part alone decides {metric} by its mean or spread: the strongest rank correlation is {value}, "
+            f"with {strongest.name}."
+        )
+    return f"{_capital(metric)} goes most with {strongest.name}: its rank correlation is {value}."
 
 
 def _finding(group: Group) -> str:
     where = f"{group.label}: " if group.label else ""
     sweep, found = group.sweep, group.found_yield
-    if sweep.analysis.kind in ("corners", "worst case"):
+    if sweep.analysis.kind in CORNERS:
         name = ranked(sweep)[0]
         values, nominal = group.column(name), int(np.flatnonzero(group.samples == 0)[0]) if 0 in group.samples else None
         worst = values[int(np.argmax(group.badness(name)))]
@@ -126,8 +152,9 @@ def _finding(group: Group) -> str:
     name = ranked(sweep)[0]
     median, most = group.percentile(name, 0.5), group.percentile(name, 0.95)
     return (
-        f"{where}half of the copies have {titled(name)} up to {_with_interval(name, median)}, "
-        f"95 % up to {_with_interval(name, most)}."
+        f"{where}half of the copies have {titled(name)} up to {metric_text(name, median.value)} "
+        f"({_interval(name, median)} with 95 % confidence), 95 % up to {metric_text(name, most.value)} "
+        f"({_interval(name, most)})."
     )
 
 
@@ -142,7 +169,7 @@ def summary(
         for name in group.sweep.recorded if group.tried else ():
             shares = {"median": 0.5, "percentile_95": 0.95}
             at = {key: group.percentile(name, share) for key, share in shares.items()}
-            metrics[name] = {"unit": METRICS[name].unit.replace("%", "1") or "1"} | {
+            metrics[name] = {
                 key: {"value": _finite(p.value), "low": _finite(p.interval[0]), "high": _finite(p.interval[1])}
                 for key, p in at.items()
             }
@@ -170,15 +197,16 @@ def summary(
                 "audit": {"copies": len(group.audit), "relative_difference": audit} if plan.audit else None,
             }
         )
-    bars = {name: [{"name": e.name, "low": e.low, "high": e.high} for e in bars] for name, bars in effects.items()}
     bars = {
-        name: [{k: _finite(v) if k != "name" else v for k, v in bar.items()} for bar in b] for name, b in bars.items()
+        name: [{"name": bar.name, "low": _finite(bar.low), "high": _finite(bar.high)} for bar in own]
+        for name, own in effects.items()
     }
     sweep = plan.sweeps[0]
     return {
         "name": sweep.name,
         "question": sweep.question,
         "analysis": sweep.analysis.kind,
+        "units": {name: SI_UNITS.get(METRICS[name].unit, METRICS[name].unit) for name in sweep.recorded},
         "points": found,
         "sensitivity": {"kind": kind, "metrics": bars},
         "versions": versions,
@@ -189,7 +217,7 @@ def _effects(
     chosen: Group, found: Sequence[Group], every: Sequence[Group]
 ) -> tuple[str, dict[str, list[Effect]], tuple[Any, list[Trait]] | None]:
     """What each metric follows: the kind of bars, metric → bars, and the drawn traits that correlations are with."""
-    names = ranked(chosen.sweep)[:PANELS]
+    names = ranked(chosen.sweep)[: min(4, len(chosen.sweep.limits)) or 2]
     if chosen.case.only:
         alone = [group for group in found if group.key[0] == chosen.key[0]]
         return "range", {name: ranges(alone, name) for name in names}, None
@@ -206,45 +234,48 @@ def _effects(
 
 def _points(found: Sequence[Group], every: Sequence[Group]) -> str:
     sweep = found[0].sweep
-    corner = sweep.analysis.kind in ("corners", "worst case")
-    head = [
-        "setting",
-        "copies",
-        "failed",
-        "unstable",
-        *(["keep all limits" if corner else "yield"] if sweep.limits else []),
-    ]
-    for name in ranked(sweep):
-        head += [f"{titled(name)}, {'lowest' if corner else 'median'}", "highest" if corner else "95th percentile"]
+    corner = sweep.analysis.kind in CORNERS
+    about = "An unstable copy keeps no limit and counts as beyond every percentile; a failed one counts nowhere."
+    if mixed := sum(len(group.rows) for group in every if group.mixed):
+        about += f" {mixed} more copies, with one kind of part exchanged between A and B, are in the sensitivity alone."
+    head = [*_heads(found), "copies", "failed", "unstable"]
+    if sweep.limits:
+        about += f" The interval of the yield holds with 95 % confidence: {found[0].found_yield.method}." * (not corner)
+        head += ["keep all limits", *([] if corner else ["yield", "interval"])]
     rows = []
     for group in found:
         cells = [str(len(group.rows)), str(group.counted("failed")), str(group.counted("unstable"))]
         if sweep.limits:
-            given, (low, high) = group.found_yield, group.found_yield.interval
-            shown = f"{given.good} of {given.tried}"
-            cells.append(
-                shown if corner else f"{percent(given.share)}<br><small>{percent(low)} to {percent(high)}</small>"
-            )
-        for name in ranked(sweep):
+            given = group.found_yield
+            cells.append(f"{given.good} of {given.tried}")
+            cells += [] if corner else [percent(given.share), " to ".join(map(percent, given.interval))]
+        rows.append(_row(group, cells))
+    made = page.table(head, rows, caption="Copies and yield")
+    return f'{made}<p class="about">{escape(about)}</p>{_percentiles(found)}'
+
+
+def _percentiles(found: Sequence[Group]) -> str:
+    sweep = found[0].sweep
+    corner = sweep.analysis.kind in CORNERS
+    head = [*_heads(found), "metric", "limit"]
+    head += ["lowest", "highest"] if corner else ["median", "interval", "95th percentile", "interval", "worst"]
+    rows = []
+    for group in found:
+        for name in ranked(group.sweep):
+            limit = group.sweep.limits.get(name)
+            cells = [titled(name), "–" if limit is None else _limit_text(name, limit.min, limit.max)]
+            values = group.column(name)
             if corner:
-                values = group.column(name)
                 cells += [metric_text(name, float(values.min())), metric_text(name, float(values.max()))]
             else:
-                cells += [_cell(name, group.percentile(name, share)) for share in (0.5, 0.95)]
-        rows.append(page.row(group.label or "all copies", cells))
-    limits = "; ".join(_limit_text(name, limit.min, limit.max) for name, limit in sweep.limits.items())
-    about = []
-    if limits:
-        about.append(f"A good copy keeps {limits}.")
-    if not corner:
-        method = found[0].found_yield.method
-        about.append(
-            f"Small: 95 % intervals; of the yield by {method}, of percentiles by order statistics, for any distribution."
-        )
-    about.append("An unstable copy keeps no limit and counts as beyond every percentile; a failed one counts nowhere.")
-    if mixed := sum(len(group.rows) for group in every if group.mixed):
-        about.append(f"{mixed} copies with one kind of part exchanged between A and B are in the sensitivity alone.")
-    return page.table(head, rows, caption=" ".join(about))
+                for at in (group.percentile(name, 0.5), group.percentile(name, 0.95)):
+                    cells += [metric_text(name, at.value), _interval(name, at)]
+                cells.append(metric_text(name, float(values[int(np.argmax(group.badness(name)))])))
+            rows.append(_row(group, cells))
+    meanings = "; ".join(f"{titled(name)}: {METRICS[name].meaning}" for name in sweep.recorded)
+    how = "" if corner else " Intervals hold with 95 % confidence for any distribution, by order statistics."
+    made = page.table(head, rows, caption="Metrics")
+    return f'{made}<p class="about">{escape(_capital(meanings))}.{how}</p>'
 
 
 def _distribution(found: Sequence[Group]) -> str:
@@ -272,14 +303,13 @@ def _grid(found: Sequence[Group], plan: Plan) -> str:
 def _convergence(found: Sequence[Group]) -> str:
     what = "yield" if found[0].sweep.limits else f"median of {titled(ranked(found[0].sweep)[0])}"
     caption = (
-        f"The {what} among the first copies, in the order of their numbers, with its 95 % interval, and the width of that "
-        "interval, which falls with the square root of the number."
+        f"The {what} among the first copies, in the order of their numbers, with its 95 % interval, and the width of "
+        "that interval, which falls with the square root of the number."
     )
     return _shown(convergence(found), "Convergence", caption)
 
 
-def _sensitivity(chosen: Group, kind: str, effects: dict[str, list[Effect]], drawn: Any) -> str:
-    where = f" At {chosen.label}." if chosen.label and not chosen.case.only else ""
+def _sensitivity(chosen: Group, kind: str, effects: dict[str, list[Effect]], drawn: Any, where: str) -> str:
     noise = 0.0
     if kind == "range":
         caption = "From the 5th to the 95th percentile of each metric, where one kind of parts varies alone."
@@ -289,17 +319,18 @@ def _sensitivity(chosen: Group, kind: str, effects: dict[str, list[Effect]], dra
             "the shares may add to more than 100 %."
         )
     else:
-        noise = 1.96 / max(1, len(drawn[0]) - 1) ** 0.5
+        noise = 0.0 if chosen.sweep.analysis.kind in CORNERS else noise_of(len(drawn[0]))
         caption = (
             f"Spearman's rank correlation of each metric with what was drawn, over {len(drawn[0])} copies: red, the "
             "metric rises with it; blue, it falls. Means are over all parts of a kind in a copy, so nearly its lot "
-            "deviation; spreads are standard deviations within a copy. Inside the grey band a correlation is as good as "
-            "none."
+            "deviation; spreads are standard deviations within a copy; either way: it is the distance from the median "
+            "that counts."
         )
-    return _shown(tornado(effects, kind, noise), "Sensitivity", caption + where)
+        caption += " Inside the grey band a correlation is as good as none." * (noise > 0)
+    return _shown(tornado(effects, kind, noise), "Sensitivity", f"{caption}{where}")
 
 
-def _pairs(chosen: Group, effects: dict[str, list[Effect]], drawn: tuple[Any, list[Trait]]) -> str:
+def _pairs(chosen: Group, effects: dict[str, list[Effect]], drawn: tuple[Any, list[Trait]], where: str) -> str:
     which, found = drawn
     where = f" At {chosen.label}." if chosen.label else ""
     caption = (
@@ -315,33 +346,35 @@ def _worst(found: Sequence[Group], every: Sequence[Group], folder: str) -> str:
     name = ranked(found[0].sweep)[0]
     sweep = found[0].sweep
     intro = (
-        f"By {titled(name)}. Every copy can be drawn again from its number: the command writes its deck for ngspice. "
-        "Means are over all parts of a kind; single parts are given by their element's name in that deck and their "
+        f"By {titled(name)}. Every copy can be drawn again from its number: the commands write their decks for "
+        "ngspice. Means are over all parts of a kind; single parts are given by their element's name in that deck and their "
         "deviation from the mean of their kind."
     )
     if len(listed) < len(found):
         intro += f" Of the {len(found)} groups these are the {len(listed)} with the lowest yield."
     tables = []
-    head = ["copy", *map(titled, ranked(sweep)), "what the copy's parts share", "parts furthest off", "deck"]
+    head = ["copy", *map(titled, ranked(sweep)), "what the copy's parts share", "single parts furthest off"]
     several = len({group.key[1] for group in every}) > 1
     for group in listed:
-        rows = []
+        rows, commands = [], []
         for row in group.worst(WORST):
             values = dict(zip(group.sweep.recorded, row.metrics, strict=True))
             unstable = row.status == "unstable"
             cells = ["unstable" if unstable else metric_text(n, values[n]) for n in ranked(sweep)]
             if group.sweep.workload.kind == "training":
-                cells += ["–", "–", "–"]
+                cells += ["–", "–"]
             else:
-                shared, parts = extremes(group, row.sample, 4)
+                shared, parts = extremes(group, row.sample, PARTS)
+                cells += [_list(shared), _list(map(str, parts))]
                 command = ["spu-circuit", "replay", folder, str(row.sample)]
                 command += ["--point", str(group.key[0])] if group.key[0] else []
                 command += ["--case", group.key[1]] if several else []
-                cells += ["<br>".join(map(escape, shared)), "<br>".join(escape(str(part)) for part in parts) or "–"]
-                cells.append(f"<code>{escape(shlex.join(command))}</code>")
+                commands.append(shlex.join(command))
             rows.append(page.row(str(row.sample), cells))
         caption = f"Worst {len(rows)} copies{', ' + group.label if group.label else ''}"
         tables.append(page.table(head, rows, "words", caption))
+        if commands:
+            tables.append(f'<pre tabindex="0" aria-label="Commands">{escape(chr(10).join(commands))}</pre>')
     return f'<p class="about">{escape(intro)}</p>{"".join(tables)}'
 
 
@@ -356,13 +389,15 @@ def _audit(every: Sequence[Group]) -> str:
         )
         for name, median, worst in disagreements(group):
             cells = [str(len(group.audit)), titled(name), f"{median:.2g}", f"{worst:.2g}", escape(reasons) or "none"]
-            rows.append(page.row(group.label or "all copies", cells))
+            rows.append(_row(group, cells))
         if len(bad) == len(group.audit):
-            rows.append(page.row(group.label or "all copies", [str(len(bad)), "–", "–", "–", escape(reasons)]))
+            rows.append(_row(group, [str(len(bad)), "–", "–", "–", escape(reasons)]))
     if not rows:
         return "<p>No copy has been repeated yet.</p>"
     caption = "Copies that ngspice repeated from their own decks: relative difference from the network's metrics."
-    return page.table(["setting", "copies", "metric", "median", "worst", "failed in ngspice"], rows, caption=caption)
+    return page.table(
+        [*_heads(every), "copies", "metric", "median", "worst", "failed in ngspice"], rows, caption=caption
+    )
 
 
 def _failures(every: Sequence[Group]) -> str:
@@ -371,16 +406,17 @@ def _failures(every: Sequence[Group]) -> str:
         reasons = Counter(row.reason for row in group.rows if row.status == "failed")
         for reason, count in reasons.most_common(REASONS):
             example = next(row.sample for row in group.rows if row.reason == reason)
-            rows.append(page.row(group.label or "all copies", [str(count), str(example), escape(reason)]))
+            rows.append(_row(group, [str(count), str(example), escape(reason)]))
     caption = "They are not in the yield. Reasons, most frequent first."
-    return page.table(["setting", "copies", "first of them", "reason"], rows, "words", caption)
+    return page.table([*_heads(every), "copies", "first of them", "reason"], rows, "words", caption)
 
 
 def _configuration(claimed: dict[str, Any]) -> str:
     full = escape(json.dumps(claimed["sweep"], indent=2, ensure_ascii=False))
     made = ", ".join(f"{name} {text}" for name, text in claimed["versions"].items())
     return (
-        f"<details><summary>Everything that determines this sweep</summary><pre tabindex=0>{full}</pre></details>"
+        '<details><summary>Everything that determines this sweep</summary><pre tabindex="0">'
+        f"{full}</pre></details>"
         f'<p class="about">Made with {escape(made)}.</p>'
     )
 
@@ -389,25 +425,29 @@ def _shown(picture: Picture, title: str, caption: str) -> str:
     return page.illustration(picture.png, f"{title}: {picture.words}.", caption)
 
 
-def _cell(name: str, found: Percentile) -> str:
-    low, high = found.interval
-    shown = metric_text(name, found.value)
-    if not (isfinite(low) or isfinite(high)):
-        return shown
-    return f"{shown}<br><small>{metric_text(name, low)} to {metric_text(name, high)}</small>"
+def _heads(found: Sequence[Group]) -> list[str]:
+    return [*found[0].traits] or ["setting"]
 
 
-def _with_interval(name: str, found: Percentile) -> str:
+def _row(group: Group, cells: Sequence[str]) -> str:
+    first, *others = group.traits.values() or ["all copies"]
+    return page.row(first, [*map(escape, others), *cells])
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="plain">{items}</ul>' if items else "–"
+
+
+def _interval(name: str, found: Percentile) -> str:
     low, high = found.interval
-    if not (isfinite(low) or isfinite(high)):
-        return metric_text(name, found.value)
-    return f"{metric_text(name, found.value)} ({metric_text(name, low)} to {metric_text(name, high)})"
+    return f"{metric_text(name, low)} to {metric_text(name, high)}" if isfinite(low) or isfinite(high) else "–"
 
 
 def _limit_text(name: str, low: float, high: float) -> str:
     below = f"at most {metric_text(name, high)}" if isfinite(high) else ""
     above = f"at least {metric_text(name, low)}" if isfinite(low) else ""
-    return f"{titled(name)} {' and '.join(part for part in (above, below) if part)}"
+    return " and ".join(part for part in (above, below) if part)
 
 
 def _finite(value: float) -> float | None:

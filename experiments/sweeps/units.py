@@ -1,5 +1,6 @@
 """Metrics as people read them."""
 
+from collections.abc import Callable
 from math import isfinite, isnan
 
 from matplotlib.axis import Axis
@@ -10,13 +11,15 @@ from experiments.sweeps.metrics import METRICS
 
 PREFIXED = ("s", "A", "W", "J", "V")
 """Units that take prefixes."""
+SI_UNITS = {"%": "1", "": "1"}
+"""What the numbers of files are in, where that is not the unit that is shown: shares and counts."""
 
 
-class Shown(Quantity):  # type: ignore[misc]
+class Shown(Quantity):
     """Three digits and a prefix: 23.7 µs."""
 
 
-Shown.set_prefs(map_sf=Quantity.map_sf_to_greek, prec=2)
+Shown.set_prefs(map_sf=Quantity.map_sf_to_greek, prec=2, strip_zeros=False)
 
 
 def metric_text(name: str, value: float) -> str:
@@ -32,8 +35,10 @@ def text(value: float, unit: str) -> str:
         return "∞" if value > 0 else "−∞"
     if unit in PREFIXED:
         return str(Shown(value, unit).render()).replace("-", "−")
-    number = f"{100 * value if unit == '%' else value:.3g}".replace("-", "−")
-    return f"{number} {unit}".rstrip()
+    if unit == "":
+        return f"{value:.6g}".replace("-", "−")
+    number = f"{100 * value if unit == '%' else value:#.3g}".rstrip(".").replace("-", "−")
+    return f"{number} {unit}"
 
 
 def percent(share: float) -> str:
@@ -46,8 +51,14 @@ def titled(name: str) -> str:
     return name.replace("_", " ")
 
 
+def tick(unit: str) -> Callable[[float, int], str]:
+    """Text of a tick, which needs no more digits than it has."""
+    factor = 100 if unit == "%" else 1
+    return lambda value, _: f"{factor * value:.6g} {unit}".rstrip().replace("-", "−")
+
+
 def label_axis(axis: Axis, name: str) -> None:
     """Ticks of an axis in the metric's unit, with prefixes."""
     unit = METRICS[name].unit
-    axis.set_major_formatter(EngFormatter(unit) if unit in PREFIXED else FuncFormatter(lambda v, _: text(v, unit)))
+    axis.set_major_formatter(EngFormatter(unit) if unit in PREFIXED else FuncFormatter(tick(unit)))
     axis.set_label_text(titled(name))
