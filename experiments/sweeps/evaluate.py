@@ -91,6 +91,13 @@ def evaluate(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]
     return rows
 
 
+def question_of(sweep: Sweep, device: Device) -> Question:
+    """What a sweep asks of every copy of a device."""
+    needs = {METRICS[name].needs for name in sweep.recorded}
+    settling = sweep.settling_error if "settling" in needs else None
+    return Question(sweep.time * device.time_constant, settling, "noise" in needs)
+
+
 def failed(sweep: Sweep, sample: int, reason: str) -> Row:
     """The row of a copy that could not be simulated."""
     return Row(sample, "failed", " ".join(reason.split()), 1.0, (np.nan,) * len(sweep.recorded))
@@ -107,20 +114,18 @@ def _alone(sweep: Sweep, case: Case, sample: int, engine: str) -> Row:
 
 
 def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
-    needs = {METRICS[name].needs for name in sweep.recorded}
     worst = np.full((len(sweep.recorded), len(samples)), -inf)
     unstable, weights = np.zeros(len(samples), dtype=bool), np.ones(len(samples))
     for bench in benches(sweep, engine):
         device, hardware = bench.device, bench.device.hardware
         board = bench.ngspice.board
         copies = copies_of(case, hardware.variation, hardware.temperature, board.places, samples)
-        seconds = sweep.time * device.time_constant
-        question = Question(seconds, sweep.settling_error if "settling" in needs else None, "noise" in needs)
+        question = question_of(sweep, device)
         if bench.network is not None:
             behaviour = bench.network.behaviour(copies, question)
         else:
             behaviour = bench.ngspice.behaviour(copies, 0, question)
-        answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, seconds)
+        answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, question.seconds)
         for k, name in enumerate(sweep.recorded):
             measure = METRICS[name].measure
             assert measure is not None

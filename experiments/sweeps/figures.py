@@ -56,7 +56,7 @@ def distribution(found: Sequence[Group]) -> Picture:
     names = changing(shown)
     columns = min(2, len(names))
     with plt.rc_context(STYLE):
-        height = 2.7 * ceil(len(names) / columns) + (0.9 if columns == 1 else 0)
+        height = 2.7 * ceil(len(names) / columns) + 0.9 * (columns == 1) + 0.8 * (len(shown) > 1)
         figure, grid = plt.subplots(ceil(len(names) / columns), columns, figsize=(8.6, height), squeeze=False)
         panels = list(grid.flat)
         for axes, name in zip(panels, names, strict=False):
@@ -142,7 +142,7 @@ def convergence(found: Sequence[Group]) -> Picture:
     sweep = shown[0].sweep
     stop = sweep.analysis.stop_width
     with plt.rc_context(STYLE):
-        figure, (above, below) = plt.subplots(1, 2, figsize=(8.6, 3.4))
+        figure, (above, below) = plt.subplots(1, 2, figsize=(8.6, 3.2 + 0.8 * (len(shown) > 1)))
         words, lowest, highest = [], [], []
         for group, colour in zip(shown, _colours(len(shown)), strict=True):
             counts, middle, low, high = running(group)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.sweeps.cases import copies_of
+from experiments.sweeps.cases import alone, copies_of
 from experiments.sweeps.evaluate import benches
 from experiments.sweeps.findings import Group
 from experiments.sweeps.units import text, titled
@@ -126,7 +126,8 @@ def _board(group: Group) -> Board:
 
 
 def _variation(group: Group) -> Variation:
-    return _board(group).hardware.variation
+    variation = _board(group).hardware.variation
+    return alone(variation, group.case.only) if group.case.only else variation
 
 
 def _drawn(group: Group, board: Board, samples: range) -> Copies:

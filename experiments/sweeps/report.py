@@ -100,16 +100,16 @@ def answer(plan: Plan, found: Sequence[Group], kind: str, effects: dict[str, lis
         name = ranked(found[0].sweep)[0]
         if plan.sweeps[0].limits:
             order = sorted(found, key=lambda group: group.found_yield.share)
-            ends = percent(order[0].found_yield.share), percent(order[-1].found_yield.share)
-            first = f"The yield at {len(found)} points goes from {ends[0]} to {ends[1]}."
+            low, high = (percent(group.found_yield.share) for group in (order[0], order[-1]))
+            first = f"The yield at {len(found)} points goes from {low} to {high}."
         else:
             order = sorted(found, key=lambda group: group.percentile(name, 0.95).value)
-            ends = tuple(metric_text(name, group.percentile(name, 0.95).value) for group in (order[0], order[-1]))
-            first = f"The 95th percentile of {titled(name)} at {len(found)} points goes from {ends[0]} to {ends[1]}."
+            low, high = (metric_text(name, group.percentile(name, 0.95).value) for group in (order[0], order[-1]))
+            first = f"The 95th percentile of {titled(name)} at {len(found)} points goes from {low} to {high}."
         sentences = [first, *(f"{_capital(_finding(group))}" for group in (order[0], order[-1])), *sentences]
     if effects:
         name, top = next(iter(effects.items()))
-        sentences.append(_cause(titled(name), kind, top[0]))
+        sentences.insert(0 if kind == "range" else len(sentences), _cause(titled(name), kind, top[0]))
     return sentences
 
 
@@ -257,13 +257,16 @@ def _points(found: Sequence[Group], every: Sequence[Group]) -> str:
 def _percentiles(found: Sequence[Group]) -> str:
     sweep = found[0].sweep
     corner = sweep.analysis.kind in CORNERS
-    head = [*_heads(found), "metric", "limit"]
+    head = ["metric", *found[0].traits, "limit"]
     head += ["lowest", "highest"] if corner else ["median", "interval", "95th percentile", "interval", "worst"]
     rows = []
-    for group in found:
-        for name in ranked(group.sweep):
+    for name in ranked(sweep):
+        for group in found:
             limit = group.sweep.limits.get(name)
-            cells = [titled(name), "–" if limit is None else _limit_text(name, limit.min, limit.max)]
+            cells = [
+                *map(escape, group.traits.values()),
+                "–" if limit is None else _limit_text(name, limit.min, limit.max),
+            ]
             values = group.column(name)
             if corner:
                 cells += [metric_text(name, float(values.min())), metric_text(name, float(values.max()))]
@@ -271,7 +274,7 @@ def _percentiles(found: Sequence[Group]) -> str:
                 for at in (group.percentile(name, 0.5), group.percentile(name, 0.95)):
                     cells += [metric_text(name, at.value), _interval(name, at)]
                 cells.append(metric_text(name, float(values[int(np.argmax(group.badness(name)))])))
-            rows.append(_row(group, cells))
+            rows.append(page.row(titled(name), cells))
     meanings = "; ".join(f"{titled(name)}: {METRICS[name].meaning}" for name in sweep.recorded)
     how = "" if corner else " Intervals hold with 95 % confidence for any distribution, by order statistics."
     made = page.table(head, rows, caption="Metrics")
@@ -347,8 +350,8 @@ def _worst(found: Sequence[Group], every: Sequence[Group], folder: str) -> str:
     sweep = found[0].sweep
     intro = (
         f"By {titled(name)}. Every copy can be drawn again from its number: the commands write their decks for "
-        "ngspice. Means are over all parts of a kind; single parts are given by their element's name in that deck and their "
-        "deviation from the mean of their kind."
+        "ngspice. Means are over all parts of a kind; single parts are given by their element's name in that deck and "
+        "their deviation from the mean of their kind."
     )
     if len(listed) < len(found):
         intro += f" Of the {len(found)} groups these are the {len(listed)} with the lowest yield."
