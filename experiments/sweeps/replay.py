@@ -6,9 +6,10 @@ from experiments.sweeps.findings import Group, groups, planned
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import extremes
 from experiments.sweeps.store import SweepStore
-from experiments.sweeps.units import SI_UNITS, titled
+from experiments.sweeps.units import titled
 from spu_circuit.errors import InputError
 
+PLAIN_UNITS = {name: metric.unit.replace("%", "") for name, metric in METRICS.items()}
 NOTED = 6
 """Single parts that the deck's head names."""
 
@@ -63,10 +64,7 @@ def _notes(group: Group, row: Row, system: int, systems: int) -> list[str]:
         f"copy {row.sample} of sweep {sweep.name}, seed {sweep.seed}{where}",
         f"system {system} of {systems}; metrics are the worst over the systems",
         f"stored by engine {sweep.engine}: {row.status} {row.reason}".rstrip(),
-        *(
-            f"{titled(name)} = {value!r} {SI_UNITS.get(METRICS[name].unit, METRICS[name].unit)}"
-            for name, value in values.items()
-        ),
+        *(f"{titled(name)} = {value!r} {PLAIN_UNITS[name]}".rstrip() for name, value in values.items()),
         *shared,
         *map(str, parts),
     ]
