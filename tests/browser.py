@@ -22,7 +22,7 @@ class Browser:
         program = next(filter(None, map(shutil.which, NAMES)), None)
         assert program, f"the tests open reports in a browser, and there is no {' or '.join(NAMES)}; run: make chromium"
         self._arguments = [
-            *(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+            *(program, "--headless", "--hide-scrollbars", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
             *("--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-port=0", f"--user-data-dir={folder}"),
             "about:blank",
         ]

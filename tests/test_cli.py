@@ -73,7 +73,7 @@ def test_netlist_is_a_deck_that_ngspice_runs(files):
 
 
 def test_every_option_has_help():
-    for command in ("demo", "train", "solve", "netlist", "report", "hardware show"):
+    for command in ("demo", "train", "solve", "netlist", "report", "sweep", "export", "replay", "hardware show"):
         run = spu(*command.split(), "--help")
         assert run.returncode == 0
         assert "Usage" in run.stdout

@@ -63,6 +63,8 @@ def distribution(found: Sequence[Group]) -> Picture:
             (_histogram if len(shown) == 1 else _cumulative)(axes, shown, name)
             _limits(axes, sweep, name, "x", np.concatenate([group.column(name) for group in shown]))
             label_axis(axes.xaxis, name)
+            if axes.get_xscale() == "linear":
+                axes.xaxis.set_major_locator(MaxNLocator(5))
         for axes in panels[len(names) :]:
             axes.axis("off")
         if len(shown) > 1:
@@ -235,7 +237,7 @@ def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> P
             axes.invert_yaxis()
             axes.grid(False, axis="y")
             if kind == "correlation":
-                axes.axvspan(-noise, noise, color="k", alpha=0.1, lw=0)
+                axes.axvspan(-noise, noise, color="k", alpha=0.1, lw=0, zorder=0)
                 axes.set(xlim=(-1, 1), xlabel=f"rank correlation with {titled(name)}")
             elif kind == "share":
                 axes.set(
@@ -318,12 +320,7 @@ def _histogram(axes: Axes, shown: Sequence[Group], name: str) -> None:
         bins = seen[0] * np.array([0.99, 1.01]) if seen[0] else np.array([-0.5, 0.5])
         logarithmic = False
     else:
-        space = np.geomspace if logarithmic else np.linspace
-        bins = space(seen.min(), seen.max(), 1 + min(60, max(8, round(2 * len(seen) ** (1 / 3)))))
-        for end in (limit.min, limit.max) if limit else ():
-            if bins[0] < end < bins[-1]:
-                nearest = int(np.abs(bins - end).argmin())
-                bins[nearest] = end
+        bins = _bins(seen, logarithmic, [] if limit is None else [limit.max, limit.min])
     outside = np.zeros(len(seen), dtype=bool) if limit is None else (seen < limit.min) | (seen > limit.max)
     parts = [seen[~outside], seen[outside]]
     own = [weights[~outside], weights[outside]]
@@ -335,6 +332,21 @@ def _histogram(axes: Axes, shown: Sequence[Group], name: str) -> None:
     axes.axvline(middle, color="k", lw=1.2, ls=":")
     if missing := int((~finite).sum()):
         axes.annotate(f"{missing} copies beyond all", (0.98, 0.92), xycoords="axes fraction", ha="right", fontsize=9)
+
+
+def _bins(values: Array, logarithmic: bool, edges: Sequence[float]) -> Array:
+    """Of equal width over all values. One of the edges is an edge of the bins, where it lies among the values."""
+    scale = np.log(values) if logarithmic else values
+    low, high = float(scale.min()), float(scale.max())
+    width = (high - low) / min(60, max(8, round(2 * len(values) ** (1 / 3))))
+    for edge in edges:
+        at = np.log(edge) if logarithmic and edge > 0 else edge
+        if low < at < high:
+            low = at - width * ceil((at - low) / width)
+            break
+    bins = low + width * np.arange(ceil((high - low) / width * (1 - 1e-12)) + 1)
+    bins[-1] = max(bins[-1], high)
+    return np.exp(bins) if logarithmic else bins
 
 
 def _cumulative(axes: Axes, shown: Sequence[Group], name: str) -> None:

@@ -171,7 +171,7 @@ def axis_name(name: str) -> str:
 
 
 def value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace("Infinity", "inf")
 
 
 def disagreements(group: Group) -> Iterator[tuple[str, float, float]]:

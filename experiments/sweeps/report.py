@@ -13,7 +13,7 @@ import numpy as np
 from experiments import page
 from experiments.sweeps.effects import Effect, correlations, noise_of, ranges, totals
 from experiments.sweeps.figures import Picture, against_grid, convergence, distribution, pairs, tornado
-from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked, setting_text
+from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked, setting_text, value_text
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import Trait, extremes, traits
 from experiments.sweeps.run import Plan
@@ -177,7 +177,7 @@ def summary(
         found.append(
             {
                 "point": group.key[0],
-                "setting": plan.settings[group.key[0]],
+                "setting": {name: _plain(value) for name, value in plan.settings[group.key[0]].items()},
                 "case": group.key[1],
                 "copies": len(group.rows),
                 "failed": group.counted("failed"),
@@ -415,10 +415,11 @@ def _failures(every: Sequence[Group]) -> str:
 
 
 def _configuration(claimed: dict[str, Any]) -> str:
-    full = escape(json.dumps(claimed["sweep"], indent=2, ensure_ascii=False))
+    shown = {name: value for name, value in claimed["sweep"].items() if name != "hardware"}
+    full = escape(json.dumps(shown, indent=2, ensure_ascii=False))
     made = ", ".join(f"{name} {text}" for name, text in claimed["versions"].items())
     return (
-        '<details><summary>Everything that determines this sweep</summary><pre tabindex="0">'
+        '<details><summary>What the config sets</summary><pre tabindex="0">'
         f"{full}</pre></details>"
         f'<p class="about">Made with {escape(made)}.</p>'
     )
@@ -451,6 +452,11 @@ def _limit_text(name: str, low: float, high: float) -> str:
     below = f"at most {metric_text(name, high)}" if isfinite(high) else ""
     above = f"at least {metric_text(name, low)}" if isfinite(low) else ""
     return " and ".join(part for part in (above, below) if part)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has a word for, or the config's text."""
+    return value_text(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def _finite(value: float) -> float | None:
