@@ -122,8 +122,8 @@ def against_grid(found: Sequence[Group], settings: Sequence[dict[str, Any]]) -> 
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
             else:
                 label_axis(axes.yaxis, panel)
+                _limits(axes, sweep, panel, "y", np.array([0.0, axes.get_ylim()[1]]))
                 axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-                _limits(axes, sweep, panel, "y", np.array(axes.get_ylim()))
             if len(series) > 1 or panel != "yield":
                 title = ", ".join(name for name in found[0].traits if name != axis_name(axis))
                 axes.legend(fontsize=8, title=title if len(series) > 1 else None, title_fontsize=8)
@@ -176,7 +176,7 @@ def convergence(found: Sequence[Group]) -> Picture:
         else:
             name = ranked(sweep)[0]
             label_axis(above.yaxis, name)
-            above.set_ylabel(f"median of {titled(name)} so far")
+            above.set_ylabel("median so far")
             label_axis(below.yaxis, name)
             below.yaxis.set_minor_formatter(NullFormatter())
             below.set_ylabel("width of its 95 % interval")

@@ -16,6 +16,8 @@ from spu_circuit.variation import CodeVariation, RelativeVariation, Variation
 
 Array = NDArray[np.float64]
 
+NOTHING = 1e-6
+"""Of σ: deviations below this are rounding, where all parts are off alike."""
 MOST_VALUES = 2_000_000
 """Drawn values that are looked at for correlations, about half a second's worth."""
 
@@ -93,7 +95,8 @@ def extremes(group: Group, sample: int, count: int) -> tuple[list[str], list[Ext
         away = deviations[0] - deviations[0].mean()
         names = _names(board, kind)
         for k in np.argsort(-np.abs(away), kind="stable")[:count].tolist():
-            found.append(Extreme(kind, names[k], float(away[k]), unit, float(away[k] / spread.scale)))
+            if abs(away[k]) > NOTHING * spread.scale:
+                found.append(Extreme(kind, names[k], float(away[k]), unit, float(away[k] / spread.scale)))
     found.sort(key=lambda extreme: -abs(extreme.sigmas))
     stuck = [
         f"{name} stuck {how}"

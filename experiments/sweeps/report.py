@@ -284,22 +284,19 @@ def _percentiles(found: Sequence[Group]) -> str:
 def _distribution(found: Sequence[Group]) -> str:
     picture = distribution(found)
     if len(found) == 1:
-        caption = (
-            "Copies by each metric. Dashed: limits, beyond them red; dotted: the median."
-            if found[0].sweep.limits
-            else "Copies by each metric. Dotted: the median."
-        )
+        beyond = " Dashed: limits, beyond them red." if found[0].sweep.limits else ""
+        caption = f"Copies by each metric.{beyond} Dotted: the median."
         if found[0].sweep.analysis.kind == "importance":
             caption += " Each copy counts by its weight."
     else:
-        caption = "Share of the copies below each value. Dashed: limits."
+        caption = f"Share of the copies below each value.{_dashed(found)}"
         if len(found) > NAMED:
             caption += f" {NAMED} of {len(found)} groups, evenly spread."
     return _shown(picture, "Distribution", caption)
 
 
 def _grid(found: Sequence[Group], plan: Plan) -> str:
-    caption = "Bars are 95 % intervals; dashed: limits. The values stand in the order of the config, evenly apart."
+    caption = "Bars are 95 % intervals. The values stand in the order of the config, evenly apart." + _dashed(found)
     return _shown(against_grid(found, plan.settings), "Across the grid", caption)
 
 
@@ -337,7 +334,7 @@ def _pairs(chosen: Group, effects: dict[str, list[Effect]], drawn: tuple[Any, li
     which, found = drawn
     where = f" At {chosen.label}." if chosen.label else ""
     caption = (
-        f"Each metric against the drawn quantities that it goes with most, strongest first. Dashed: limits.{where}"
+        f"Each metric against the drawn quantities that it goes with most, strongest first.{_dashed([chosen])}{where}"
     )
     return _shown(pairs(chosen, which, found, effects), "Pairs", caption)
 
@@ -436,6 +433,10 @@ def _heads(found: Sequence[Group]) -> list[str]:
 def _row(group: Group, cells: Sequence[str]) -> str:
     first, *others = group.traits.values() or ["all copies"]
     return page.row(first, [*map(escape, others), *cells])
+
+
+def _dashed(found: Sequence[Group]) -> str:
+    return " Dashed: limits." if found[0].sweep.limits else ""
 
 
 def _list(lines: Iterable[str]) -> str:
