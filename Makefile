@@ -4,12 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench check setup ngspice clean
+.PHONY: demo test bench check setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
 
-test: $(VENV)/.dev ngspice
+test: $(VENV)/.dev ngspice chromium
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.dev ngspice
@@ -40,6 +40,11 @@ $(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
 # Installs ngspice where a package manager can; where none can, says what to do.
 ngspice:
 	@command -v ngspice >/dev/null || sh .ci/install ngspice
+
+# The tests open the reports in it.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| sh .ci/install chromium
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -20,6 +20,7 @@ from experiments.config import Experiment, load_experiment
 from experiments.progress import Bars
 from experiments.store import open_existing
 from experiments.sweeps import commands
+from experiments.sweeps.store import NAME as SWEEP_STORE
 from solvers.engine import Engine
 from solvers.network import Network
 from solvers.ngspice import Ngspice
@@ -239,8 +240,13 @@ def validate(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a training run, finished or not.")]) -> None:
-    """Write history.csv, summary.json, the figures and report.html of a run again."""
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a training run or a sweep, finished or not.")],
+) -> None:
+    """Write report.html and summary.json of a run or a sweep again; of a run also history.csv and the figures."""
+    if (folder / SWEEP_STORE).is_file():
+        commands.report(folder)
+        return
     from experiments.report import write_reports
 
     with closing(open_existing(folder)) as store:
@@ -251,6 +257,8 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a training run
 
 app.command()(commands.sweep)
 app.command()(commands.tolerate)
+app.command()(commands.export)
+app.command()(commands.replay)
 
 
 @hardware_app.command("list")

@@ -91,7 +91,8 @@ def test_netlist_is_a_deck_that_ngspice_runs(files):
 
 
 def test_every_option_has_help():
-    for command in ("demo", "train", "solve", "netlist", "validate", "report", "hardware show"):
+    commands = ["demo", "train", "solve", "netlist", "validate", "report", "sweep", "tolerate", "export", "replay"]
+    for command in (*commands, "hardware show"):
         run = spu(*command.split(), "--help")
         assert run.returncode == 0
         assert "Usage" in run.stdout

@@ -1,5 +1,6 @@
 """The commands of the command line that are about sweeps."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from experiments.page import write
 from experiments.sweeps.cases import corner_name
 from experiments.sweeps.config import Sweep, read_sweep
 from experiments.sweeps.evaluate import Row
@@ -17,7 +19,7 @@ from experiments.sweeps.progress import SweepBars
 from experiments.sweeps.run import Plan, plan, run
 from experiments.sweeps.sensitivity import one_at_a_time, sobol_indices
 from experiments.sweeps.statistics import passes, yield_of
-from experiments.sweeps.store import SweepStore
+from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.tolerate import Target, Tried
 from experiments.sweeps.tolerate import tolerate as search_tolerance
 from experiments.versions import versions
@@ -33,6 +35,7 @@ OutputFolder = Annotated[
     Path | None, typer.Option("--output", help="Folder of the sweep. Default: runs/NAME, NAME from the config.")
 ]
 EngineChoice = Annotated[str | None, typer.Option("--engine", help="network or ngspice. Default: the config's.")]
+SweepFolder = Annotated[Path, typer.Argument(help="Folder of a sweep, finished or not.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine. They change no result.")]
 Scheduler = Annotated[
     str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, such as tcp://host:8786, instead.")
@@ -74,10 +77,12 @@ def sweep(
             with SweepBars(planned, store, console) as bars:
                 run(planned, store, workers, scheduler, batch, bars)
         except KeyboardInterrupt:
+            _report(store)
             console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None
         reached = _print_yields(planned, store, wanted)
         _print_effects(planned, store)
+        _report(store)
         if not reached and check:
             raise typer.Exit(1)
 
@@ -131,6 +136,61 @@ def tolerate(
         )
     if answer.passes is None:
         raise typer.Exit(1)
+
+
+def export(
+    folder: SweepFolder,
+    to: Annotated[Path, typer.Option("--to", help="File to write: .parquet or .csv; SI units, in the columns' heads.")],
+) -> None:
+    """Write every copy of a sweep as a row of a table: what the grid sets, status, weight, metrics."""
+    from experiments.sweeps.export import export
+
+    with closing(open_sweep(folder)) as store:
+        copies = export(store, to)
+    console.print(f"wrote {copies} copies to {to}", highlight=False)
+
+
+def replay(
+    folder: SweepFolder,
+    sample: Annotated[int, typer.Argument(help="Number of the copy, as in the report.")],
+    point: Annotated[int, typer.Option("--point", help="Number of the point of the grid.")] = 0,
+    case: Annotated[str | None, typer.Option("--case", help="Set of copies. Default: the analysis's first.")] = None,
+    system: Annotated[int, typer.Option("--system", help="Which of the systems that the copy solves.")] = 0,
+    to: Annotated[Path | None, typer.Option("--to", help="File to write. Default: standard output.")] = None,
+) -> None:
+    """Write the SPICE deck of one copy of a sweep, drawn again from its number; it runs in plain ngspice -b."""
+    from experiments.sweeps.replay import replay
+
+    with closing(open_sweep(folder)) as store:
+        deck = replay(store, sample, point, case, system)
+    if to is None:
+        sys.stdout.write(deck)
+        return
+    try:
+        write(to, deck)
+    except OSError as error:
+        raise InputError(f"to: {str(to)!r} cannot be written: {error.strerror}") from None
+    console.print(f"wrote {to}", highlight=False)
+
+
+def report(folder: Path) -> None:
+    """Write the page and summary of a sweep again.
+
+    Raises:
+        InputError: it has no finished copy.
+    """
+    with closing(open_sweep(folder)) as store:
+        if not _report(store):
+            raise InputError(f"output: {str(folder)!r} holds no finished copy yet; run the sweep first")
+
+
+def _report(store: SweepStore) -> bool:
+    from experiments.sweeps.report import write_report
+
+    written = bool(write_report(store))
+    if written:
+        console.print(f"Report: {store.folder / 'report.html'}", highlight=False)
+    return written
 
 
 def _print_yields(planned: Plan, store: SweepStore, wanted: float) -> bool:

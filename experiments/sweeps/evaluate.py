@@ -94,6 +94,13 @@ def evaluate(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]
     return rows
 
 
+def question_of(sweep: Sweep, device: Device) -> Question:
+    """What a sweep asks of every copy of a device."""
+    needs = {METRICS[name].needs for name in sweep.recorded}
+    settling = sweep.settling_error if "settling" in needs else None
+    return Question(sweep.time * device.time_constant, settling, "noise" in needs)
+
+
 def failed(sweep: Sweep, sample: int, reason: str) -> Row:
     """The row of a copy that could not be simulated."""
     return Row(sample, "failed", " ".join(reason.split()), 1.0, (np.nan,) * len(sweep.recorded))
@@ -153,14 +160,12 @@ def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
 
 def metrics_of(sweep: Sweep, bench: Bench, copies: Copies) -> tuple[Array, NDArray[np.bool_]]:
     """The metrics of copies, (metrics, copies), NaN where they are unstable, and which are."""
-    device, seconds = bench.device, sweep.time * bench.device.time_constant
-    needs = {METRICS[name].needs for name in sweep.recorded}
-    question = Question(seconds, sweep.settling_error if "settling" in needs else None, "noise" in needs)
+    device, question = bench.device, question_of(sweep, bench.device)
     if bench.network is not None:
         behaviour = bench.network.behaviour(copies, question)
     else:
         behaviour = bench.ngspice.behaviour(copies, 0, question)
-    answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, seconds)
+    answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, question.seconds)
     found = np.empty((len(sweep.recorded), len(copies.temperature)))
     for k, name in enumerate(sweep.recorded):
         measure = METRICS[name].measure

@@ -1,0 +1,106 @@
+"""Every copy of a sweep as a row of a table that other programs read."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from experiments.sweeps.findings import planned, value_text
+from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.run import Plan
+from experiments.sweeps.store import SweepStore
+from experiments.sweeps.units import SI_UNITS
+from spu_circuit.errors import InputError
+
+WRITERS = {
+    ".parquet": pyarrow.parquet.write_table,
+    ".csv": lambda table, path: pyarrow.csv.write_csv(table.rename_columns(_headed(table.schema)), path),
+}
+
+
+def export(store: SweepStore, path: Path) -> int:
+    """Write every finished copy to a file, whole or not at all.
+
+    Args:
+        path: .parquet, with unit and meaning in the metadata of each column; or .csv, with the unit in its head.
+
+    Returns:
+        How many copies.
+
+    Raises:
+        InputError: another suffix, no copies, or a file that cannot be written.
+    """
+    writer = WRITERS.get(path.suffix)
+    if writer is None:
+        raise InputError(f"to: {str(path)!r} ends in {path.suffix!r}; name a file that ends in {' or '.join(WRITERS)}")
+    plan = planned(store)
+    made = table(plan, store)
+    if made.num_rows == 0:
+        raise InputError(f"output: {str(store.folder)!r} holds no finished copy yet; run the sweep first")
+    part = path.with_name(path.name + ".part")
+    try:
+        writer(made, part)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"to: {str(path)!r} cannot be written: {error.strerror or error}") from None
+    return int(made.num_rows)
+
+
+def table(plan: Plan, store: SweepStore) -> pa.Table:
+    """Point, what the grid sets there, case, sample, status, reason, weight, then the metrics in SI units.
+
+    A metric that a copy does not have (it failed or is unstable) is null; one that is infinite is so.
+    """
+    keys, rows = [], []
+    for key, _, _ in plan.cases():
+        found = store.rows(key)
+        keys += [key] * len(found)
+        rows += found
+    points = [point for point, _ in keys]
+    columns: list[tuple[pa.Field, Any]] = [(_field("point", pa.int64(), "number of the point of the grid"), points)]
+    for name in plan.settings[0]:
+        values, kind = _alike([setting[name] for setting in plan.settings])
+        columns.append((_field(name, kind, "set by the grid, as in the config"), [values[point] for point in points]))
+    columns += [
+        (_field("case", pa.string(), "set of copies within the analysis"), [case for _, case in keys]),
+        (_field("sample", pa.int64(), "number of the copy, which its parts are drawn by"), [r.sample for r in rows]),
+        (_field("status", pa.string(), "ok, unstable or failed"), [row.status for row in rows]),
+        (_field("reason", pa.string(), "why it failed"), [row.reason for row in rows]),
+        (
+            _field("weight", pa.float64(), "copies of the wanted distribution it stands for", "1"),
+            [r.weight for r in rows],
+        ),
+    ]
+    names = plan.sweeps[0].recorded
+    metrics = np.array([row.metrics for row in rows]).reshape(len(rows), len(names))
+    for name, column in zip(names, metrics.T, strict=True):
+        unit = SI_UNITS.get(METRICS[name].unit, METRICS[name].unit)
+        field = _field(name, pa.float64(), METRICS[name].meaning, unit)
+        columns.append((field, pa.array(column, pa.float64(), from_pandas=True)))  # NaN becomes null
+    about = {"sweep": plan.config, "versions": store.claimed().get("versions", {})}
+    schema = pa.schema([field for field, _ in columns], {name: json.dumps(value) for name, value in about.items()})
+    return pa.table([pa.array(values, field.type) for field, values in columns], schema=schema)
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"meaning": meaning} | ({"unit": unit} if unit else {}))
+
+
+def _alike(values: Sequence[Any]) -> tuple[list[Any], pa.DataType]:
+    """Values of one type: numbers where all are, else text."""
+    if all(isinstance(value, bool) for value in values):
+        return list(values), pa.bool_()
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return [float(value) for value in values], pa.float64()
+    return [value_text(value) for value in values], pa.string()
+
+
+def _headed(schema: pa.Schema) -> list[str]:
+    """Names of the columns, with units in brackets."""
+    units = [(field.metadata or {}).get(b"unit", b"").decode() for field in schema]
+    return [f"{name} [{unit}]" if unit else name for name, unit in zip(schema.names, units, strict=True)]
