@@ -36,7 +36,8 @@ class Behaviour:
         settled: at rest, (copies, m).
         settling_seconds: until the outputs stay within the wanted error of rest, (copies,); infinite where they never
             do; NaN where nobody asked.
-        noise_volts: one standard deviation of the noise when they are read, (copies, m); NaN where nobody asked.
+        noise_volts: one standard deviation of the noise when they are read, (copies, m), without what goes straight to
+            an output past every capacitor; NaN where nobody asked, and in ngspice.
         unstable: copies of which a mode grows, (copies,).
     """
 
@@ -112,28 +113,26 @@ class DrawnNetwork:
         return Behaviour(*(np.concatenate([getattr(p, name) for p in parts]) for name in Behaviour.__annotations__))
 
     def _block(self, values: Array, temperature: Array, question: Question) -> Behaviour:
-        analysis = self._equations.analysis
-        reduced = analysis.reduce(values, *self._noise(temperature, question.noise), self._linearise)
-        count = len(reduced.rate)
+        reduced = self._equations.analysis.reduce(values, *self._noise(temperature, question.noise), self._linearise)
         rest = np.linalg.solve(reduced.drift, reduced.rate[:, :, None])[:, :, 0]
         settled = (reduced.output @ rest[:, :, None])[:, :, 0] + reduced.offset
-        if question.seconds == inf:
-            volts = settled
-        else:
-            mean, _ = moments(reduced.drift, reduced.rate, None, analysis.start, question.seconds)
-            volts = (reduced.output @ mean[:, :, None])[:, :, 0] + reduced.offset
-        settling, noise = np.full(count, np.nan), np.full_like(volts, np.nan)
-        unstable = _grows(reduced.drift)
-        if question.settling_error is not None:
-            tolerance = question.settling_error * np.linalg.norm(settled, axis=1)
-            settling = settling_times(reduced.drift, reduced.output, analysis.start - rest, tolerance)
-        if question.noise:
+        start, unstable = self._equations.start(reduced), _grows(reduced.drift)
+        # What grows has no voltages worth the name.
+        stable = np.flatnonzero(~unstable)
+        drift, rate, output = reduced.drift[stable], reduced.rate[stable], reduced.output[stable]
+        volts, noise, settling = settled.copy(), np.full_like(settled, np.nan), np.full(len(settled), np.nan)
+        if question.seconds < inf and len(stable):
+            mean, _ = moments(drift, rate, None, start[stable], question.seconds)
+            volts[stable] = (output @ mean[:, :, None])[:, :, 0] + reduced.offset[stable]
+        if question.settling_error is not None and len(stable):
+            tolerance = question.settling_error * np.linalg.norm(settled[stable], axis=1)
+            settling[stable] = settling_times(drift, output, (start - rest)[stable], tolerance)
+        if question.noise and len(stable):
             # Twenty time constants of the slowest mode leave e⁻⁴⁰ of a variance.
-            slowest = np.abs(np.linalg.eigvals(reduced.drift).real).min()
-            until = min(question.seconds, 20 / slowest)
-            _, spread = moments(reduced.drift, reduced.rate, reduced.diffusion, analysis.start, until)
+            until = min(question.seconds, 20 / float(np.linalg.eigvals(drift).real.min()))
+            _, spread = moments(drift, rate, reduced.diffusion[stable], start[stable], until)
             assert spread is not None
-            noise = np.sqrt(((reduced.output @ spread) * reduced.output).sum(axis=2))
+            noise[stable] = np.sqrt(((output @ spread) * output).sum(axis=2))
         return Behaviour(volts, settled, settling, noise, unstable)
 
     def _noise(self, temperature: float | Array, wanted: bool) -> tuple[float | Array | None, Array | None]:

@@ -191,7 +191,7 @@ def test_the_resistor_at_a_place_is_the_same_whichever_matrix_is_programmed(pres
     sparse = np.diag(np.full(6, 2.0))
     sparse[0, 1] = sparse[1, 0] = 0.5
     found = []
-    for system in (dominant_system(6), dominant_system(6, 1), LinearSystem(sparse, np.ones(6))):
+    for system in (dominant_system(6, 5), dominant_system(6, 5, 1), LinearSystem(sparse, np.ones(6))):
         board = board_of(Spu(hardware, IdealLaw()).ranged(system))
         copies = draw(hardware.variation, KELVIN, board.places, range(3), Sampling(0))
         values = copies.relative["array_resistor"].T.tolist()

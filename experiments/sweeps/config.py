@@ -21,7 +21,7 @@ from spu_circuit.quantity import Fraction, parse_quantity
 
 WORKLOADS = {
     "random": "size condition systems seed",
-    "dominant": "size systems seed",
+    "dominant": "size condition systems seed",
     "file": "matrix vector",
     "recorded": "folder systems",
     "training": "config optimizer learning_rate",

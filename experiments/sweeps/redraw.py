@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.sweeps.cases import alone, copies_of
-from experiments.sweeps.evaluate import benches
+from experiments.sweeps.cases import alone
+from experiments.sweeps.evaluate import benches, drawn_copies
 from experiments.sweeps.findings import Group
 from experiments.sweeps.units import text, titled
 from netlists.parts import AMPLIFIER, OF_ADC, OF_DAC, Board
@@ -68,7 +68,7 @@ def traits(group: Group) -> tuple[NDArray[np.intp], list[Trait]]:
     values = sum(len(board.places[kind].slots) for kind in varying(variation) if kind != "temperature")
     chosen = np.arange(len(group.samples))[: max(1, MOST_VALUES // max(1, values))]
     first, last = int(group.samples[chosen[0]]), int(group.samples[chosen[-1]])
-    copies = _drawn(group, board, range(first, last + 1))
+    copies = _drawn(group, range(first, last + 1))
     at = group.samples[chosen] - first
     return chosen, [Trait(t.name, t.unit, t.values[at]) for t in _traits(variation, copies, board)]
 
@@ -80,7 +80,7 @@ def extremes(group: Group, sample: int, count: int) -> tuple[list[str], list[Ext
         Its traits as text, and its parts that are furthest off in units of their σ.
     """
     board, variation = _board(group), _variation(group)
-    copies = _drawn(group, board, range(sample, sample + 1))
+    copies = _drawn(group, range(sample, sample + 1))
     shared = [
         f"{trait.name} {_trait_text(variation, trait)}"
         for trait in _traits(variation, copies, board)
@@ -133,9 +133,8 @@ def _variation(group: Group) -> Variation:
     return alone(variation, group.case.only) if group.case.only else variation
 
 
-def _drawn(group: Group, board: Board, samples: range) -> Copies:
-    hardware = board.hardware
-    return copies_of(group.case, hardware.variation, hardware.temperature, board.places, samples)
+def _drawn(group: Group, samples: range) -> Copies:
+    return drawn_copies(group.sweep, group.case, benches(group.sweep, group.sweep.engine)[0], samples)
 
 
 def _traits(variation: Variation, copies: Copies, board: Board) -> list[Trait]:

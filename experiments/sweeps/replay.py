@@ -1,7 +1,6 @@
 """The deck of one copy of a sweep, for the designer's own ngspice."""
 
-from experiments.sweeps.cases import copies_of
-from experiments.sweeps.evaluate import Row, benches, question_of
+from experiments.sweeps.evaluate import Row, benches, drawn_copies, question_of
 from experiments.sweeps.findings import Group, groups, planned
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import extremes
@@ -44,13 +43,7 @@ def replay(store: SweepStore, sample: int, point: int = 0, case: str | None = No
     if not 0 <= system < len(found_benches):
         raise InputError(f"system is {system}; this workload has systems 0 to {len(found_benches) - 1}")
     bench = found_benches[system]
-    copies = copies_of(
-        found.case,
-        bench.device.hardware.variation,
-        bench.device.hardware.temperature,
-        bench.ngspice.board.places,
-        range(sample, sample + 1),
-    )
+    copies = drawn_copies(found.sweep, found.case, bench, range(sample, sample + 1))
     title, rest = bench.ngspice.deck(copies, 0, question_of(found.sweep, bench.device)).split("\n", 1)
     return "\n".join([title, *(f"* {note}" for note in _notes(found, row, system, len(found_benches))), rest])
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments import page
+from experiments.sweeps.cases import NOMINAL
 from experiments.sweeps.effects import Effect, correlations, noise_of, ranges, totals
 from experiments.sweeps.figures import Picture, against_grid, convergence, distribution, pairs, tornado
 from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked, setting_text, value_text
@@ -47,7 +48,8 @@ def write_report(store: SweepStore) -> list[str]:
     """
     plan = planned(store)
     every = groups(plan, store)
-    found = [group for group in every if not group.mixed and group.tried]
+    # Beside kinds that vary alone the one copy in which nothing does says nothing.
+    found = [group for group in every if not group.mixed and group.tried and group.key[1] != NOMINAL]
     if not found:
         return []
     chosen = focus(found)

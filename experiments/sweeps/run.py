@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.sweeps.cases import Case, cases_of
 from experiments.sweeps.config import Sweep, points
-from experiments.sweeps.evaluate import Row
+from experiments.sweeps.evaluate import Row, benches
 from experiments.sweeps.executor import Batch, Executor, executor
 from experiments.sweeps.statistics import yield_of
 from experiments.sweeps.store import Key, SweepStore
@@ -57,7 +57,7 @@ def plan(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str,
     """Check every point of a sweep before anything is computed.
 
     Raises:
-        InputError: a field is wrong, or the first nominal device cannot be made.
+        InputError: a field is wrong, or a nominal device cannot be made.
     """
     if not 0 <= audit <= 1:
         raise InputError(f"audit is {audit:g}; it must be a share from 0 to 1")
@@ -69,6 +69,8 @@ def plan(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str,
         cases_of(sweep)
         if sweep.workload.kind == "training":
             trained(sweep)
+        else:
+            benches(sweep, sweep.engine)
     config = {
         "document": dict(document),
         "grid": dict(grid),

@@ -22,7 +22,7 @@ def systems_of(workload: Workload) -> list[LinearSystem]:
     if workload.kind == "random":
         return [spd_system(workload.size, workload.condition, workload.seed + k) for k in range(workload.systems)]
     if workload.kind == "dominant":
-        return [dominant_system(workload.size, workload.seed + k) for k in range(workload.systems)]
+        return [dominant_system(workload.size, workload.condition, workload.seed + k) for k in range(workload.systems)]
     if workload.kind == "file":
         assert workload.matrix is not None
         assert workload.vector is not None
