@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, factored, ideal, network, training
+from experiments.benchmarks import circuit, factored, ideal, network, sweeps, training
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -23,6 +23,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "factored-growth": factored.growth,
     "low-rank": ideal.low_rank,
     "sampling": ideal.sampling,
+    "monte-carlo": sweeps.monte_carlo,
+    "efficiency": sweeps.efficiency,
     "step": training.step,
     "demo": training.demo,
 }

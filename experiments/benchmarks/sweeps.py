@@ -1,0 +1,186 @@
+"""Tolerance sweeps: many copies end to end, beside spicelib and beside bare ngspice on the same circuit."""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from time import perf_counter
+
+import psutil
+
+from experiments.benchmarks.measure import Figure, at_least, at_most, seconds
+from experiments.sweeps.cases import cases_of, copies_of
+from experiments.sweeps.config import read_sweep
+from experiments.sweeps.evaluate import benches, question_of
+from experiments.sweeps.executor import executor
+from experiments.sweeps.run import Plan, compute, plan
+from experiments.sweeps.store import SweepStore
+from solvers.drawn import DrawnNetwork
+from solvers.ngspice_process import ngspice_program
+
+CELLS = 32
+WORKERS = 2
+CONFIG = """
+name = "bench"
+metrics = ["relative_error", "settling_time"]
+[hardware]
+base = "paper"
+[hardware.variation.array_resistor]
+local = { tolerance = "1 %", meaning = "sigma" }
+[hardware.variation.input_resistor]
+local = { tolerance = "1 %", meaning = "sigma" }
+[hardware.variation.inverter_resistor]
+local = { tolerance = "1 %", meaning = "sigma" }
+[workload]
+kind = "random"
+size = 32
+condition = 10
+[analysis]
+kind = "monte carlo"
+samples = 10000
+[limits]
+relative_error = { max = "2 %" }
+"""
+
+
+def monte_carlo() -> list[Figure]:
+    """10,000 copies by the command itself, with store and report; the same circuit redrawn by spicelib and ngspice."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "bench.toml")
+        config.write_text(CONFIG)
+        planned = plan(*read_sweep(config), str(config))
+        whole, peak = _command(config, Path(folder, "out"))
+        setup = seconds(lambda: _draw_all(planned))
+        decks = _decks(planned, 48)
+        bare = _bare(decks)
+        spicelib = _spicelib(decks[0], 24, Path(folder))
+    count = planned.sweeps[0].analysis.samples
+    rate = count / whole
+    name = f"{count:,} copies of {CELLS} cells"
+    note = "command, store and report included; mean, settling time and yield; 2 workers"
+    return [
+        at_most(f"{name}, end to end", whole, "s", 30, note),
+        at_most(f"memory of {name}", peak, "GiB", 2, "largest sum over all processes, sampled every 50 ms"),
+        at_most(f"set-up of {name}", setup, "s", 2, "every part of every copy drawn, to element values, one process"),
+        at_least("copies a second over spicelib's", rate / spicelib, "×", 200, f"{rate:.0f} against {spicelib:.2f} /s"),
+        at_least("copies a second over bare ngspice on ready decks", rate / bare, "×", 40, f"against {bare:.1f} /s"),
+    ]
+
+
+def efficiency(copies: int = 240) -> list[Figure]:
+    """Two workers of engine ngspice against one, both with their process already there."""
+    text = CONFIG.replace('name = "bench"', 'name = "bench"\nengine = "ngspice"').replace("10000", str(copies))
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "bench.toml")
+        config.write_text(text)
+        planned = plan(*read_sweep(config), str(config))
+        took = []
+        for workers in (1, WORKERS):
+            with executor(workers, None) as computers, closing(SweepStore(Path(folder, str(workers)))) as store:
+                store.claim(planned.config, {})
+                took.append(seconds(lambda c=computers, s=store: compute(planned, s, c)))  # type: ignore[misc]
+    share = took[0] / took[1] / WORKERS
+    note = f"{copies} copies of {CELLS} cells, {took[0]:.1f} s against {took[1]:.1f} s"
+    return [at_least("parallel efficiency of 2 workers, engine ngspice", 100 * share, "%", 85, note)]
+
+
+def _command(config: Path, output: Path) -> tuple[float, float]:
+    """Wall seconds and peak GiB of the sweep command."""
+    command = [sys.executable, "-m", "experiments.cli", "sweep", str(config), "--output", str(output)]
+    began = perf_counter()
+    running = subprocess.Popen([*command, "--workers", str(WORKERS)], stdout=subprocess.DEVNULL)
+    with _watched(running.pid) as peak:
+        if running.wait() != 0:
+            raise RuntimeError("the sweep failed")
+    return perf_counter() - began, peak[0] / 2**30
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[list[float]]:
+    """Largest sum of resident memory over a process and its descendants, in bytes."""
+    peak, done = [0.0], Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            total = 0.0
+            try:
+                parent = psutil.Process(pid)
+                for process in (parent, *parent.children(recursive=True)):
+                    total += process.memory_info().rss
+            except psutil.Error:
+                pass
+            peak[0] = max(peak[0], total)
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def _draw_all(planned: Plan) -> None:
+    sweep = planned.sweeps[0]
+    (case,) = cases_of(sweep).values()
+    (bench,) = benches.__wrapped__(sweep, "network")
+    assert isinstance(bench.network, DrawnNetwork)
+    hardware = bench.device.hardware
+    for first in range(0, case.samples, 256):
+        some = range(first, min(first + 256, case.samples))
+        copies = copies_of(case, hardware.variation, hardware.temperature, bench.network.board.places, some)
+        bench.network.element_values(copies)
+
+
+def _decks(planned: Plan, count: int) -> list[str]:
+    """Ready decks of copies, for the settling time: a transient of as many points as engine ngspice takes."""
+    sweep = planned.sweeps[0]
+    (case,) = cases_of(sweep).values()
+    (bench,) = benches(sweep, "network")
+    hardware = bench.device.hardware
+    copies = copies_of(case, hardware.variation, hardware.temperature, bench.ngspice.board.places, range(count))
+    return [bench.ngspice.deck(copies, k, question_of(sweep, bench.device)) for k in range(count)]
+
+
+def _bare(decks: list[str]) -> float:
+    """Decks a second by plain ``ngspice -b``, one process on each core."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = []
+        for k, deck in enumerate(decks):
+            names.append(Path(folder, f"{k}.cir"))
+            names[-1].write_text(deck)
+
+        def simulate(name: Path) -> None:
+            command = [ngspice_program(), "-b", "-r", f"{name}.raw", str(name)]
+            subprocess.run(command, capture_output=True, check=True)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            took = seconds(lambda: list(pool.map(simulate, names)))
+    return len(decks) / took
+
+
+def _spicelib(deck: str, count: int, folder: Path) -> float:
+    """Copies a second by spicelib's Monte Carlo tool, every resistor redrawn, one ngspice on each core."""
+    from spicelib import SimRunner, SpiceEditor
+    from spicelib.sim.tookit.montecarlo import Montecarlo
+    from spicelib.simulators.ngspice_simulator import NGspiceSimulator
+
+    logging.getLogger("spicelib").setLevel(logging.ERROR)
+    circuit = folder / "spicelib.net"
+    circuit.write_text(deck)
+    runner = SimRunner(simulator=NGspiceSimulator, parallel_sims=WORKERS, output_folder=str(folder / "runs"))
+    tool = Montecarlo(SpiceEditor(str(circuit)), runner)
+    tool.set_tolerance("R", 0.01, distribution="normal")
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        took = seconds(lambda: (tool.run_analysis(num_runs=count), runner.wait_completion()))
+    finally:
+        os.chdir(before)
+    return count / took
