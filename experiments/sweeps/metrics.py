@@ -63,9 +63,9 @@ def _angle(answers: Answers) -> Array:
 
 
 def _saturated(answers: Answers) -> Array:
-    limits = voltage_limits(answers.device.array, answers.device.hardware)
-    peak = np.maximum(np.abs(answers.behaviour.volts), np.abs(answers.behaviour.settled))
-    return np.asarray((peak > limits).sum(axis=1), dtype=np.float64)
+    array = answers.device.array
+    peak = np.maximum(*(np.abs(array.outputs(at)) for at in (answers.behaviour.volts, answers.behaviour.settled)))
+    return np.asarray((peak > voltage_limits(array, answers.device.hardware)).sum(axis=1), dtype=np.float64)
 
 
 def _noise(answers: Answers) -> Array:
@@ -92,7 +92,7 @@ METRICS = {
     "settling_time": Metric(
         "s", "until the outputs stay within settling_error of rest", lambda a: a.behaviour.settling_seconds, "settling"
     ),
-    "saturated_cells": Metric("", "cells beyond their trusted range", _saturated),
+    "saturated_cells": Metric("", "cells and summing amplifiers beyond their trusted range", _saturated),
     "output_noise": Metric("%", "rms noise of the outputs over their rms voltage", _noise, "noise"),
     "output_current": Metric("A", "largest current of any amplifier or DAC at rest, by nominal loads", _current),
     "power": Metric("W", "dissipated in the resistors at rest, by nominal values", _power),
