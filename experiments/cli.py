@@ -27,10 +27,12 @@ from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
 from spu_circuit import __version__
+from spu_circuit.description import Description
 from spu_circuit.errors import InputError, SpuError
 from spu_circuit.hardware import Hardware, load_hardware, presets
 from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.quantity import parse_quantity
+from spu_circuit.variation import KINDS, Variation
 
 Array = NDArray[np.float64]
 
@@ -415,14 +417,25 @@ def _print_solution(solution: Solution, output: Path | None) -> None:
 
 
 def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
-    rows: list[tuple[str, str, str]] = []
-    for section, field in type(hardware).model_fields.items():
-        value = getattr(hardware, section)
-        if hasattr(value, "model_fields_set") and hasattr(type(value), "model_fields"):
-            for name, inner in type(value).model_fields.items():
-                rows.append((f"{section}.{name}", _text(getattr(value, name)), inner.description or ""))
+    """Field, value and meaning of everything; of the variation only what varies, or what could."""
+    rows = []
+    for name, field in type(hardware).model_fields.items():
+        value = getattr(hardware, name)
+        if name == "variation" and value == Variation():
+            rows.append((name, "none", f"{field.description}: spread of {', '.join(KINDS)}, temperature"))
         else:
-            rows.append((section, _text(value), field.description or ""))
+            rows += _leaves(name, value, field.description or "", name == "variation")
+    return rows
+
+
+def _leaves(path: str, value: Any, meaning: str, only_given: bool) -> list[tuple[str, str, str]]:
+    if not isinstance(value, Description):
+        return [(path, _text(value), meaning)]
+    rows = []
+    for name, field in type(value).model_fields.items():
+        inner = getattr(value, name)
+        if not only_given or inner != field.get_default(call_default_factory=True):
+            rows += _leaves(f"{path}.{name}", inner, field.description or "", only_given)
     return rows
 
 

@@ -201,7 +201,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
         store.claim(whole.config, {})
         (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
         store._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
-        with pytest.raises(SimulationError, match=r"cannot be written: database or disk is full; .* is safe"):
+        with pytest.raises(InputError, match=r"cannot be written: database or disk is full; .* is safe"):
             run(whole, store, batch=64)
         kept = len(store.rows((0, "copies")))
     assert 0 < kept < 200

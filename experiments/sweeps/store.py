@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.store import first_difference
 from experiments.sweeps.evaluate import Row
-from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.errors import InputError
 
 NAME = "sweep.sqlite"
 Key = tuple[int, str]
@@ -80,7 +80,7 @@ class SweepStore:
         """Keep finished copies, all or nothing. One that is there already stays as it is.
 
         Raises:
-            SimulationError: the disk is full or failed; what was committed before is safe.
+            InputError: the disk is full or failed; what was committed before is safe.
         """
         table = "audit" if audit else "copies"
         values = [(*key, r.sample, r.status, r.reason, r.weight, _pack(r.metrics)) for r in rows]
@@ -118,7 +118,7 @@ class SweepStore:
             with self._connection:
                 self._connection.executemany(statement, rows)
         except sqlite3.Error as error:
-            raise SimulationError(
+            raise InputError(
                 f"output: {str(self.path)!r} cannot be written: {error}; what was finished before is safe, and the "
                 "same command goes on from there"
             ) from None
