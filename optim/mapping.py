@@ -49,7 +49,7 @@ def solve_mapped(
     if (covariance := solution.covariance) is not None:
 
         def variance() -> Array:
-            return np.einsum("kn,kn->n", B, covariance @ B) / system.damping**2
+            return np.einsum("kn,kn->n", B, covariance() @ B) / system.damping**2
 
     statistics = replace(solution.statistics, residual=system.residual(value))
     return Solution(value, statistics, variance, None, solution.waveform)

@@ -1,5 +1,6 @@
 """What a solver of circuits is: from a programmed device to node voltages."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,10 +17,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reading:
-    """Node voltages (n,) when they are sampled, their way there, and how many ngspice runs it took."""
+    """What an engine found.
+
+    Args:
+        volts: node voltages when they are sampled, (n,).
+        waveform: their way there.
+        covariance: makes that of the noise in ``volts`` as this engine simulates it, (n, n), V²; None: there is none.
+        ngspice_runs: how many it took.
+    """
 
     volts: Array
     waveform: Waveform | None = None
+    covariance: Callable[[], Array] | None = None
     ngspice_runs: int = 0
 
 
@@ -57,8 +66,8 @@ class IdealLaw:
         if seconds == np.inf:
             return Reading(law.fixed_point())
         times = np.linspace(0, seconds, self.points + 1)
-        if law.diffusion.any():
-            volts = law.sample(times, device.initial_volts, np.random.default_rng(seed))
-        else:
+        if not law.diffusion.any():
             volts = law.mean(times, device.initial_volts)
-        return Reading(volts[-1], Waveform(times, volts))
+            return Reading(volts[-1], Waveform(times, volts))
+        volts = law.sample(times, device.initial_volts, np.random.default_rng(seed))
+        return Reading(volts[-1], Waveform(times, volts), lambda: law.covariance(seconds))

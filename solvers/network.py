@@ -194,9 +194,9 @@ class Network:
             return Reading(space.operating_point())
         times = np.linspace(0, seconds, self.points + 1)
         if isinstance(space, StateSpace) and space.noisy:
-            volts = space.sample(times, np.random.default_rng(seed))
-        else:
-            volts = space.trajectory(times)
+            volts, noisy = space.sample(times, np.random.default_rng(seed)), space
+            return Reading(volts[-1], Waveform(times, volts), lambda: noisy.covariance(seconds))
+        volts = space.trajectory(times)
         return Reading(volts[-1], Waveform(times, volts))
 
 

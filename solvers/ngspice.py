@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, inf
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
+from scipy.linalg import expm
 
 from netlists.build import build_netlist
 from netlists.deck import Analysis, NoiseSpectrum, OperatingPoint, Transient, write_deck
@@ -16,6 +18,7 @@ from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, r
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
+from spu_circuit.noise import input_noise_density
 from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
@@ -42,7 +45,7 @@ class Ngspice:
 
     def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
         """See ``Engine``."""
-        netlist, analysis = self._setup(device, law, seconds, seed)
+        netlist, analysis, hold = self._setup(device, law, seconds, seed)
         (plot,) = self._run(netlist, analysis, device)
         volts = voltages(plot, netlist.outputs)
         if seconds == inf:
@@ -55,11 +58,12 @@ class Ngspice:
             )
         # With .tran uic ngspice's first row shows the nodes before the capacitors are charged.
         volts[0] = device.initial_volts
-        return Reading(volts[-1], Waveform(times, volts), ngspice_runs=1)
+        noise = None if hold is None else partial(held_noise, device, law, hold, seconds)
+        return Reading(volts[-1], Waveform(times, volts), noise, ngspice_runs=1)
 
     def deck(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> str:
         """The deck that ``simulate`` runs."""
-        netlist, analysis = self._setup(device, law, seconds, seed)
+        netlist, analysis, _ = self._setup(device, law, seconds, seed)
         return write_deck(netlist, analysis, device.hardware.temperature)
 
     def noise_variance(self, device: Device, law: OrnsteinUhlenbeck, probes: Sequence[Probe] | None = None) -> Array:
@@ -101,9 +105,12 @@ class Ngspice:
         plots = self._run(build_netlist(device), NoiseSpectrum(*band, points_per_decade, probe), device)
         return _signal(plots[0], "frequency"), _signal(plots[0], "onoise_spectrum") ** 2
 
-    def _setup(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> tuple[Netlist, Analysis]:
+    def _setup(
+        self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int
+    ) -> tuple[Netlist, Analysis, float | None]:
+        """Circuit, analysis, and how long noise values are held."""
         if seconds == inf:
-            return build_netlist(device), OperatingPoint()
+            return build_netlist(device), OperatingPoint(), None
         hold = None
         if law.diffusion.any():
             fastest = float(np.abs(law.rates).max())
@@ -116,10 +123,27 @@ class Ngspice:
             # A whole number of holds; the small part keeps rounding from adding one.
             hold = seconds / max(1, ceil(holds - 1e-6))
         positive = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1) or 1
-        return build_netlist(device, hold), Transient(seconds, seconds / self.points, positive)
+        return build_netlist(device, hold), Transient(seconds, seconds / self.points, positive), hold
 
     def _run(self, netlist: Netlist, analysis: Analysis, device: Device) -> list[dict[str, Array]]:
         return run_deck(write_deck(netlist, analysis, device.hardware.temperature), self.timeout)
+
+
+def held_noise(device: Device, law: OrnsteinUhlenbeck, hold: float, seconds: float) -> Array:
+    """Covariance of the outputs when all noise is held for ``hold`` seconds, (n, n), V².
+
+    An integrator's amplifier adds its input noise e to its output, ``V = W + e``, and drives W with ``K e / C``; e has
+    the variance S / (2 hold), and what it did to W since its last change is not independent of it. Amplifiers count
+    as fast; a library's own noise is in no transient.
+    """
+    covariance = law.held_covariance(hold, round(seconds / hold))
+    variance = input_noise_density(device.hardware) / (2 * hold)
+    if not variance:
+        return covariance
+    size = len(covariance)
+    gain = np.linalg.solve(law.drift, np.eye(size) - expm(-law.drift * hold))
+    shared = gain @ device.array.amplifier_drive(device.hardware) / device.hardware.cell.capacitance
+    return covariance + variance * (np.eye(size) + shared + shared.T)
 
 
 def voltages(plot: dict[str, Array], probes: Sequence[Probe]) -> Array:

@@ -67,14 +67,14 @@ class Solution:
         statistics: how the solve went.
         variance: makes the variance (n,) of the noise in ``value``; None where there is none. A function, since it can
             cost as much as the solve.
-        covariance: (n, n) of the noise, where the solver knows it.
+        covariance: makes that (n, n) of the noise, where the solver knows it.
         waveform: node voltages, where the solver simulated them.
     """
 
     value: Array
     statistics: Statistics
     variance: Callable[[], Array] | None = None
-    covariance: Array | None = None
+    covariance: Callable[[], Array] | None = None
     waveform: Waveform | None = None
 
     @cached_property

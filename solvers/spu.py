@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from math import floor, inf, log2
 from time import perf_counter
 
@@ -82,10 +83,10 @@ class Spu:
         value = volts * device.unknowns_per_volt
         seconds = analog_time * device.time_constant
         covariance, variance = None, None
-        if seconds < inf and law.diffusion.any():
-            spread = law.covariance(seconds) + np.diag(device.array.direct_noise(self.hardware))
-            covariance = spread * np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
-            variance = covariance.diagonal
+        if (noise := reading.covariance) is not None:
+            scales = np.outer(device.unknowns_per_volt, device.unknowns_per_volt)
+            covariance = cache(lambda: noise() * scales)
+            variance = partial(_diagonal_of, covariance)
         statistics = Statistics(
             solver=self.engine.name,
             residual=system.residual(value),
@@ -190,6 +191,10 @@ def _before_codes(device: Device, volts: Array) -> Array:
         return volts
     copies = copies_on(board_of(device), device.copy)
     return characteristic(volts[None], device.hardware.adc, **converter_errors(copies, "adc"))[0]
+
+
+def _diagonal_of(covariance: Callable[[], Array]) -> Array:
+    return covariance().diagonal()
 
 
 def _settled_fraction(volts: Array, final: Array) -> float:

@@ -93,9 +93,13 @@ class ActiveArray:
         rows = np.diag(self.integrator_noise_density(hardware))
         inverter = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
         amplifier = input_noise_density(hardware)
-        drive = np.diag(self._row_conductance(hardware)) - (self.direct - self.inverted)
+        drive = self.amplifier_drive(hardware)
         shared = (inverter + 4 * amplifier) * self.inverted @ self.inverted.T + amplifier * drive @ drive.T
         return (rows + shared) / (4 * cell.capacitance**2)
+
+    def amplifier_drive(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``."""
+        return np.diag(self._row_conductance(hardware)) - (self.direct - self.inverted)
 
     def direct_noise(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: the e in ``V = W + e``, in the bandwidth of the amplifier's own loop.

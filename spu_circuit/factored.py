@@ -182,7 +182,7 @@ class FactoredArray:
         onward, from_inverses = self.backward.net, self.backward.inverted
         total = np.diag(self.integrator_noise_density(hardware)) + inverse * from_inverses @ from_inverses.T
         if amplifier:
-            drive = np.diag(self._row_conductance(hardware)) - self.siemens_per_unit * self.matrix
+            drive = self.amplifier_drive(hardware)
             total += amplifier * drive @ drive.T
         for stage in reversed(self.stages):
             # Everything that reaches this stage's virtual grounds, its own noise and that of the inverses before it.
@@ -194,6 +194,10 @@ class FactoredArray:
             total += transfer @ currents @ transfer.T
             onward = onward @ stage.gain
         return total / (4 * cell.capacitance**2)
+
+    def amplifier_drive(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``."""
+        return np.diag(self._row_conductance(hardware)) - self.siemens_per_unit * self.matrix
 
     def direct_noise(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``, and the active array, whose integrators these are."""

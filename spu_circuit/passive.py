@@ -71,6 +71,10 @@ class PassiveArray:
         """See ``ProgrammedArray``: there is no amplifier."""
         return np.full(len(self.leak), np.inf)
 
+    def amplifier_drive(self, hardware: Hardware) -> Array:
+        """See ``ProgrammedArray``: there is no amplifier."""
+        return np.zeros((len(self.leak), len(self.leak)))
+
     def direct_noise(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: there is no amplifier."""
         return np.zeros(len(self.leak))

@@ -81,6 +81,10 @@ class ProgrammedArray(Protocol):
         """D in V²/s, (n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)`` with amplifiers ideal but for their noise."""
         ...
 
+    def amplifier_drive(self, hardware: Hardware) -> Array:
+        """K in S, (n, n): with input noise e of the integrators' amplifiers ``V = W + e`` and ``C dW = K e dt + …``."""
+        ...
+
     def direct_noise(self, hardware: Hardware) -> Array:
         """Variance that amplifiers add to each cell's voltage past its capacitor, faster than the array, V², (n,)."""
         ...
