@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments.config import Experiment, load_experiment
 from experiments.progress import Bars
@@ -29,7 +29,7 @@ from solvers.spu import ENGINES, Spu, engine_named
 from spu_circuit import __version__
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError, SpuError
-from spu_circuit.hardware import Hardware, load_hardware, presets
+from spu_circuit.hardware import AMPLIFIER_FIELDS, Amplifier, Hardware, load_hardware, presets
 from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.quantity import parse_quantity
 from spu_circuit.variation import KINDS, Variation
@@ -49,6 +49,23 @@ hardware_app = typer.Typer(no_args_is_help=True, help="Show the hardware descrip
 app.add_typer(hardware_app, name="hardware")
 console = Console()
 
+STATISTICS = {
+    "solver": ("engine", ""),
+    "residual": ("residual |Ax - b| / |b|", ""),
+    "settled_fraction": ("cells within 1 % of where ideal amplifiers would end", ""),
+    "saturated_nodes": ("amplifiers beyond their trusted range", ""),
+    "clipped_codes": ("clipped DAC codes", ""),
+    "lost_entries": ("entries lost below the smallest conductance", ""),
+    "ngspice_runs": ("ngspice runs", ""),
+    "range_changes": ("changes of the voltage scale", ""),
+    "analog_seconds": ("time on the device", "s"),
+    "wall_seconds": ("time here", "s"),
+    "volts_per_unit": ("voltage scale", "V per unit of x"),
+    "siemens_per_unit": ("conductance scale", "S per unit of A"),
+    "injected_noise": ("injected noise, squared", "units of x"),
+}
+"""What is printed of a solution's statistics, with units."""
+
 MatrixFile = Annotated[
     Path | None, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")
 ]
@@ -64,7 +81,11 @@ HardwareName = Annotated[
     str, typer.Option("--hardware", help=f"Preset ({', '.join(presets())}) or a TOML file; see 'hardware show'.")
 ]
 EngineName = Annotated[
-    str, typer.Option("--engine", help=f"What computes the voltages: {', '.join(sorted(ENGINES))} (ideal law).")
+    str,
+    typer.Option(
+        "--engine",
+        help=f"What computes the voltages: {', '.join(sorted(ENGINES))} (resistors alone: no wires, ideal amplifiers).",
+    ),
 ]
 AnalogTime = Annotated[
     float, typer.Option("--time", help="How long the array relaxes, in units of τ = C/g_u; inf: settled, no noise.")
@@ -180,7 +201,7 @@ def solve(
     if state is not None and time == inf:
         raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
     solution = spu.solve(system, time, state, seed)
-    for warning in _doubts(solution):
+    for warning in _doubts(solution, spu.hardware, time):
         print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
         _save(output, solution.value)
@@ -282,7 +303,7 @@ def hardware_show(
     if as_json:
         print(hardware.model_dump_json())
         return
-    table = Table("field", "value", "meaning", box=None)
+    table = Table(Column("field", no_wrap=True), Column("value", overflow="fold"), "meaning", box=None)
     for field, value, meaning in _described(hardware):
         table.add_row(field, value, meaning)
     console.print(table)
@@ -373,11 +394,17 @@ def _save(path: Path, value: Array) -> None:
         raise InputError(f"output: {str(path)!r} cannot be written: {error.strerror}") from None
 
 
-def _doubts(solution: Solution) -> list[str]:
+def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
     """What makes a solution less than its digits promise."""
     statistics, doubts = solution.statistics, []
     if statistics.saturated_nodes:
-        doubts.append(f"{statistics.saturated_nodes} cells saturate at every voltage scale; check rails and offset")
+        cause = ", and the order of the library's pins" if hardware.amplifier.model == "subckt" else ""
+        doubts.append(
+            f"{statistics.saturated_nodes} amplifiers saturate at every voltage scale; check rails and offset{cause}"
+        )
+    noisy = hardware.amplifier.model == "subckt" and hardware.noise.thermal and 0 < time < inf
+    if noisy and statistics.solver == "ngspice":
+        doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
     if statistics.clipped_codes:
         doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
     if statistics.lost_entries:
@@ -408,12 +435,12 @@ def _print_solution(solution: Solution, output: Path | None) -> None:
             console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
         if errors is not None:
             console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
-    statistics = solution.statistics
-    for name, value in asdict(statistics).items():
+    shown = asdict(solution.statistics)
+    for name, (label, unit) in STATISTICS.items():
+        value = shown[name]
         if value is not None:
-            console.print(
-                f"{name.replace('_', ' ')}: {value:.6g}" if name != "solver" else f"engine: {value}", highlight=False
-            )
+            text = value if isinstance(value, str) else f"{value:.6g}{unit and ' ' + unit}"
+            console.print(f"{label}: {text}", highlight=False)
 
 
 def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
@@ -432,8 +459,13 @@ def _leaves(path: str, value: Any, meaning: str, only_given: bool) -> list[tuple
     if not isinstance(value, Description):
         return [(path, _text(value), meaning)]
     rows = []
+    library = isinstance(value, Amplifier) and value.model == "subckt"
     for name, field in type(value).model_fields.items():
         inner = getattr(value, name)
+        if name == "library_text":
+            continue
+        if library and name not in AMPLIFIER_FIELDS["subckt"].split() and name != "model":
+            inner = "in the library"
         if not only_given or inner != field.get_default(call_default_factory=True):
             rows += _leaves(f"{path}.{name}", inner, field.description or "", only_given)
     return rows

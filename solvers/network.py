@@ -212,6 +212,8 @@ def _refuse_growth(space: StateSpace | BorderedStateSpace, device: Device, law: 
         cure = (
             "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
         )
+        if device.hardware.amplifier.model == "subckt":
+            cure = "the matrix decays, so the amplifier is too slow for it, or pins exchange its plus and minus"
     raise InputError(
         f"the array is unstable: 1 of {len(space.capacitors)} modes, mostly {first.capacitor}, grows at "
         f"{-first.rate.real:.3g} 1/s; {cure}"

@@ -44,12 +44,13 @@ class ResistorArray(Description):
     G_max: Annotated[Siemens, Field(description="largest programmable conductance, S (ohms are taken too)")]
     bits: Annotated[int | None, Field(ge=1, le=24, description="2^bits levels; none: continuous")] = None
     spacing: Annotated[
-        Literal["conductance", "resistance"], Field(description="what is evenly spaced between the limits")
+        Literal["conductance", "resistance"],
+        Field(description="conductance or resistance: which of them has evenly spaced levels"),
     ] = "conductance"
     levels: Annotated[tuple[Siemens, ...] | None, Field(description="explicit levels instead of bits, S")] = None
     off_conductance: Annotated[SiemensOrZero, Field(description="conductance of an unused resistor, S")] = 0.0
     wire_resistance: Annotated[
-        OhmsOrZero, Field(description="of a row's or column's wire from one resistor to the next, Ω")
+        OhmsOrZero, Field(description="of the wire between neighbouring resistors of a row or column, Ω")
     ] = 0.0
 
     @model_validator(mode="after")
@@ -133,14 +134,16 @@ class Amplifier(Description):
     output_resistance: Annotated[OhmsOrZero, Field(description="open-loop output resistance, Ω")] = 0.0
     rail: Annotated[
         Volts | None,
-        Field(description="output saturates at ± this voltage, V; none: unlimited; subckt: trusted up to there"),
+        Field(
+            description="output saturates at ± this voltage, V; none: unlimited; of a subckt: what ranging stays below"
+        ),
     ] = None
     current_limit: Annotated[
         Amperes | None, Field(description="output current saturates at ± this, A; none: unlimited")
     ] = None
     input_noise: Annotated[
         VoltsPerRootHertz | None,
-        Field(description="white input noise voltage, V/√Hz; none: noiseless; transients hold it as all noise"),
+        Field(description="white input noise voltage, V/√Hz; none: noiseless"),
     ] = None
     library: Annotated[
         str | None,
@@ -255,6 +258,12 @@ class Hardware(Description):
     noise: Noise = Noise()
     variation: Annotated[Variation, Field(description="how copies of the device differ")] = Variation()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.topology == "passive" and self.scaling != "none":
+            raise ValueError("scaling is not for a passive topology, which scales by itself; leave it out")
+        return self
+
 
 def presets() -> list[str]:
     """Names of the hardware descriptions that come with the package."""
@@ -319,7 +328,9 @@ def _path(name_or_path: str | Path) -> Path:
         return Path(str(files("spu_circuit").joinpath("presets", f"{text}.toml")))
     if Path(text).is_file():
         return Path(text)
-    raise InputError(f"hardware: no preset or file {text!r}; presets are {', '.join(presets())}")
+    near = get_close_matches(text, presets(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(f"hardware: no preset or file {text!r}; {hint}presets are {', '.join(presets())}")
 
 
 def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def parse_quantity(text: str, unit: str) -> float:
         return value + 273.15
     if found:
         raise ValueError(f"{text!r} is in {found!r}, wanted {unit!r}; write it like {_example(unit)!r}")
+    if text.strip()[-1] in "mM":
+        raise ValueError(f"{text!r} is milli to SPICE and mega to others; write its unit, like {_example(unit)!r}")
     if text.strip()[-1].isalpha() or text.strip()[-1] == "µ":
         return value
     raise ValueError(f"{text!r} has no unit; write it like {_example(unit)!r}")

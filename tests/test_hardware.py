@@ -85,7 +85,9 @@ def test_mistakes_name_field_value_and_cure_in_one_line(tmp_path, before, after,
 
 
 def test_unknown_preset_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"no preset or file 'bensh'; presets are bench, .*, rram, vendor"):
+    with pytest.raises(
+        InputError, match=r"no preset or file 'bensh'; did you mean 'bench'\? presets are bench, .*, vendor"
+    ):
         load_hardware("bensh")
 
 
