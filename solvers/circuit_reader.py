@@ -21,6 +21,8 @@ KINDS = "R C V I E G F H B X"
 PINS = {"R": 2, "C": 2, "V": 2, "I": 2, "E": 4, "G": 4, "F": 2, "H": 2, "B": 2}
 WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")
 """What stands between blanks, where braces and quotes hold a formula together."""
+OPTIONS = {"R": ("tc", "tc1", "tc2", "ac"), "C": ("ic", "tc", "tc1", "tc2")}
+"""What may follow a value. Parts are at the temperature that their values hold at, so coefficients change nothing."""
 TRANSIENT_SOURCES = ("sin", "pulse", "pwl", "exp", "sffm", "am", "trnoise", "trrandom", "external")
 
 
@@ -105,6 +107,8 @@ def read_lines(lines: Iterable[str]) -> FlatCircuit:
             (inside or top).lines.append(line)
             continue
         words = WORD.findall(line.lower())
+        if words[0] == ".model":
+            continue  # no element that is known here has one, and those that have are refused by name
         if words[0] == ".subckt" and inside is None:
             pins = [word for word in words[2:] if "=" not in word and word != "params:"]
             inside = library[words[1]] = _Block(pins, _assignments(words[2:]))
@@ -195,6 +199,8 @@ def _place(
                     f"{name}: {len(outer)} nodes for the {len(inner.pins)} pins ({' '.join(inner.pins)}) of {model!r}; "
                     "make them agree"
                 )
+            if "m" in _assignments(words) and "m" not in inner.defaults:
+                raise InputError(f"{name}: m is not known here ({line!r}); write the copies out, or use ngspice")
             given = {key: scope.value(text) for key, text in _assignments(words).items()}
             defaults = {key: text for key, text in inner.defaults.items() if key not in given}
             bound = dict(zip(inner.pins, outer, strict=True))
@@ -225,10 +231,16 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
         words = [word.lower() for word in rest]
         if any(word.startswith(TRANSIENT_SOURCES) for word in words):
             raise InputError(f"{name}: its value changes with time ({line!r}); give a DC value, or use ngspice")
+        if "dc" in words:
+            words = words[words.index("dc") + 1 :]
         if "ac" in words:
             words = words[: words.index("ac")]
-        words = words[1:] if words[:1] == ["dc"] else words
         return Element(name, kind, nodes, scope.only_value(name, line, words) if words else 0.0, line)
+    strange = [key for key in _assignments(rest) if key not in OPTIONS.get(kind, ())]
+    if strange:
+        raise InputError(
+            f"{name}: {strange[0]} is not known here ({line!r}); put what it does into the value, or use ngspice"
+        )
     value = scope.only_value(name, line, [word for word in rest if "=" not in word])
     if kind in "RC" and not value > 0:
         raise InputError(f"{name}: {value:g} must be above 0 ({line!r}); leave the element out, or use a source of 0 V")

@@ -17,8 +17,10 @@ Number = float | Array
 CURRENT = ""
 """Second of a control pair whose first is a voltage source: its current is meant, from + to − through the source."""
 
-NUMBER = re.compile(r"(?i)([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])?[a-z]*")
+NUMBER = re.compile(r"(?i)([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|mil|[tgkmunpf])?[a-z]*")
 SUFFIXES = {"t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+MIL = 25.4e-6
+"""A thousandth of an inch, which ngspice knows in plain values and not in formulas."""
 PROBE = re.compile(r"(?i)\b(?:v\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)|i\(\s*([^\s,()]+)\s*\))")
 SCALED = re.compile(r"(?i)(?<![\w.])((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])\b")
 
@@ -42,7 +44,8 @@ def number(text: str) -> float:
     found = NUMBER.fullmatch(text)
     if found is None:
         raise InputError(f"{text!r} is no number; write digits, with an exponent or one of {', '.join(SUFFIXES)}")
-    return float(found[1]) * SUFFIXES.get((found[2] or "").lower(), 1.0)
+    suffix = (found[2] or "").lower()
+    return float(found[1]) * (MIL if suffix == "mil" else SUFFIXES.get(suffix, 1.0))
 
 
 @dataclass(frozen=True)

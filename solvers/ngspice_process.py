@@ -17,6 +17,8 @@ from spu_circuit.errors import SimulationError
 Array = NDArray[np.float64]
 
 CONVERGENCE = re.compile(r"(?i)timestep too small|no convergence|singular matrix|iteration limit|stepping failed")
+REFUSAL = re.compile(r"aborted|can't find model")
+"""Words of a run that ended well but is not of the deck as written: ngspice 39 leaves out what it cannot find."""
 COMPLAINT = re.compile(r"(?i)error|warning|fatal|aborted|unknown|can't|too small|singular")
 HEADER = re.compile(
     rb"Plotname: (?P<name>[^\n]*)\nFlags: (?P<flags>[^\n]*)\nNo\. Variables: (?P<variables>\d+)\s*\n"
@@ -99,7 +101,7 @@ def run_deck(deck: str, timeout: float) -> list[dict[str, Array]]:
                 child.communicate()
         raw = Path(folder, "result.raw")
         data = raw.read_bytes() if raw.is_file() else b""
-    if child.returncode == 0 and data and "aborted" not in said:
+    if child.returncode == 0 and data and not REFUSAL.search(said):
         return parse_raw(data)
     if child.returncode < 0:
         raise NgspiceCrashError(

@@ -18,6 +18,8 @@ INCLUDES = (".include", ".inc")
 ELEMENTS = "RCLKVIEFGHBDQJMZSWTX"
 """First letters of elements that only compute. XSPICE's A reads files, N and U load or translate code."""
 COMMANDS = ("shell", "system", "codemodel", "exec", "source")
+DEEPEST = 50
+"""How many files, or subcircuits, may stand inside each other: more than any library needs."""
 RESERVED = "spu_"
 """How names begin that the simulator adds to a deck."""
 
@@ -142,13 +144,19 @@ def _read(path: Path, folder: Path, within: tuple[Path, ...]) -> Iterator[Line]:
             yield line
             continue
         wanted = line.text[len(line.word) :].strip().strip("\"'")
-        target = (path.parent / wanted).resolve()
+        try:
+            target = (path.parent / wanted).resolve()
+            found = target.is_file()
+        except (OSError, RuntimeError):  # a name too long; links that go round
+            raise line.refused(f"{wanted!r} cannot be followed to a file; name one of the library's folder") from None
         if not wanted or Path(wanted).is_absolute() or ".." in Path(wanted).parts or not target.is_relative_to(folder):
             raise line.refused(f"{wanted!r} leads out of the library's folder; copy the file into it")
-        if not target.is_file():
+        if not found:
             raise line.refused(f"there is no file {wanted!r}; put it into {str(path.parent)!r}")
         if target in within:
             raise line.refused(f"{wanted!r} includes itself; break the cycle")
+        if len(within) == DEEPEST:
+            raise line.refused(f"{wanted!r} would stand inside {DEEPEST} files; put them side by side")
         yield from _read(target, folder, within)
 
 
@@ -228,6 +236,8 @@ def _follow(name: str, definitions: dict[str, Definition], within: tuple[str, ..
         inner = called[0].lower()
         if inner in (*within, name):
             raise line.refused(f"subcircuit {inner!r} contains itself; break the cycle")
+        if len(within) + 1 == DEEPEST:
+            raise line.refused(f"subcircuit {inner!r} would stand inside {DEEPEST} others; flatten them")
         if inner not in used:
             _follow(inner, definitions, (*within, name), used)
 

@@ -142,6 +142,25 @@ def test_includes_that_leave_the_folder_or_go_round_are_refused(tmp_path):
         used(folder, ".include round.inc")
 
 
+def test_includes_that_no_file_answers_to_are_refused(tmp_path):
+    (tmp_path / "a.inc").symlink_to("b.inc")
+    (tmp_path / "b.inc").symlink_to("a.inc")
+    for wanted in ("a.inc", "x" * 5000):
+        with pytest.raises(InputError, match=r"^library vendor.lib, line 1: .* cannot be followed to a file; name one"):
+            used(tmp_path, f".include {wanted}\n")
+
+
+def test_nests_deeper_than_any_library_needs_are_refused(tmp_path):
+    """A thousand files or subcircuits inside each other would end in a traceback."""
+    for k in range(1000):
+        (tmp_path / f"{k}.inc").write_text(f".include {k + 1}.inc")
+    with pytest.raises(InputError, match=r"^library 48.inc, line 1: '49.inc' would stand inside 50 files; put them"):
+        used(tmp_path, ".include 0.inc")
+    nest = "".join(f".subckt s{k} a\nX1 a s{k + 1}\n.ends\n" for k in range(1000))
+    with pytest.raises(InputError, match=r"line 149: subcircuit 's50' would stand inside 50 others; flatten them"):
+        used(tmp_path, nest + ".subckt s1000 a\nR1 a 0 1\n.ends", "s0")
+
+
 def test_a_missing_subcircuit_is_named_with_the_nearest(tmp_path):
     with pytest.raises(InputError, match=r"library vendor.lib: no subcircuit 'ampp'; did you mean 'amp'\?"):
         used(tmp_path, GOOD, "ampp")

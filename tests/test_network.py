@@ -501,7 +501,14 @@ CELL = "V1 in 0 DC 1\nR1 in out 1000\nC1 out 0 1e-9\n"
     ("lines", "message"),
     [
         (CELL + "D1 out 0 model", r"D1: the network engine does not know this element \('D1 out 0 model'\).*ngspice"),
-        (CELL + ".model model D", r"line '.model model D': .* reads elements and subcircuits only"),
+        (CELL + ".tran 1n 1u", r"line '.tran 1n 1u': .* reads elements and subcircuits only"),
+        (CELL + "D1 out 0 model\n.model model D", r"D1: the network engine does not know this element"),
+        (CELL + "R2 out 0 1k m=2", r"R2: m is not known here \('R2 out 0 1k m=2'\); put what it does into the value"),
+        (CELL + "R2 out 0 1k noisy=0", r"R2: noisy is not known here"),
+        (CELL + "R2 out 0 1k temp=100 tc=0.01", r"R2: temp is not known here"),
+        (CELL + "C2 out 0 1n m=2", r"C2: m is not known here"),
+        (CELL + "G2 out 0 out 0 1m m=2", r"G2: m is not known here"),
+        (".subckt a p\nR1 p 0 1\n.ends\n" + CELL + "X1 out a m=2", r"X1: m is not known here .*write the copies out"),
         (CELL + "C2 in 0 1e-9", r"C2 closes a loop of capacitors or voltage sources over nodes 0, in; put a resistor"),
         (CELL + "C2 0 x 1 ic=1\nC3 x 0 1 ic=1", r"C3 and C2 are parallel, but one begins at -1 V and the other at 1 V"),
         (CELL + "V2 in 0 DC 2", r"V2 closes a loop of voltage sources over nodes 0, in"),
@@ -521,6 +528,30 @@ def test_circuits_that_cannot_be_solved_are_refused_by_name(lines, message):
     with pytest.raises(InputError, match=message) as error:
         reduce_lines(lines, ["in"])
     assert "\n" not in str(error.value)
+
+
+def test_values_are_those_that_ngspice_reads():
+    """Operating points of dividers; on the way options of a value, units, an inch's thousandth."""
+    lines = """V1 in 0 ac 1 dc 2
+R1 in a 1k
+R2 a 0 1k tc=0.01 ac=5
+R3 in b 1mil
+R4 b 0 20u
+R5 in c 1kohm
+R6 c 0 3k
+X1 in d half m=2
+.subckt half a b m=1
+R1 a b {m*1k}
+.ends
+.model unused d
+R7 d 0 1k
+C1 a 0 10nF"""
+    deck = f".title dividers\n{lines}\n.options temp=27 tnom=27\n.save v(a) v(b) v(c) v(d)\n.op\n.end\n"
+    (plot,) = run_deck(deck, 60)
+    nodes = ["a", "b", "c", "d"]
+    ours = reduce_lines(lines, nodes)
+    rest = ours.output[0] @ np.linalg.solve(ours.drift[0], ours.rate[0]) + ours.offset[0]
+    np.testing.assert_allclose(rest, [plot[f"v({node})"][0] for node in nodes], rtol=1e-6)  # gmin of ngspice
 
 
 def test_unknown_functions_are_named_when_linearised():

@@ -38,6 +38,12 @@ def test_missing_program_says_what_to_install_and_what_works_without(monkeypatch
         run_deck(DIVIDER, 60)
 
 
+def test_a_part_whose_model_is_missing_is_no_result():
+    """ngspice 39 warns, takes another value, and ends well."""
+    with pytest.raises(NgspiceCrashError, match=r"can't find model '.nosuch'"):
+        run_deck(DIVIDER.replace("R2 b 0 2000", "R2 b 0 2000 .nosuch"), 60)
+
+
 def test_refused_deck_quotes_ngspice():
     with pytest.raises(NgspiceCrashError, match=r"refused the deck.*ngspice said: .*nosuch"):
         run_deck(DIVIDER.replace(".op", "X1 a b nosuch\n.op"), 60)
