@@ -23,14 +23,29 @@ TITLES = {
 CAPTIONS = {
     "settling.png": "Cell voltages without noise on their way to rest: ngspice as lines, network as dots.",
     "covariance.png": "Voltages of cells sampled at rest in ngspice, beside the exact law of noise that is held "
-    "piecewise constant as there. Both over the law's standard deviations; on the right in standard errors.",
+    "piecewise constant as there. Both divided by the law's standard deviations of the two cells; on the right what "
+    "separates them, in standard errors.",
     "spectra.png": "Small-signal noise of the first cell: ngspice's .noise as a line, network as dots.",
-    "conditioning.png": f"Settled solutions of {CELLS} cells, median of random systems: root mean square error of one "
-    "reading over the size of the solution. Black: everything on. Coloured: all imperfections off but one. Crosses: "
-    "the hardware cannot hold the matrix. ADC codes stay level because ranging brings the nodes to full scale. The "
-    "others grow: x is then large beside b, so that DACs use few of their codes, and an error of the matrix, of an "
-    "amplifier or of a noise current counts by up to the condition number.",
+    "conditioning.png": f"Settled solutions of {CELLS} cells, median over random systems: root mean square error of "
+    "one reading over the size of the solution. Black: everything on. Coloured: all imperfections off but one. "
+    "Crosses: the hardware cannot hold the matrix. ADC codes stay level because ranging brings the nodes to full "
+    "scale. The others mostly grow: x is then large beside b, so that DACs use few of their codes, and an error of the "
+    "matrix, of an amplifier or of a noise current counts by up to the condition number.",
 }
+
+ABOUT = (
+    "Four ways to the same voltages. ngspice simulates the circuit of a device as any SPICE does. network reads that "
+    "circuit element by element and solves it exactly. sde is the ideal equation of the programmed resistors, without "
+    "amplifiers or circuit. Closed forms and NumPy's own solution of A x = b know of no device at all: they check what "
+    "the others share, the circuit that stands for the matrix, and the way from the problem to voltages and back. "
+    ".noise is ngspice's small-signal noise analysis, which samples nothing.",
+    "A device is named by its preset, and its topology where that is not the preset's own or op-amp integrators. "
+    "A = [[1, −3], [3, 2]] and the like are arrays whose resistors were changed after programming, so that the drift "
+    "is neither symmetric nor normal, as mismatch makes it.",
+    "Not checked here: noisy transients through amplifiers that are not ideal (their spectra are), voltages near the "
+    "rails or the current limit, slew rates, and the noise of a library's own parts in transients, which ngspice has "
+    "not.",
+)
 
 
 def write_validation(outcomes: Sequence[Outcome], points: Sequence[Point], folder: Path) -> None:
@@ -67,7 +82,7 @@ def _page(checks: list[Check], found: list[Finding], figures: list[Path]) -> str
     )
     pictures = "".join(page.figure(path, TITLES[path.name], CAPTIONS[path.name]) for path in figures)
     every = ("case", "quantity", "engines", "difference (bound)", "reason for the bound", "holds")
-    body = f"""{page.paragraphs([verdict(checks)])}
+    body = f"""{page.paragraphs([verdict(checks), *ABOUT])}
 {page.table(("agreement", "worst difference (bound)", "where"), best, "words")}
 <p class="about">Differences are relative, over all cells together unless the table says otherwise. Covariances of noisy
 transients are compared in all entries and the trace at once: the bound is what the largest of their deviations exceeds

@@ -176,7 +176,7 @@ def test_a_tampered_circuit_ends_with_status_one_and_names_the_check(quick, tmp_
     )
     run = CliRunner().invoke(app, ["validate", "--output", str(tmp_path)])
     assert run.exit_code == 1
-    assert "the first that fails: active, paper, 2 cells" in " ".join(run.output.split())
+    assert "the first that fails: paper, 2 cells" in " ".join(run.output.split())
     assert "False" in (tmp_path / "validation.csv").read_text()
 
 
