@@ -142,9 +142,25 @@ def load_experiment(path: str | Path) -> Experiment:
     Raises:
         InputError: no such file, not TOML, or a field is wrong; names the field and the cure.
     """
-    shipped = files("experiments").joinpath("configs")
-    source = shipped.joinpath(f"{path}.toml") if shipped.joinpath(f"{path}.toml").is_file() else Path(path)
-    if not source.is_file():
-        names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
-        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(names)}")
-    return from_toml(Experiment, source.read_bytes(), f"config {path}")
+    return from_toml(Experiment, config_file(path, "optimizers"), f"config {path}")
+
+
+def config_file(path: str | Path, table: str) -> bytes:
+    """The content of a TOML file, or of a config that comes with the package.
+
+    Args:
+        table: that all configs of the wanted kind have.
+
+    Raises:
+        InputError: no such file; lists the shipped ones of this kind.
+    """
+    shipped = {
+        source.name.removesuffix(".toml"): source.read_bytes()
+        for source in files("experiments").joinpath("configs").iterdir()
+        if source.name.endswith(".toml") and f"[{table}".encode() in source.read_bytes()
+    }
+    if str(path) in shipped:
+        return shipped[str(path)]
+    if not Path(path).is_file():
+        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(sorted(shipped))}")
+    return Path(path).read_bytes()

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from difflib import get_close_matches
-from importlib.resources import files
 from itertools import product
 from math import inf
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from experiments.config import config_file
 from experiments.sweeps.metrics import METRICS
 from spu_circuit.copies import varying
 from spu_circuit.description import Description
@@ -227,12 +227,7 @@ def read_sweep(path: str | Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     Raises:
         InputError: no such file, not TOML, or a grid that is none.
     """
-    shipped = files("experiments").joinpath("configs")
-    source = shipped.joinpath(f"{path}.toml") if shipped.joinpath(f"{path}.toml").is_file() else Path(path)
-    if not source.is_file():
-        names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
-        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(names)}")
-    document = read_toml(source.read_bytes(), f"config {path}")
+    document = read_toml(config_file(path, "workload"), f"config {path}")
     grid = document.pop("grid", {})
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
