@@ -63,7 +63,10 @@ def runs(tmp_path_factory):
     subprocess.run(command(config, folder / "whole", "--workers", "1"), check=True, capture_output=True)
 
     stopped = folder / "stopped"
+    # Whoever runs the tests in the background may have told their children to ignore Ctrl-C.
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command(config, stopped), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(signal.SIGINT, kept)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not _steps_in(stopped) > 3:
         time.sleep(0.05)
