@@ -130,6 +130,10 @@ def board_of(device: Device, noise_hold: float | None = None) -> Board:
     for kind in varying(hardware.variation):
         if kind != "temperature" and kind not in places:
             raise InputError(f"variation.{kind}: hardware {hardware.name!r} has no such part; leave it out")
+        if kind.endswith(("inl", "dnl")) and getattr(hardware, kind[:3]).bits is None:
+            raise InputError(
+                f"variation.{kind}: {kind[:3]}.bits is not given, so there are no LSB; give it, or leave this out"
+            )
     nominal = {}
     for words in map(str.split, lines):
         if words[0][0] in VALUE_AT:

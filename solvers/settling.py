@@ -11,6 +11,8 @@ LONGEST = 60
 """Doublings of the first step, at most: what has not settled then never does."""
 GRID = 6
 """The horizon is walked in 2^GRID steps: a swing shorter than one of them can hide."""
+BEYOND = 3
+"""It is as long again, in 2^BEYOND steps, that all must stay inside, lest what rings crosses rest just at its end."""
 
 
 def settling_times(drift: Array, output: Array, away: Array, tolerance: Array) -> Array:
@@ -35,10 +37,20 @@ def settling_times(drift: Array, output: Array, away: Array, tolerance: Array) -
     def outside(states: Array) -> NDArray[np.bool_]:
         return ~(np.linalg.norm((output @ states[:, :, None])[:, :, 0], axis=1) <= tolerance)
 
+    def strays(states: Array) -> bool:
+        return bool((outside(states) & np.isfinite(states).all(axis=1)).any())
+
+    def stays(states: Array, transition: Array) -> bool:
+        for _ in range(2**BEYOND):
+            states = (transition @ states[:, :, None])[:, :, 0]
+            if strays(states):
+                return False
+        return True
+
     with np.errstate(over="ignore", invalid="ignore"):
         while len(transitions) <= LONGEST:
             later = (transitions[-1] @ away[:, :, None])[:, :, 0]
-            if not (outside(later) & np.isfinite(later).all(axis=1)).any() and len(transitions) > GRID:
+            if len(transitions) > GRID and not strays(later) and stays(later, transitions[-1 - BEYOND]):
                 break
             transitions.append(transitions[-1] @ transitions[-1])
         never = outside(later)

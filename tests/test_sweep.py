@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from experiments.sweeps import executor as executor_module
 from experiments.sweeps import run as run_module
+from experiments.sweeps import store as store_module
 from experiments.sweeps.config import points, read_sweep
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.executor import executor
@@ -316,3 +318,49 @@ def child_of(parent, which):
                     return int(entry)
         time.sleep(0.01)
     raise ProcessLookupError
+
+
+@pytest.mark.parametrize(
+    "spread", ["array_resistor.stuck_open = 0.01", "capacitor.gradient = { tolerance = '1 %', meaning = 'sigma' }"]
+)
+def test_one_at_a_time_of_what_has_no_ends(tmp_path, spread):
+    text = f"""name = "a"
+hardware.base = "ideal"
+hardware.variation.{spread}
+workload = {{ kind = "random", size = 3 }}
+analysis = {{ kind = "one at a time", samples = 3 }}"""
+    nominal, alone = finished(planned(text), tmp_path)
+    assert nominal[0] == (0, "nominal")
+    assert nominal[1].count("'ok'") == 1
+    assert alone[1].count("'ok'") == 3
+
+
+def test_a_finished_sweep_can_be_audited_later(tmp_path):
+    text = CONFIG.replace("200", "3").replace("systems = 2", "systems = 1").replace(', "output_noise"', "")
+    before = finished(planned(text), tmp_path)
+    ((_, copies, audit),) = finished(planned(text, audit=1.0), tmp_path)
+    assert copies == before[0][1]
+    assert audit.count("'ok'") == 3
+    with closing(open_sweep(tmp_path)) as store:
+        store.claim(planned(text).config, {})
+        assert store.claimed()["sweep"]["audit"] == 1.0
+
+
+def test_a_store_that_somebody_holds_is_not_damaged(tmp_path):
+    SweepStore(tmp_path).close()
+    path = tmp_path / "sweep.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("PRAGMA journal_mode = DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        assert not store_module._damaged(path, seconds=0.1)
+
+
+def test_copies_whose_config_is_lost_are_not_taken_for_anothers(tmp_path):
+    whole = planned(CONFIG.replace("200", "64"))
+    finished(whole, tmp_path)
+    old = tmp_path / "sweep.sqlite"
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("DELETE FROM config")
+    with closing(SweepStore(tmp_path / "new")) as store:
+        store_module._take_over(old, store._connection)
+        assert store.rows((0, "copies")) == []

@@ -4,6 +4,7 @@ import pytest
 
 from experiments.sweeps.cases import cases_of
 from experiments.sweeps.config import Sweep, points, read_sweep
+from experiments.sweeps.run import plan
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
 
@@ -44,6 +45,12 @@ def document(**more):
         ),
         ({"hardware": {"base": "paper", "variation": {"resistor": {"lot": SIGMA}}}}, "did you mean 'input_resistor'"),
         ({"linearize": True}, "did you mean 'linearise'"),
+        ({"limits": {"saturated_cells": {"max": float("nan")}}}, "max is nan"),
+        (
+            {"limits": {"power": {"min": "1 W"}}, "workload": {"kind": "random", "size": 4, "systems": 2}},
+            "shows no minimum",
+        ),
+        ({"seed": 2**63}, "seed"),
     ],
 )
 def test_mistakes_are_one_line_with_field_and_cure(more, words):
@@ -94,3 +101,35 @@ def test_shipped_sweeps_open_with_their_question_and_are_whole():
 def test_a_missing_config_names_those_that_come_with_it():
     with pytest.raises(InputError, match="bench_limits"):
         read_sweep("no_such_sweep")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("metrics", [["angle"], ["power"]], "one point records angle, another power"),
+        ("analysis", [{"kind": "corners"}, {"kind": "worst case"}], "one sweep has one kind of analysis"),
+    ],
+)
+def test_points_of_a_grid_are_of_one_kind(name, values, words):
+    with pytest.raises(InputError, match=words):
+        points(document(), {name: values}, "test")
+
+
+def test_a_grid_that_is_no_table(tmp_path):
+    (tmp_path / "a.toml").write_text("grid = 3")
+    with pytest.raises(InputError, match="grid is 3; write a table"):
+        read_sweep(tmp_path / "a.toml")
+
+
+def test_importance_needs_something_that_parts_share():
+    local = {"base": "paper", "variation": {"capacitor": {"local": SIGMA}}}
+    sweep = from_document(Sweep, document(hardware=local, analysis={"kind": "importance"}), "test")
+    with pytest.raises(InputError, match="take 'monte carlo'"):
+        cases_of(sweep)
+
+
+def test_a_converter_without_codes_has_no_nonlinearity_in_lsb():
+    codes = {"tolerance": "1 LSB", "meaning": "sigma"}
+    hardware = {"base": "ideal", "variation": {"adc_dnl": {"local": codes}}}
+    with pytest.raises(InputError, match=r"adc\.bits is not given"):
+        plan(document(hardware=hardware), {}, "test")

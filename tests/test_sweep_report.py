@@ -14,9 +14,9 @@ from scipy.stats import binomtest, norm, spearmanr
 
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.effects import EITHER_WAY, correlations, noise_of, ranges, totals
+from experiments.sweeps.effects import EITHER_WAY, Effect, correlations, noise_of, ranges, totals
 from experiments.sweeps.evaluate import Row
-from experiments.sweeps.figures import running
+from experiments.sweeps.figures import running, tornado
 from experiments.sweeps.findings import Group, disagreements, groups, planned
 from experiments.sweeps.redraw import Trait
 from experiments.sweeps.report import write_report
@@ -306,3 +306,10 @@ def test_every_analysis_has_a_page(kind, tmp_path):
     assert words.get(kind, "keep all limits") in " ".join(sentences)
     assert ("convergence" in page) == (kind != "corners")
     assert 'id="sensitivity"' in page
+
+
+@pytest.mark.filterwarnings("error")
+def test_bars_of_what_may_be_unstable_have_an_end():
+    made = tornado({"relative_error": [Effect("capacitor", 0.1, np.inf), Effect("resistor", 0.1, 0.2)]}, "range")
+    assert made.png
+    assert "capacitor" in made.words

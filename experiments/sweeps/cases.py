@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.sweeps.config import Sweep
-from spu_circuit.copies import Copies, Parts, Sampling, bounded, corners, draw, varying
+from spu_circuit.copies import Copies, Parts, Sampling, bounded, corners, draw, shared, varying
 from spu_circuit.errors import InputError
 from spu_circuit.variation import Variation
 
@@ -50,6 +50,11 @@ def cases_of(sweep: Sweep) -> dict[str, Case]:
     if analysis.kind == "monte carlo":
         return {"copies": Case(count, Sampling(seed, analysis.design, count))}
     if analysis.kind == "importance":
+        if shared(variation) == 0:
+            raise InputError(
+                "analysis.kind 'importance' widens what all parts of a copy share, and no lot, gradient or temperature "
+                "varies; take 'monte carlo'"
+            )
         return {"copies": Case(count, Sampling(seed, inflation=analysis.inflation))}
     if analysis.kind == "one at a time":
         sampling = Sampling(seed, analysis.design, count)
@@ -67,7 +72,7 @@ def cases_of(sweep: Sweep) -> dict[str, Case]:
         return cases | {f"A with {kind} of B": Case(count, Sampling(seed, streams={kind: other})) for kind in kinds}
     ended = with_ends(variation)
     if not ended:
-        raise InputError(f"analysis.kind {analysis.kind!r}: only stuck resistors vary; take 'monte carlo'")
+        raise InputError(f"analysis.kind {analysis.kind!r}: only stuck resistors or gradients vary; take 'monte carlo'")
     if analysis.kind == "worst case":
         if sweep.workload.systems > 1 or sweep.workload.kind == "training":
             raise InputError("analysis.kind 'worst case' looks at one system; set workload.systems = 1")
@@ -87,7 +92,8 @@ def copies_of(
     if case.sampling is None:
         kinds = with_ends(variation)
         signs = corner_signs(kinds, samples)
-        ends = {
+        # Where nothing has ends, the nominal copy is still one.
+        ends = {"temperature": np.zeros((len(samples), 1))} | {
             purpose: signs[:, kinds.index(purpose.split()[0]), None]
             for purpose in bounded(variation, parts)
             if not purpose.endswith("gradient")

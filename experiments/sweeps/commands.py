@@ -68,6 +68,8 @@ def sweep(
     if engine is not None:
         document["engine"] = engine
     planned = plan(document, grid, str(config), audit)
+    if check and not planned.sweeps[0].limits:
+        raise InputError("check: without limits every copy is good; add a table [limits]")
     folder = output or Path("runs") / planned.sweeps[0].name
     with closing(SweepStore(folder)) as store:
         if store.set_aside is not None:

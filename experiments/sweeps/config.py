@@ -131,7 +131,7 @@ class Sweep(Description):
     hardware: Annotated[dict[str, Any], Field(description="base: preset or file; anything else changes its fields")]
     engine: Literal["network", "ngspice"] = "network"
     linearise: Annotated[bool, Field(description="network: take saturating amplifiers by their tangents")] = False
-    seed: Annotated[int, Field(ge=0, description="of the copies")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the copies")] = 0
     time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
     settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01
     metrics: Annotated[tuple[str, ...], Field(description="recorded besides those with limits")] = ("relative_error",)
@@ -154,6 +154,9 @@ class Sweep(Description):
             if not isinstance(limit, Mapping):
                 raise ValueError(f"{name} is {limit!r}; write a table such as {{ max = {_example(unit)!r} }}")
             read[name] = {end: _quantity(name, value, unit) for end, value in limit.items()}
+            for end, value in read[name].items():
+                if isinstance(value, float) and value != value:
+                    raise ValueError(f"{name}: {end} is nan, which nothing keeps; write a number, or leave it out")
             low, high = read[name].get("min", -inf), read[name].get("max", inf)
             if isinstance(low, float) and isinstance(high, float) and low > high:
                 raise ValueError(f"{name}: min {low:g} is above max {high:g}; swap them")
@@ -172,6 +175,12 @@ class Sweep(Description):
                 raise ValueError(f"metric {name!r} is {other} workload 'training'; leave it out")
             if METRICS[name].needs == "noise" and self.engine == "ngspice":
                 raise ValueError(f"metric {name!r} comes from engine 'network'; leave it out or change the engine")
+        for name, limit in self.limits.items():
+            if self.workload.systems > 1 and limit.min > -inf:
+                raise ValueError(
+                    f"limits.{name}.min: of several systems the largest value is recorded, which shows no minimum; "
+                    "leave it out or set workload.systems = 1"
+                )
         if "base" not in self.hardware:
             raise ValueError("hardware.base is missing; name a preset or a TOML file")
         if self.linearise and self.engine == "ngspice":
@@ -229,6 +238,8 @@ def read_sweep(path: str | Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """
     document = read_toml(config_file(path, "workload"), f"config {path}")
     grid = document.pop("grid", {})
+    if not isinstance(grid, dict):
+        raise InputError(f"config {path}: grid is {grid!r}; write a table [grid] of names and lists")
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
             raise InputError(f"config {path}: grid.{name} is {values!r}; write a list of at least one value")
@@ -254,6 +265,13 @@ def points(
         sweep = from_document(Sweep, own, f"config {where}")
         sweep.device()
         found.append((setting, sweep))
+        if sweep.recorded != found[0][1].recorded:
+            raise InputError(
+                f"grid: one point records {', '.join(found[0][1].recorded)}, another {', '.join(sweep.recorded)}; name "
+                "all in metrics"
+            )
+        if sweep.analysis.kind != found[0][1].analysis.kind:
+            raise InputError("grid.'analysis.kind': one sweep has one kind of analysis; run a sweep for each")
     return found
 
 

@@ -47,6 +47,7 @@ def export(store: SweepStore, path: Path) -> int:
         writer(made, part)
         part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise InputError(f"to: {str(path)!r} cannot be written: {error.strerror or error}") from None
     return int(made.num_rows)
 

@@ -231,7 +231,13 @@ def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> P
         words = []
         for axes, (name, effects) in zip(grid.flat, panels.items(), strict=False):
             top = effects[:MOST_BARS]
-            lefts, widths = [e.low for e in top], [e.size for e in top]
+            # Unstable copies count as infinite, which no axis reaches.
+            edge = 1.1 * max((abs(end) for e in top for end in (e.low, e.high) if isfinite(end)), default=1.0)
+            lefts = [min(e.low, edge) for e in top]
+            widths = [min(e.high, edge) - low for e, low in zip(top, lefts, strict=True)]
+            for e in top:
+                if e.high == np.inf:
+                    axes.annotate("∞", (edge, e.name), xytext=(3, 0), textcoords="offset points", va="center")
             colours = [BAD if kind == "correlation" and e.high > 0 else GOOD for e in top]
             axes.barh([e.name for e in top], widths, left=lefts, color=colours, height=0.65)
             axes.invert_yaxis()

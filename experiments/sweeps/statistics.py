@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 FEW = 20
-"""Bad copies below which the mean of their weights is not yet normal."""
+"""Bad copies, by their effective number, below which the mean of their weights is not yet normal."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
     1997), so its interval is too wide rather than too narrow. A Sobol sequence promises that only for few parts.
 
     Importance sampling: the mean of the weights of the bad copies, with the normal interval of that mean. With few bad
-    copies the exact binomial interval of their share among those drawn takes its place, times the largest weight.
+    copies, or weights so uneven that few of them make the mean, the exact binomial interval of their share among those
+    drawn takes its place, times the largest weight.
     """
     tried = [row for row in rows if row.status != "failed"]
     good = passes(sweep, tried)
@@ -76,7 +77,7 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
     if sweep.analysis.kind == "importance":
         bad = np.array([row.weight for row in tried]) * ~good
         mean = float(bad.mean())
-        if n - count < FEW:
+        if _effective(bad) < FEW:
             drawn = clopper_pearson(n - count, n)[1] * _largest_weight(sweep)
             method = "importance sampling, Clopper-Pearson of the copies drawn times the largest weight"
             return Yield(1 - mean, (max(0.0, 1 - drawn), 1.0), count, n, method)
@@ -90,6 +91,12 @@ def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> t
     """Exact two-sided binomial interval of a probability."""
     found = binomtest(count, tried).proportion_ci(confidence, "exact")
     return float(found.low), float(found.high)
+
+
+def _effective(weights: Array) -> float:
+    """How many equal weights have a mean as sure as these: (Σ w)² / Σ w² (Kish, Survey Sampling, 1965)."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def _largest_weight(sweep: Sweep) -> float:

@@ -14,6 +14,14 @@ from experiments.sweeps.evaluate import Row
 from spu_circuit.errors import InputError
 
 NAME = "sweep.sqlite"
+UNREACHABLE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+"""Errors of a store that somebody else holds or that may not be read: nothing is wrong with it."""
 Key = tuple[int, str]
 """Point of the grid and case."""
 
@@ -57,20 +65,24 @@ class SweepStore:
         """Make this the store of a config, with the versions of what it is begun with.
 
         Raises:
-            InputError: it already holds another one; names the first difference.
+            InputError: it already holds another one, the share of the audit aside; names the first difference.
         """
         config = json.loads(json.dumps(config))
         kept = self.claimed()
         if "sweep" not in kept:
-            for name, value in (("sweep", config), ("versions", versions)):
-                self._write("INSERT OR REPLACE INTO config VALUES (?, ?)", [(name, json.dumps(value))])
+            claims = {"sweep": config, "versions": versions}
+            rows = [(name, json.dumps(value)) for name, value in claims.items()]
+            self._write("INSERT OR REPLACE INTO config VALUES (?, ?)", rows)
             return
-        if difference := first_difference(kept["sweep"], config):
+        # The audit changes no copy, so a sweep may get one, or a larger one, afterwards.
+        if difference := first_difference(kept["sweep"] | {"audit": None}, config | {"audit": None}):
             name, old, new = difference
             raise InputError(
                 f"output: {str(self.folder)!r} holds a sweep with {name} = {old!r}, this config has {new!r}; choose "
                 "another folder with --output, or restore the config"
             )
+        if config.get("audit", 0) > kept["sweep"].get("audit", 0):
+            self._write("INSERT OR REPLACE INTO config VALUES (?, ?)", [("sweep", json.dumps(config))])
 
     def claimed(self) -> dict[str, Any]:
         """What the store was claimed with: "sweep" and "versions". Empty before that."""
@@ -149,12 +161,12 @@ def _unpack(metrics: bytes) -> tuple[float, ...]:
     return tuple(np.frombuffer(metrics, dtype="<f8").tolist())
 
 
-def _damaged(path: Path) -> bool:
+def _damaged(path: Path, seconds: float = 5.0) -> bool:
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", seconds, uri=True)) as connection:
             return bool(connection.execute("PRAGMA quick_check").fetchone()[0] != "ok")
-    except sqlite3.DatabaseError:
-        return True
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode & 0xFF not in UNREACHABLE
 
 
 def _set_aside(path: Path) -> Path:
@@ -170,7 +182,7 @@ def _set_aside(path: Path) -> Path:
 
 
 def _take_over(old: Path, connection: sqlite3.Connection) -> None:
-    """Copy what can be read, row by row until the damage."""
+    """Copy what can be read, row by row until the damage; without the config, nothing."""
     try:
         with closing(sqlite3.connect(old)) as source:
             for table, columns in (("config", 2), ("copies", 7), ("audit", 7)):
@@ -179,6 +191,9 @@ def _take_over(old: Path, connection: sqlite3.Connection) -> None:
                     for row in source.execute(f"SELECT * FROM {table}"):
                         connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
                 except sqlite3.DatabaseError:
-                    continue
+                    pass
+                # Copies of which nobody knows the config could be taken for another's.
+                if not connection.execute("SELECT 1 FROM config WHERE name = 'sweep'").fetchone():
+                    return
     except sqlite3.DatabaseError:
         pass

@@ -273,7 +273,8 @@ def _spread(variation: Variation, part: str) -> Spread:
     spreads = _spreads(variation)
     if part not in spreads:
         near = get_close_matches(part, spreads, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"what has one is {', '.join(spreads)}"
+        known = f"what has one is {', '.join(spreads)}" if spreads else "give it one (not matching, which is an area's)"
+        hint = f"did you mean {near[0]!r}?" if near else known
         raise InputError(f"part: {part!r} has no spread in hardware.variation; {hint}")
     if spreads[part].tolerance == 0:
         raise InputError(f"part: {part!r} has tolerance 0, which no factor loosens; give it another one to start from")
