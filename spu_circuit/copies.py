@@ -12,7 +12,6 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from spu_circuit.errors import InputError
 from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Spread, Variation
@@ -267,6 +266,8 @@ def _latin(purpose: str, slots: Indices, samples: range, seed: int, total: int) 
 
 def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: Sampling) -> dict[str, Array]:
     """Numbers that are few to a copy first: they get the best of the sequence."""
+    from scipy.stats import qmc  # half a second, which all others spare
+
     order = sorted(wanted, key=lambda purpose: len(wanted[purpose][1]))
     sizes = [len(wanted[purpose][1]) for purpose in order]
     if sum(sizes) > SOBOL_DIMENSIONS:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.sweeps import evaluate as evaluate_module
 from experiments.sweeps import executor as executor_module
 from experiments.sweeps import run as run_module
 from experiments.sweeps import store as store_module
@@ -173,6 +174,28 @@ def test_too_many_failures_stop_with_the_reason(tmp_path, monkeypatch):
         finished(planned(), tmp_path, batch=64)
     ((key, _, _),) = planned().cases()
     assert len(open_rows(tmp_path, key)) == 64, "what was finished is kept"
+
+
+def test_a_copy_that_raises_anything_is_kept_with_its_reason_and_the_others_go_on(tmp_path, monkeypatch):
+    """Also what nobody thought of: here a bug of NumPy's own kind, in one copy of its block."""
+    right = evaluate_module.metrics_of
+
+    def broken(sweep, bench, copies):
+        if (copies.relative["array_resistor"][:, 0] == culprit).any():
+            raise ValueError("operands could not be broadcast")
+        return right(sweep, bench, copies)
+
+    whole = planned()
+    ((_, sweep, case),) = whole.cases()
+    (bench, _) = evaluate_module.benches(sweep, "network")
+    culprit = evaluate_module.drawn_copies(sweep, case, bench, range(70, 71)).relative["array_resistor"][0, 0]
+    monkeypatch.setattr(evaluate_module, "metrics_of", broken)
+    finished(whole, tmp_path)
+    rows = open_rows(tmp_path, (0, "copies"))
+    assert [(row.sample, row.reason) for row in rows if row.status == "failed"] == [
+        (70, "ValueError: operands could not be broadcast")
+    ]
+    assert len(rows) == 200
 
 
 def test_a_changed_config_is_refused_with_the_difference(tmp_path):

@@ -74,15 +74,19 @@ def monte_carlo() -> list[Figure]:
 
 
 def efficiency(copies: int = 240) -> list[Figure]:
-    """Two workers of engine ngspice against one, both with their process already there."""
+    """Two workers of engine ngspice against one, all processes started and warm."""
     text = CONFIG.replace('name = "bench"', 'name = "bench"\nengine = "ngspice"').replace("10000", str(copies))
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "bench.toml")
         config.write_text(text)
         planned = plan(*read_sweep(config), str(config))
+        config.write_text(text.replace(f"samples = {copies}", f"samples = {8 * WORKERS}"))
+        first = plan(*read_sweep(config), str(config))
         took = []
         for workers in (1, WORKERS):
             with executor(workers, None) as computers, closing(SweepStore(Path(folder, str(workers)))) as store:
+                with closing(SweepStore(Path(folder, f"first-{workers}"))) as other:
+                    compute(first, other, computers)  # every process imports what it needs
                 store.claim(planned.config, {})
                 took.append(seconds(lambda c=computers, s=store: compute(planned, s, c)))  # type: ignore[misc]
     share = took[0] / took[1] / WORKERS

@@ -89,7 +89,7 @@ def evaluate(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]
             block = range(start, min(start + size, samples.stop))
             try:
                 rows += _rows(sweep, case, block, engine)
-            except (SpuError, ArithmeticError, np.linalg.LinAlgError):
+            except Exception:  # whatever a copy does, it must not stop the sweep
                 rows += [_alone(sweep, case, sample, engine) for sample in block]
     return rows
 
@@ -111,8 +111,10 @@ def _alone(sweep: Sweep, case: Case, sample: int, engine: str) -> Row:
     for _ in range(TRIES - (engine == "ngspice")):
         try:
             return _rows(sweep, case, range(sample, sample + 1), engine)[0]
-        except (SpuError, ArithmeticError, np.linalg.LinAlgError) as error:
-            reason = str(error) or type(error).__name__
+        except SpuError as error:
+            reason = str(error)
+        except Exception as error:  # kept with its reason, as a copy that ngspice cannot simulate
+            reason = f"{type(error).__name__}: {error}"
     return failed(sweep, sample, reason)
 
 
