@@ -204,6 +204,8 @@ def first_difference(kept: Any, new: Any) -> tuple[str, Any, Any] | None:
 
 def _flat(tree: Any, path: Sequence[str] = ()) -> dict[str, Any]:
     """Leaves of nested dictionaries by dotted name."""
+    if isinstance(tree, list) and tree and isinstance(tree[0], dict):
+        tree = {str(k): entry for k, entry in enumerate(tree)}
     if isinstance(tree, dict):
         return {name: leaf for key, value in tree.items() for name, leaf in _flat(value, (*path, key)).items()}
     return {".".join(path): tree}

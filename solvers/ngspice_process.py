@@ -56,7 +56,7 @@ def ngspice_program() -> str:
     if found is None:
         raise NgspiceMissingError(
             "ngspice is not on the PATH; install it (Debian and Ubuntu: apt-get install ngspice, macOS: brew install "
-            "ngspice), or use engine 'sde', which needs none"
+            "ngspice), or use engine 'network' or 'sde', which need none"
         )
     return found
 

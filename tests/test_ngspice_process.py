@@ -34,7 +34,7 @@ def test_results_come_by_name():
 
 def test_missing_program_says_what_to_install_and_what_works_without(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(NgspiceMissingError, match=r"apt-get install ngspice.*brew install.*engine 'sde'"):
+    with pytest.raises(NgspiceMissingError, match=r"apt-get install ngspice.*brew install.*engine 'network' or 'sde'"):
         run_deck(DIVIDER, 60)
 
 

@@ -15,6 +15,7 @@ from experiments.sweeps.store import Key, SweepStore
 from experiments.sweeps.training import trained
 from experiments.sweeps.workload import digests
 from solvers.drawn import BLOCK
+from solvers.ngspice_process import ngspice_program
 from spu_circuit.errors import InputError, SimulationError
 
 CHECK = 16 * BLOCK
@@ -98,6 +99,8 @@ def run(
         SimulationError: too many copies fail.
         InputError: the scheduler does not answer.
     """
+    if scheduler is None and (plan.audit or any(sweep.engine == "ngspice" for sweep in plan.sweeps)):
+        ngspice_program()
     with executor(workers, scheduler) as computers:
         compute(plan, store, computers, batch, progress)
 
