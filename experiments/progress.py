@@ -10,7 +10,22 @@ from experiments.config import Experiment
 from experiments.store import Step, Trial
 
 
-class Bars:
+class Display:
+    """A progress display that is there inside a ``with``."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class Bars(Display):
     """A context manager, called with the last step of every trial."""
 
     def __init__(self, experiment: Experiment, console: Console) -> None:
@@ -27,15 +42,6 @@ class Bars:
         for name, settings in experiment.optimizers.items():
             total = experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
             self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, latest: dict[Trial, tuple[int, Step]]) -> None:
         for name, task in self._tasks.items():

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from itertools import product
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -38,16 +38,14 @@ ANALYSES = {
 
 
 class OneOf(Description):
-    """A description whose fields depend on its kind."""
+    """A description whose fields depend on its kind, as ``taken`` says."""
 
-    @classmethod
-    def fields_of(cls, kind: str) -> set[str]:
-        raise NotImplementedError
+    taken: ClassVar[Mapping[str, str]]
+    kind: str
 
     @model_validator(mode="after")
     def _only_its_own(self) -> Self:
-        kind: str = getattr(self, "kind")  # noqa: B009  (declared by the subclasses)
-        taken = self.fields_of(kind) | {"kind"}
+        kind, taken = self.kind, {"kind", *self.taken[self.kind].split()}
         for name in sorted(self.model_fields_set - taken):
             raise ValueError(f"kind {kind!r} has no {name!r}; it takes {', '.join(sorted(taken))}")
         return self
@@ -56,6 +54,7 @@ class OneOf(Description):
 class Workload(OneOf):
     """The systems that every copy solves; of its metrics the worst over the systems counts."""
 
+    taken = WORKLOADS
     kind: Annotated[
         Literal["random", "dominant", "file", "recorded", "training"],
         Field(description="random: positive definite; dominant: for passive arrays; recorded: of a training run"),
@@ -71,10 +70,6 @@ class Workload(OneOf):
     optimizer: Annotated[str | None, Field(description="which of the config's optimizers")] = None
     learning_rate: Annotated[float | None, Field(gt=0, description="none: the first of the optimizer's")] = None
 
-    @classmethod
-    def fields_of(cls, kind: str) -> set[str]:
-        return set(WORKLOADS[kind].split())
-
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needed = {"file": ("matrix", "vector"), "recorded": ("folder",), "training": ("config", "optimizer")}
@@ -87,6 +82,7 @@ class Workload(OneOf):
 class Analysis(OneOf):
     """How the copies are chosen."""
 
+    taken = ANALYSES
     kind: Annotated[
         Literal["monte carlo", "importance", "corners", "worst case", "one at a time", "variance based"],
         Field(description="what the copies are to show"),
@@ -101,10 +97,6 @@ class Analysis(OneOf):
     inflation: Annotated[
         float, Field(gt=1, le=4, description="importance: by how much σ of what all parts share is widened")
     ] = 2.0
-
-    @classmethod
-    def fields_of(cls, kind: str) -> set[str]:
-        return set(ANALYSES[kind].split())
 
     @model_validator(mode="after")
     def _even(self) -> Self:

@@ -1,18 +1,16 @@
 """Progress of a sweep on the terminal: copies done, their rate, the time left and the yield so far."""
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments.progress import Display
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.run import Plan
 from experiments.sweeps.statistics import passes
 from experiments.sweeps.store import Key, SweepStore
 
 
-class SweepBars:
+class SweepBars(Display):
     """A context manager, called with every finished batch."""
 
     def __init__(self, plan: Plan, store: SweepStore, console: Console) -> None:
@@ -35,15 +33,6 @@ class SweepBars:
         self._task = self._progress.add_task(
             "sweep", total=total, completed=sum(self._done.values()), rate="", shown=""
         )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, key: Key, done: int, total: int, rows: list[Row]) -> None:
         self._done[key] = done
