@@ -6,7 +6,7 @@ from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, norm
+from scipy.special import ndtri
 
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row
@@ -81,7 +81,7 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
             drawn = clopper_pearson(n - count, n)[1] * _largest_weight(sweep)
             method = "importance sampling, Clopper-Pearson of the copies drawn times the largest weight"
             return Yield(1 - mean, (max(0.0, 1 - drawn), 1.0), count, n, method)
-        error = float(norm.ppf((1 + CONFIDENCE) / 2)) * float(bad.std(ddof=1)) / sqrt(n)
+        error = float(ndtri((1 + CONFIDENCE) / 2)) * float(bad.std(ddof=1)) / sqrt(n)
         low, high = max(0.0, 1 - mean - error), min(1.0, 1 - mean + error)
         return Yield(1 - mean, (low, high), count, n, "importance sampling, normal interval of the weighted mean")
     return Yield(count / n, clopper_pearson(count, n), count, n, "Clopper-Pearson")
@@ -89,6 +89,8 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
 
 def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Exact two-sided binomial interval of a probability."""
+    from scipy.stats import binomtest  # half a second, which commands without a yield spare
+
     found = binomtest(count, tried).proportion_ci(confidence, "exact")
     return float(found.low), float(found.high)
 
@@ -110,6 +112,8 @@ def percentile(values: Array, share: float) -> Percentile:
     Args:
         values: (copies,); infinite ones count as large.
     """
+    from scipy.stats import binom
+
     ordered = np.sort(values)
     n = len(ordered)
     low, high = binom.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], n, share)
