@@ -93,7 +93,8 @@ def subckt(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
     circuit = _subcircuit(offset=0.0)
     circuit.V("offset", "shifted", "plus", "DC {offset}")
     joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": circuit.gnd, "plus": "shifted"}
-    circuit.X("library", amplifier.subcircuit, *(joined.get(role, role) for role in amplifier.pins))
+    # Small letters are how the library was searched: letters outside ASCII that match a name are in no deck.
+    circuit.X("library", str(amplifier.subcircuit).lower(), *(joined.get(role, role) for role in amplifier.pins))
     return circuit
 
 

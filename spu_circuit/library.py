@@ -24,7 +24,9 @@ RESERVED = "spu_"
 """How names begin that the simulator adds to a deck."""
 
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-FORBIDDEN = re.compile(r"[`\\\x00-\x08\x0b-\x1f\x7f]")
+FORBIDDEN = re.compile(r"[`\\]|[^ -~]")
+UNITS = str.maketrans({"µ": "u", "\u03bc": "u", "Ω": "Ohm", "\u2126": "Ohm"})
+"""Letters outside ASCII that values are written with, and what ngspice reads as the same."""
 COMMENT = re.compile(r";.*|//.*|(?:^|(?<=[\s,]))\$.*")
 """What ngspice takes for the rest of a line's comment."""
 FROM_FILE = re.compile(r"(?i)\bfile\s*=")
@@ -113,11 +115,11 @@ def lines_of(text: str, name: str) -> list[Line]:
             plain = " ".join(UNPRINTABLE.sub(" ", here.text.lstrip("*#")).split())
             found.append(here._replace(text=f"* {plain}"))
             continue
-        code = " ".join(COMMENT.sub("", raw).split())
+        code = " ".join(COMMENT.sub("", raw).split()).translate(UNITS)
         if not code:
             continue
         if character := FORBIDDEN.search(code):
-            raise here.refused(f"the character {character[0]!r} could hide a command; delete it")
+            raise here.refused(f"the character {character[0]!r} could hide a command; delete it, or write it in ASCII")
         code = re.sub(r"\s*=\s*", "=", code)
         if not code.startswith("+"):
             last = len(found)

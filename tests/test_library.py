@@ -91,6 +91,7 @@ INSIDE = "Rin 1 2 1meg"
         (INSIDE, "A1 1 2 source", 9, r"element 'a1' could read files or load code"),
         (INSIDE, "R1 1 2 `ls`", 9, r"the character '`' could hide a command"),
         (INSIDE, "R1 1 2 1 \\\\", 9, r"the character '\\\\' could hide"),
+        (INSIDE, "R1 1 2 é", 9, r"the character 'é' could hide"),
         (INSIDE, 'V1 1 2 pwl(file = "x")', 9, r"a value is read from a file"),
         (INSIDE, "Rin 1 spu_positive 1", 9, r"'spu_positive' begins like the simulator's own names; rename"),
         ("* between", "R9 1 0 1k", 7, r"'R9' stands outside any \.subckt"),
@@ -111,6 +112,17 @@ def test_what_has_no_place_in_a_library_is_refused_by_line(tmp_path, before, aft
     with pytest.raises(InputError, match=rf"^library vendor.lib, line {line}: {words}") as error:
         used(tmp_path, GOOD.replace(before, after, 1), "half" if "half contains" in words else "amp")
     assert "\n" not in str(error.value)
+
+
+def test_values_keep_their_prefixes_and_units(tmp_path):
+    """µ and Ω, each of two code points, as ngspice and the network engine both read them."""
+    text, _ = used(tmp_path, GOOD.replace(INSIDE, "Rin 1 2 10µ"))
+    assert "Rin 1 2 10u" in text.splitlines()
+    (tmp_path / "utf8.lib").write_text(
+        GOOD.replace(INSIDE, "Rin 1 2 {10\u03bc + 2k\u2126}\nRb 1 2 3kΩ"), encoding="utf-8"
+    )
+    text, _ = used_part(read_library(tmp_path / "utf8.lib"), "amp")
+    assert text.splitlines()[6:8] == ["Rin 1 2 {10u + 2kOhm}", "Rb 1 2 3kOhm"]
 
 
 def test_included_files_stand_in_their_place(tmp_path):
