@@ -1,5 +1,6 @@
 """A circuit with its analysis as text that plain ``ngspice -b`` runs."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +51,16 @@ class NoiseSpectrum:
         return [".print noise onoise_spectrum", f".noise v({probe}) {netlist.stimulus} {sweep}"]
 
 
+PLAIN = str.maketrans(
+    {
+        **{"µ": "u", "\u03bc": "u", "Ω": "Ohm", "\u2126": "Ohm", "σ": "sigma", "τ": "tau", "λ": "lambda", "κ": "kappa"},
+        **{"−": "-", "–": "-", "±": "+/-", "×": "x", "·": "*", "√": "sqrt", "∞": "inf", "°": "deg", "²": "^2"},
+        **{"≤": "<=", "≥": ">=", "…": "...", "\\": "/"},  # two backslashes join a line to the next one
+    }
+)
+"""What a deck has instead of the letters that names, units and numbers are written with."""
+UNPRINTABLE = re.compile(r"[^ -~]")
+
 PRECHARGE = 1e3
 """Conductance of a closed precharge switch, S: a milliampere through it is a microvolt."""
 
@@ -66,7 +77,7 @@ def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
     return "\n".join(
         [
             f".title {netlist.circuit.title}",
-            *(f"* {' '.join(note.split())}" for note in netlist.notes),
+            *map(comment, netlist.notes),
             *elements(netlist),
             f".options temp={celsius} tnom={celsius} reltol=1e-4",
             *analysis.lines(netlist),
@@ -76,6 +87,15 @@ def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
     )
 
 
+def comment(text: str) -> str:
+    """One comment line of printable ASCII, without its end, whatever the text.
+
+    Texts come from files that others wrote, and ngspice obeys a deck: a line that a text begins might be a command.
+    Known letters are written out, every break of a line is a blank, any other character is a question mark.
+    """
+    return f"* {UNPRINTABLE.sub('?', ' '.join(text.split()).translate(PLAIN))}"
+
+
 def elements(netlist: Netlist) -> list[str]:
     """One line per element, libraries and subcircuit definitions first."""
     return list(netlist.lines) or definitions(netlist.circuit) + instances(netlist.circuit)
@@ -83,7 +103,8 @@ def elements(netlist: Netlist) -> list[str]:
 
 def definitions(circuit: Circuit) -> list[str]:
     """The lines of libraries and subcircuits."""
-    lines = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
+    raw = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
+    lines = [comment(line[1:]) if line.startswith("*") else line for line in raw]
     return lines + [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
 
 

@@ -76,7 +76,7 @@ def run_deck(deck: str, timeout: float) -> list[dict[str, Array]]:
     """
     program = ngspice_program()
     with tempfile.TemporaryDirectory(prefix="spu-circuit-") as folder:
-        Path(folder, "deck.cir").write_text(deck)
+        Path(folder, "deck.cir").write_text(deck, encoding="utf-8")
         # A session of its own: Ctrl-C at the terminal is for us to handle, and a kill reaches its children too.
         child = subprocess.Popen(
             [program, "-n", "-b", "-r", "result.raw", "deck.cir"],

@@ -13,6 +13,7 @@ from experiments.sweeps.replay import replay
 from experiments.sweeps.run import plan, run
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.workload import systems_of
+from netlists.deck import comment
 from spu_circuit.errors import InputError
 
 DOCUMENT = {
@@ -84,7 +85,7 @@ def test_head_says_what_it_is_and_names_the_extreme_parts(store):
     assert f"* relative error = {store.rows((0, 'copies'))[5].metrics[0]!r}" in deck
     found = groups(planned(store), store)[0]
     shared, parts = extremes(found, 5, 3)
-    assert all(f"* {line}\n" in deck for line in (*shared, *map(str, parts)))
+    assert all(f"{comment(line)}\n" in deck for line in (*shared, *map(str, parts)))
     assert re.search(r"array resistor mean [+−]\d", shared[0])
     # The deck's own values are those deviations: of its kind's mean, in σ of 1 %.
     pattern = re.compile(r"^(R[pm]\d+_\d+) \S+ \S+ (\S+)$", re.M)

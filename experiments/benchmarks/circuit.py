@@ -32,7 +32,7 @@ def overhead() -> list[Figure]:
             raise RuntimeError("the voltage scale changed, so that this is no measurement of one run")
         with tempfile.TemporaryDirectory() as folder:
             deck = Path(folder, "deck.cir")
-            deck.write_text(spu.deck(system, time))
+            deck.write_text(spu.deck(system, time), encoding="utf-8")
             bare = [ngspice_program(), "-b", "-r", str(Path(folder, "result.raw")), str(deck)]
             ours, theirs, ratio = paired(
                 lambda spu=spu: spu.solve(system, time),  # type: ignore[misc]

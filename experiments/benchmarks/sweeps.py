@@ -167,7 +167,7 @@ def _bare(decks: list[str]) -> float:
         names = []
         for k, deck in enumerate(decks):
             names.append(Path(folder, f"{k}.cir"))
-            names[-1].write_text(deck)
+            names[-1].write_text(deck, encoding="utf-8")
 
         def simulate(name: Path) -> None:
             command = [ngspice_program(), "-b", "-r", f"{name}.raw", str(name)]
@@ -186,7 +186,7 @@ def _spicelib(deck: str, count: int, folder: Path) -> float:
 
     logging.getLogger("spicelib").setLevel(logging.ERROR)
     circuit = folder / "spicelib.net"
-    circuit.write_text(deck)
+    circuit.write_text(deck, encoding="utf-8")
     runner = SimRunner(simulator=NGspiceSimulator, parallel_sims=WORKERS, output_folder=str(folder / "runs"))
     tool = Montecarlo(SpiceEditor(str(circuit)), runner)
     tool.set_tolerance("R", 0.01, distribution="normal")

@@ -6,6 +6,7 @@ from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import extremes
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.units import titled
+from netlists.deck import comment
 from spu_circuit.errors import InputError
 
 PLAIN_UNITS = {name: metric.unit.replace("%", "") for name, metric in METRICS.items()}
@@ -45,7 +46,7 @@ def replay(store: SweepStore, sample: int, point: int = 0, case: str | None = No
     bench = found_benches[system]
     copies = drawn_copies(found.sweep, found.case, bench, range(sample, sample + 1))
     title, rest = bench.ngspice.deck(copies, 0, question_of(found.sweep, bench.device)).split("\n", 1)
-    return "\n".join([title, *(f"* {note}" for note in _notes(found, row, system, len(found_benches))), rest])
+    return "\n".join([title, *map(comment, _notes(found, row, system, len(found_benches))), rest])
 
 
 def _notes(group: Group, row: Row, system: int, systems: int) -> list[str]:
