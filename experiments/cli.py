@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Column, Table
 
-from experiments.config import Experiment, load_experiment
+from experiments.config import Training, load_training
 from experiments.progress import Bars
 from experiments.store import open_existing
 from experiments.sweeps import commands
 from experiments.sweeps.store import NAME as SWEEP_STORE
 from solvers.engine import Engine
-from solvers.network import Network
-from solvers.ngspice import Ngspice
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
 from spu_circuit import __version__
@@ -94,11 +92,15 @@ InitialFile = Annotated[
     Path | None, typer.Option("--initial", help="x at time 0: .npy file, length n, units of x. Default: zeros.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise; a whole number, no unit.")]
-Points = Annotated[int, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; a number.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
+Points = Annotated[
+    int | None, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; of network's waveform.")
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
 Linearise = Annotated[
     bool, typer.Option("--linearise", help="network: take amplifiers that saturate by their tangents at rest.")
 ]
+Reltol = Annotated[float | None, typer.Option("--reltol", help="ngspice: relative tolerance. Default: 1e-4.")]
+Method = Annotated[str | None, typer.Option("--method", help="ngspice: gear or trap. Default: trap.")]
 ReadoutBandwidth = Annotated[
     str | None,
     typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
@@ -107,7 +109,10 @@ Output = Annotated[Path, typer.Option("--output", help="Folder of the run: store
 DataPath = Annotated[
     Path | None, typer.Option("--data", help="Local .npz of MNIST: 'images' (n, 28, 28) in 0..255, 'labels' (n,).")
 ]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Trials at a time. Default: the config's.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Processes on this machine. They change no result. Default: the config's."),
+]
 
 
 def main() -> None:
@@ -142,7 +147,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(output: Output = Path("runs/digits"), workers: Workers = None) -> None:
     """Train on handwritten digits with every linear system solved by ngspice: about two minutes."""
-    _train(load_experiment("digits"), output, None, workers)
+    _train(load_training("digits"), output, None, workers, None)
 
 
 @app.command()
@@ -153,15 +158,22 @@ def train(
     ] = None,
     data: DataPath = None,
     workers: Workers = None,
+    scheduler: commands.Scheduler = None,
     record_systems: Annotated[
         bool, typer.Option("--record-systems", help="Keep the linear system of every step, as a workload for sweeps.")
     ] = False,
 ) -> None:
-    """Run a training experiment, or go on with one that was stopped."""
-    experiment = load_experiment(config)
+    """Run a training experiment, or go on with one that was stopped.
+
+    The table 'grid' of the config names fields and the values that each takes; every combination is trained.
+
+    Learning rates and seeds of an optimizer are trained side by side, with the numbers that each would have alone. A
+    solve that fails ends its own training; the others are finished before the error is shown.
+    """
+    training = load_training(config)
     if record_systems:
-        experiment = experiment.model_copy(update={"record_systems": True})
-    _train(experiment, output or Path("runs") / experiment.name, data, workers)
+        training = training.changed(record_systems=True)
+    _train(training, output or Path("runs") / training.name, data, workers, scheduler)
 
 
 @app.command()
@@ -176,10 +188,12 @@ def solve(
     time: AnalogTime = inf,
     initial: InitialFile = None,
     seed: Seed = 0,
-    points: Points = 100,
-    timeout: Timeout = 600.0,
+    points: Points = None,
+    timeout: Timeout = None,
     linearise: Linearise = False,
     readout_bandwidth: ReadoutBandwidth = None,
+    reltol: Reltol = None,
+    method: Method = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
@@ -193,7 +207,15 @@ def solve(
     saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
     device's seconds; volts and siemens per unit.
     """
-    chosen = _engine(engine, points, timeout, linearise, readout_bandwidth)
+    chosen = _engine(
+        engine,
+        points=points,
+        timeout=timeout,
+        linearise=linearise or None,
+        readout_bandwidth=readout_bandwidth,
+        reltol=reltol,
+        method=method,
+    )
     system = _system(vector, matrix, factor, damping, hessian)
     spu, state = _device(hardware, chosen, initial)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
@@ -223,17 +245,18 @@ def netlist(
     time: AnalogTime = inf,
     initial: InitialFile = None,
     seed: Seed = 0,
-    points: Points = 100,
-    timeout: Timeout = 600.0,
+    points: Points = None,
+    reltol: Reltol = None,
+    method: Method = None,
 ) -> None:
     """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b.
 
     Takes the arguments of solve. The deck is ngspice's whatever the engine, and its voltage scale is chosen by the
     ideal law, so that ngspice need not be installed.
     """
-    engine_named(engine)
     system = _system(vector, matrix, factor, damping, hessian)
-    spu, state = _device(hardware, Ngspice(points=points, timeout=timeout), initial)
+    engine_named(engine)
+    spu, state = _device(hardware, _engine("ngspice", points=points, reltol=reltol, method=method), initial)
     sys.stdout.write(spu.deck(system, time, state, seed))
 
 
@@ -309,19 +332,17 @@ def hardware_show(
     console.print(table)
 
 
-def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int | None) -> None:
+def _train(training: Training, folder: Path, data: Path | None, workers: int | None, scheduler: str | None) -> None:
     try:
         from experiments.report import write_reports
         from experiments.train import prepare, run
-        from experiments.trial import build_optimizer  # noqa: F401  (imports what training needs)
+        from experiments.trial import advance  # noqa: F401  (imports what training needs)
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}; install it with: pip install 'spu-circuit[train]'") from None
-    if workers is not None:
-        experiment = experiment.model_copy(update={"workers": workers})
-    config = prepare(experiment, data)
+    config = prepare(training, data)
     try:
-        with Bars(experiment, console) as bars:
-            if not run(experiment, config, folder, data, bars):
+        with Bars(training, console) as bars:
+            if not run(training, config, folder, data, bars, workers, scheduler):
                 console.print("This run was finished before; nothing was left to compute.")
     except KeyboardInterrupt:
         if (folder / "run.sqlite").is_file():
@@ -329,27 +350,27 @@ def _train(experiment: Experiment, folder: Path, data: Path | None, workers: int
                 write_reports(store)
         console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
         raise typer.Exit(130) from None
+    except SpuError:
+        if (folder / "run.sqlite").is_file():
+            with closing(open_existing(folder)) as store:
+                if store.failures():
+                    write_reports(store)
+        raise
     with closing(open_existing(folder)) as store:
         for sentence in write_reports(store):
             console.print(sentence, highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
-def _engine(name: str, points: int, timeout: float, linearise: bool, readout_bandwidth: str | None) -> Engine:
-    """The engine with the options that it knows; those of network are refused for the others, which have no use."""
-    chosen = engine_named(name)
-    if isinstance(chosen, Network):
+def _engine(name: str, **given: Any) -> Engine:
+    """The engine with the settings that are given; one that it does not have is refused."""
+    text = given.get("readout_bandwidth")
+    if text is not None:
         try:
-            bandwidth = None if readout_bandwidth is None else parse_quantity(readout_bandwidth, "Hz")
+            given["readout_bandwidth"] = parse_quantity(text, "Hz")
         except ValueError as error:
             raise InputError(f"readout-bandwidth: {error}") from None
-        if bandwidth is not None and not 0 < bandwidth < inf:
-            raise InputError(f"readout-bandwidth is {bandwidth:g} Hz; give one above 0")
-        return Network(linearise=linearise, readout_bandwidth=bandwidth)
-    if linearise or readout_bandwidth is not None:
-        option = "linearise" if linearise else "readout-bandwidth"
-        raise InputError(f"{option}: engine {name!r} has no such option; leave it out, or take --engine network")
-    return Ngspice(points=points, timeout=timeout) if isinstance(chosen, Ngspice) else chosen
+    return engine_named(name, **given)
 
 
 def _system(

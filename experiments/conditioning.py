@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 from experiments.benchmarks.systems import spd_system
 from experiments.validate import SYSTEMS
 from solvers.engine import Engine
+from solvers.ideal import law_of
 from solvers.network import Network
 from solvers.ngspice import Ngspice
-from solvers.ornstein_uhlenbeck import law_of
 from solvers.spu import Spu
 from spu_circuit.errors import SpuError
 from spu_circuit.hardware import Hardware, ResistorArray, load_hardware

@@ -1,16 +1,23 @@
 """A training experiment as data, read from TOML."""
 
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from math import inf
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from experiments.grid import Grid, Setting, points, without_grid
+from solvers.engine import Engine
+from solvers.spu import engine_named
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_toml
+from spu_circuit.hardware import from_document, read_toml
 from spu_circuit.quantity import Hertz
+
+SHARED = {"name", "workers", "record_systems"}
+"""Fields that a grid cannot set."""
 
 
 class Data(Description):
@@ -44,15 +51,33 @@ FIELDS = {
     "adam": "betas",
     "sgd": "momentum",
     "ngd": f"{CURVED} solver cg_iterations",
-    "tngd": f"{CURVED} adam betas hardware engine points linearise readout_bandwidth injected_noise mapping "
-    "analog_time warm_start delay",
+    "tngd": f"{CURVED} adam betas hardware engine points linearise readout_bandwidth reltol method injected_noise "
+    "mapping analog_time warm_start delay",
 }
 """What each kind of optimizer takes besides its learning rates."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Optimizer(Description):
+class EngineSettings(Description):
+    """Which engine computes the voltages, with its settings; what is not given keeps the engine's default."""
+
+    engine: str = "network"
+    points: Annotated[int | None, Field(ge=10, description="of an ngspice transient, at least")] = None
+    linearise: Annotated[bool, Field(description="network: amplifiers that saturate by their tangents at rest")] = False
+    readout_bandwidth: Annotated[
+        Hertz | None, Field(description="network: bounds the noise that passes every capacitor, Hz")
+    ] = None
+    reltol: Annotated[float | None, Field(gt=0, lt=1, description="ngspice: relative tolerance")] = None
+    method: Annotated[Literal["gear", "trap"] | None, Field(description="ngspice: how it integrates")] = None
+
+    def chosen(self) -> Engine:
+        """The engine. Raises InputError where there is none of this name, or it has no such setting."""
+        given = {name: getattr(self, name) or None for name in EngineSettings.model_fields if name != "engine"}
+        return engine_named(self.engine, **given)
+
+
+class Optimizer(EngineSettings):
     """One optimizer. Every learning rate of ``learning_rates`` is run; the validation loss chooses among them."""
 
     kind: Literal["tngd", "ngd", "adam", "sgd"]
@@ -69,11 +94,6 @@ class Optimizer(Description):
     cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None
     hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
     engine: str = "ngspice"
-    points: Annotated[int, Field(ge=10, description="of an ngspice transient, at least")] = 100
-    linearise: Annotated[bool, Field(description="network: amplifiers that saturate by their tangents at rest")] = False
-    readout_bandwidth: Annotated[
-        Hertz | None, Field(description="network: bounds the noise that passes every capacitor, Hz")
-    ] = None
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
     mapping: Literal["primal", "dual"] = "dual"
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
@@ -91,16 +111,21 @@ class Optimizer(Description):
             raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
         if self.adam and self.momentum:
             raise ValueError(f"adam = true has no momentum {self.momentum:g}; leave it out, or set betas")
-        of_network = self.model_fields_set & {"linearise", "readout_bandwidth"}
-        if self.engine != "network" and of_network:
-            raise ValueError(
-                f"engine {self.engine!r} has no {min(of_network)!r}; leave it out or set engine = 'network'"
-            )
-        if self.hardware == "none" and (given := self.model_fields_set & {"engine", "points"}):
+        if self.kind == "tngd" and self.hardware != "none":
+            check_engine(self)
+        if self.hardware == "none" and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
         if self.hardware != "none" and "injected_noise" in self.model_fields_set:
             raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
         return self
+
+
+def check_engine(settings: EngineSettings) -> None:
+    """Raises ValueError, which descriptions take for a wrong field."""
+    try:
+        settings.chosen()
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 class Experiment(Description):
@@ -114,7 +139,7 @@ class Experiment(Description):
         Field(min_length=1, description="of weights, batches and noise"),
     ]
     evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test images")] = 1
-    workers: Annotated[int, Field(ge=1, description="trials at a time")] = 2
+    workers: Annotated[int, Field(ge=1, description="processes on this machine; 1: the command itself")] = 2
     record_systems: Annotated[bool, Field(description="keep the linear systems of all steps, for sweeps")] = False
     data: Data
     network: Network
@@ -136,13 +161,63 @@ class Experiment(Description):
         return self
 
 
+@dataclass(frozen=True)
+class Training:
+    """An experiment at every point of a grid.
+
+    Args:
+        grid: dotted names of fields and the values that each takes; empty: there is one point, at which nothing is set.
+        settings: what the grid sets at each point.
+        experiments: what that makes.
+    """
+
+    grid: Grid
+    settings: tuple[Setting, ...]
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def name(self) -> str:
+        return self.experiments[0].name
+
+    def changed(self, **changes: Any) -> Self:
+        """With other values of fields at every point."""
+        return replace(self, experiments=tuple(each.model_copy(update=changes) for each in self.experiments))
+
+
 def load_experiment(path: str | Path) -> Experiment:
     """Read a TOML file, or a config that comes with the package by its name ("digits").
 
     Raises:
-        InputError: no such file, not TOML, or a field is wrong; names the field and the cure.
+        InputError: no such file, not TOML, a grid, or a field is wrong; names the field and the cure.
     """
-    return from_toml(Experiment, config_file(path, "optimizers"), f"config {path}")
+    training = load_training(path)
+    if training.grid:
+        raise InputError(f"config {path}: grid: one experiment is wanted here, not one at each point; leave it out")
+    return training.experiments[0]
+
+
+def load_training(path: str | Path) -> Training:
+    """Read a config that may have a grid. See ``load_experiment``.
+
+    Raises:
+        InputError: also where the grid sets what all points share.
+    """
+    where = f"config {path}"
+    document, grid = without_grid(read_toml(config_file(path, "optimizers"), where), where)
+    if wrong := sorted(SHARED & grid.keys()):
+        raise InputError(f"{where}: grid.{wrong[0]}: all points share it; set it outside the grid")
+    found = [(setting, from_document(Experiment, own, where)) for setting, own in points(document, grid)]
+    return Training(grid, tuple(setting for setting, _ in found), tuple(experiment for _, experiment in found))
+
+
+def points_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The experiment at every point, with what the grid sets there as ``setting``, of a config as stores keep it."""
+    return list(config["points"]) if "points" in config else [{"setting": {}} | config]
+
+
+def single(experiment: Experiment) -> Training:
+    """An experiment without a grid."""
+    return Training({}, ({},), (experiment,))
 
 
 def config_file(path: str | Path, table: str) -> bytes:

@@ -16,6 +16,8 @@ Images = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 CLASSES = 10
+SIDES = {"digits": 8, "mnist": 28}
+"""Pixels of a side of the images."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The pictures of a training run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from experiments.grid import Setting, axis_name, value_text
 from experiments.store import Arrays, Step
 from experiments.summary import Result
 
@@ -31,6 +32,8 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 
+Statistic = Mapping[str, float | None]
+"""A mean and its standard error."""
 EXACT = 1e-6
 """Relative error below which solves are not worth a histogram: single precision, which gradients come in."""
 
@@ -59,6 +62,34 @@ def draw_all(results: Sequence[Result], exhibits: Sequence[Arrays], labels: dict
             plt.close(figure)
             paths.append(folder / name)
     return paths
+
+
+def draw_grid(settings: Sequence[Setting], accuracies: Mapping[str, Sequence[Statistic]], path: Path) -> None:
+    """Draw the final test accuracy of every optimizer at every point of a grid.
+
+    Args:
+        settings: what the grid sets at each point.
+        accuracies: mean and standard error at each point, by optimizer; None where there is none yet.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots()
+        for k, (name, statistics) in enumerate(accuracies.items()):
+            known = [(x, found) for x, found in enumerate(statistics) if found["mean"] is not None]
+            # Side by side, so that bars of equal accuracies do not hide each other.
+            aside = 0.08 * (k - (len(accuracies) - 1) / 2)
+            means = [100 * (found["mean"] or 0.0) for _, found in known]
+            errors = [100 * (found["standard_error"] or 0.0) for _, found in known]
+            line = "-" if len(settings[0]) == 1 else ""
+            axes.errorbar(
+                [x + aside for x, _ in known], means, errors, fmt=f"o{line}", color=_colour(name), capsize=3, label=name
+            )
+        ticks = [", ".join(map(value_text, setting.values())) for setting in settings]
+        short = max(map(len, ticks)) * len(ticks) <= 72
+        axes.set_xticks(range(len(ticks)), ticks, rotation=0 if short else 45, ha="center" if short else "right")
+        axes.set(xlabel=", ".join(map(axis_name, settings[0])), ylabel="final test accuracy (%)")
+        axes.legend()
+        figure.savefig(path)
+        plt.close(figure)
 
 
 def _loss(results: Sequence[Result], labels: dict[str, str]) -> Figure:

@@ -1,12 +1,13 @@
-"""Progress of a training run on the terminal: a bar per optimizer, over all its trials."""
+"""Progress of a training run on the terminal: a bar per optimizer, over all its trials at all points of the grid."""
 
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from experiments.config import Experiment
+from experiments.config import Training
 from experiments.store import Step, Trial
 
 
@@ -28,8 +29,8 @@ class Display:
 class Bars(Display):
     """A context manager, called with the last step of every trial."""
 
-    def __init__(self, experiment: Experiment, console: Console) -> None:
-        self._steps = experiment.steps
+    def __init__(self, training: Training, console: Console) -> None:
+        self._steps = [experiment.steps for experiment in training.experiments]
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -39,18 +40,21 @@ class Bars(Display):
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
-        for name, settings in experiment.optimizers.items():
-            total = experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
+        totals: Counter[str] = Counter()
+        for experiment in training.experiments:
+            for name, settings in experiment.optimizers.items():
+                totals[name] += experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
+        for name, total in totals.items():
             self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")
 
     def __call__(self, latest: dict[Trial, tuple[int, Step]]) -> None:
         for name, task in self._tasks.items():
-            mine = [entry for trial, entry in latest.items() if trial.optimizer == name]
+            mine = [(*entry, self._steps[t.point]) for t, entry in latest.items() if t.optimizer == name]
             if not mine:
                 continue
-            running = [step for count, step in mine if count < self._steps and not step.diverged]
-            done = sum(self._steps if step.diverged else count for count, step in mine)
-            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step in mine]))
+            running = [step for count, step, steps in mine if count < steps and not step.diverged]
+            done = sum(steps if step.diverged else count for count, step, steps in mine)
+            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step, _ in mine]))
 
 
 def _shown(steps: list[Step]) -> str:

@@ -1,18 +1,19 @@
 """What a training run found: per optimizer, the chosen learning rate and its results over the seeds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 
-from experiments.store import Step, Trial
+from experiments.config import points_of
+from experiments.store import Failure, Step, Trial
 
 
 @dataclass(frozen=True)
 class Result:
-    """One optimizer at its chosen learning rate; ``trials`` maps seed to steps."""
+    """One optimizer at one point of the grid, at its chosen learning rate; ``trials`` maps seed to steps."""
 
     optimizer: str
     learning_rate: float
@@ -29,7 +30,12 @@ class Result:
 
 
 def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
-    """The chosen learning rate of every optimizer that has a step: lowest final validation loss, mean over seeds."""
+    """The chosen learning rate of every optimizer that has a step: lowest final validation loss, mean over seeds.
+
+    Args:
+        history: of one point of the grid.
+        config: of that point.
+    """
     trials, found = _by_trial(history), []
     for name, settings in config["optimizers"].items():
         begun = {trial.learning_rate for trial in trials if trial.optimizer == name}
@@ -44,8 +50,36 @@ def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
     return found
 
 
-def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]:
-    """``summary.json``: accuracies as fractions, errors relative, mean and standard error over the seeds."""
+def summarize(
+    history: Sequence[Step], config: dict[str, Any], failures: Mapping[Trial, Failure] | None = None
+) -> dict[str, Any]:
+    """``summary.json``: accuracies as fractions, errors relative, mean and standard error over the seeds.
+
+    Args:
+        failures: of the trials that a failed solve ended.
+
+    Returns:
+        Steps, results of the optimizers by name, and which trials failed and why; where there is a grid, a list of
+        these under "points".
+    """
+    failed = [(trial.point, {**asdict(trial), **asdict(failure)}) for trial, failure in (failures or {}).items()]
+    points = [
+        {
+            "setting": point["setting"],
+            "steps": point["steps"],
+            "optimizers": _optimizers([step for step in history if step.point == number], point),
+            "failed": [{k: v for k, v in entry.items() if k != "point"} for own, entry in failed if own == number],
+        }
+        for number, point in enumerate(points_of(config))
+    ]
+    if "points" in config:
+        return {"name": config["name"], "grid": config["grid"], "points": points}
+    del points[0]["setting"]
+    return {"name": config["name"], **points[0]}
+
+
+def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]:
+    """The results at one point."""
     optimizers, trials = {}, _by_trial(history)
     for result in results(history, config):
         finals = [steps[-1].test_accuracy for steps in result.trials.values()]
@@ -78,7 +112,7 @@ def summarize(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]
                 for rate in config["optimizers"][result.optimizer]["learning_rates"]
             },
         }
-    return {"name": config["name"], "steps": config["steps"], "optimizers": optimizers}
+    return optimizers
 
 
 def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -98,7 +132,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 def _by_trial(history: Sequence[Step]) -> dict[Trial, list[Step]]:
     trials: dict[Trial, list[Step]] = {}
     for step in history:
-        trials.setdefault(Trial(step.optimizer, step.learning_rate, step.seed), []).append(step)
+        trials.setdefault(step.trial, []).append(step)
     return trials
 
 

@@ -19,18 +19,21 @@ from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.systems import dominant_system, spd_system
 from experiments.covariance_test import FALSE_ALARMS, SampledLaw, joint_deviation
-from netlists.build import build_netlist
-from solvers.network import Network, read_device
+from netlists.array import ProgrammedArray
+from netlists.board import Board
+from netlists.device import Device, batch_of, load, program_array, voltage_limits
+from solvers.ideal import law_of
+from solvers.network import Network, state_space
+from solvers.network.irregular import is_irregular, space_of
+from solvers.network.state_space import StateSpace
 from solvers.ngspice import Ngspice
 from solvers.ngspice_process import ngspice_program
-from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck, law_of
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.sde import Sde
 from solvers.spu import Spu
-from solvers.state_space import StateSpace
 from spu_circuit.errors import SpuError
 from spu_circuit.hardware import Hardware, Noise, load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystem, System
-from spu_circuit.program import Device, ProgrammedArray, load, program_array, voltage_limits
 
 Array = NDArray[np.float64]
 
@@ -39,6 +42,12 @@ SYSTEMS: dict[str, Callable[[int, float, int], LinearSystem]] = {"passive": domi
 SWING = 0.25
 """Largest settled voltage, as a share of what the amplifiers can drive, or of a volt where they have no rails."""
 SAMPLES_PER_RUN = 25
+BLOCK_SAMPLES = 4096
+"""Of the fast noise: their standard error is 2.2 % of a variance, 1.1 % of a cell's standard error."""
+MOST_SAMPLED = 8
+"""Cells of the largest circuit whose fast noise is sampled."""
+READOUT_BANDWIDTH = 1e7
+"""Hz, of whoever reads outputs whose noise has no other bound."""
 
 
 def with_hessian(system: LinearSystem, seed: int) -> GgnSystem:
@@ -190,8 +199,15 @@ class Subject:
 
     @cached_property
     def space(self) -> StateSpace:
-        """The circuit itself: the engine ``network``."""
-        return read_device(self.device).state_space(linearise=not self.linear)
+        """The circuit itself, from its blocks: the engine ``network``."""
+        return state_space(self.device, Network(linearise=not self.linear))
+
+    @cached_property
+    def text(self) -> StateSpace:
+        """The circuit as its deck has it, element by element: the oracle of the blocks."""
+        hardware = self.device.hardware
+        temperature = hardware.temperature if hardware.noise.thermal else None
+        return space_of(self.device.circuit, temperature, not self.linear, self.readout_bandwidth)
 
     @property
     def amplifiers_are_ideal(self) -> bool:
@@ -214,6 +230,23 @@ class Subject:
         return self.amplifiers_are_ideal or (amplifier.model == "macromodel" and amplifier.output_resistance == 0)
 
     @property
+    def time_constant(self) -> float:
+        """τ of the device, s."""
+        return float(self.device.time_constant)
+
+    @property
+    def readout_bandwidth(self) -> float | None:
+        """Hz, where variances need one."""
+        return None if self.noise_is_bounded else READOUT_BANDWIDTH
+
+    def read(self, device: Device, time: float, seeds: NDArray[Any]) -> Array:
+        """What the engine ``network`` reads after a time, in τ, of as many equal devices as there are seeds, V."""
+        engine = Network(linearise=not self.linear, readout_bandwidth=self.readout_bandwidth)
+        batch = batch_of(device, len(seeds))
+        programmed = engine.prepare(Board(device.hardware, device.circuit)).program(batch.array)
+        return programmed.read(batch, np.full(len(seeds), time * device.time_constant), seeds).volts
+
+    @property
     def rates(self) -> tuple[float, float]:
         """Slowest and fastest of the ideal law, 1/s."""
         return float(np.min(np.real(self.law.rates))), float(np.abs(self.law.rates).max())
@@ -229,10 +262,11 @@ MEAN = "transient mean, network against ngspice"
 VARIANCE = "stationary variance against .noise"
 SPECTRUM = "noise spectrum, network against .noise"
 COVARIANCE = "covariance of noisy transients against the discretised law"
+BLOCKS = "blocks against the circuit's text"
 IDEAL = "network with ideal hardware against sde"
 CLOSED = "closed forms"
 PUBLISHED = "published digits"
-AGREEMENTS = (OPERATING_POINT, MEAN, VARIANCE, SPECTRUM, COVARIANCE, IDEAL, CLOSED, PUBLISHED)
+AGREEMENTS = (OPERATING_POINT, MEAN, VARIANCE, SPECTRUM, COVARIANCE, BLOCKS, IDEAL, CLOSED, PUBLISHED)
 
 
 def apart(value: Array, reference: Array) -> float:
@@ -260,13 +294,13 @@ def ideal_law(subject: Subject) -> Outcome:
     reason = "amplifier gain 1e15 and rounding, × condition"
     differences = {"operating point": apart(space.operating_point(), law.fixed_point())}
     if subject.case.times:
-        times = np.array(subject.case.times) * device.time_constant
+        times = np.array(subject.case.times) * subject.time_constant
         means = zip(space.mean(times), law.mean(times, device.initial_volts), strict=True)
         differences[f"mean at {_times(subject)}"] = max(apart(ours, theirs) for ours, theirs in means)
     if law.diffusion.any():
         differences["stationary covariance"] = apart(space.stationary_covariance(), law.stationary_covariance())
         for time in subject.case.times[:1]:
-            seconds = time * device.time_constant
+            seconds = time * subject.time_constant
             differences[f"covariance at t = {time:g}τ"] = apart(space.covariance(seconds), law.covariance(seconds))
     return Outcome(
         tuple(subject.check(what, "network | sde", value, 1e-8, reason, IDEAL) for what, value in differences.items())
@@ -279,7 +313,7 @@ def transient_mean(subject: Subject) -> Outcome:
         return Outcome()
     worst, evidence = 0.0, []
     for time in subject.case.times:
-        seconds = time * subject.device.time_constant
+        seconds = time * subject.time_constant
         # Steps of a twentieth of the fastest time constant: the trapezoidal rule is then off by (1/20)²/12 of a decay.
         points = max(100, ceil(20 * seconds * subject.rates[1]))
         wave = replace(subject.spice, points=points).simulate(subject.quiet, subject.law, seconds, 0).waveform
@@ -288,7 +322,7 @@ def transient_mean(subject: Subject) -> Outcome:
         means = subject.space.mean(wave.seconds[at])
         worst = max(worst, *(apart(wave.volts[k], mean) for k, mean in zip(at, means, strict=True)))
         grid = np.unique(np.linspace(0, len(wave.seconds) - 1, 60).astype(int))[1:]
-        arrays = {"seconds": wave.seconds / subject.device.time_constant, "ngspice": wave.volts}
+        arrays = {"seconds": wave.seconds / subject.time_constant, "ngspice": wave.volts}
         arrays |= {"at": arrays["seconds"][grid], "network": subject.space.mean(wave.seconds[grid])}
         evidence = [Evidence("settling", subject.case.name, arrays)]
     check = subject.check(
@@ -334,7 +368,7 @@ def noise_spectrum(subject: Subject) -> Outcome:
     if not noise.thermal or noise.injected:
         return Outcome()
     slowest, fastest = subject.rates
-    probe = build_netlist(subject.device).outputs[0]
+    probe = subject.device.circuit.probes[0]
     frequency, theirs = subject.spice.noise_density(subject.device, (slowest / 100, fastest * 1000), 10, probe)
     ours = subject.space.noise_density(frequency)[:, 0]
     check = subject.check(
@@ -391,8 +425,56 @@ def noisy_transient(subject: Subject) -> Outcome:
     return Outcome((check,), (Evidence("covariance", subject.case.name, arrays),))
 
 
+def blocks_and_text(subject: Subject) -> Outcome:
+    """The fast paths of the engine ``network`` beside the dense law of the same circuit, read from its deck.
+
+    Rest and means come from a few solves of the circuit's blocks, noise from a sampler that forms no covariance. With
+    wires there are no blocks: the engine reads the text itself.
+    """
+    if is_irregular(subject.device.circuit):
+        return Outcome()
+    case, text, engines = subject.case, subject.text, "network | its text"
+    rest = apart(subject.read(subject.quiet, inf, np.zeros(1, dtype=int))[0], text.operating_point())
+    reason = "two factorisations of one circuit: rounding × condition, and Newton's last step"
+    checks = [subject.check("operating point, from the blocks", engines, rest, 1e-6, reason, BLOCKS)]
+    if case.times:
+        means = text.mean(np.array(case.times) * subject.time_constant)
+        found = [subject.read(subject.quiet, time, np.zeros(1, dtype=int))[0] for time in case.times]
+        mean = max(apart(ours, theirs) for ours, theirs in zip(found, means, strict=True))
+        reason = "24 Chebyshev terms leave 2e-10 of a mode; rounding × condition"
+        checks.append(subject.check(f"mean at {_times(subject)}, from the blocks", engines, mean, 1e-6, reason, BLOCKS))
+    if text.noisy and case.size <= MOST_SAMPLED:
+        checks += [_sampled_noise(subject, time) for time in case.times[-1:]]
+    return Outcome(tuple(checks))
+
+
+def _sampled_noise(subject: Subject, time: float) -> Check:
+    """All entries of the covariance that equal devices with different seeds have, jointly."""
+    covariance = subject.text.covariance(time * subject.time_constant)
+    samples = subject.read(subject.device, time, np.arange(BLOCK_SAMPLES))
+    samples = samples - subject.read(subject.quiet, time, np.zeros(1, dtype=int))
+    law = SampledLaw(np.zeros_like(covariance), covariance, np.eye(len(covariance)))
+    found = joint_deviation(samples[:, None], law, np.random.default_rng(0))
+    worst_cell = float(np.abs(np.sqrt((samples**2).mean(axis=0) / covariance.diagonal()) - 1).max())
+    # 1 % of a standard error is 2 % of a variance.
+    allowed = 0.02 / found.standard_error
+    return Check(
+        subject.case.name,
+        f"covariance of the sampled noise at t = {time:g}τ, {found.entries} entries and the trace jointly",
+        "network | its text",
+        found.deviation,
+        found.bound + allowed,
+        f"{found.bound:.2g} standard errors, jointly: false alarms {100 * FALSE_ALARMS:g} %; and {allowed:.1g} for the "
+        f"sampler's intervals of ages, 1 % of a standard error; {found.samples} samples, one standard error is "
+        f"{100 * found.standard_error:.2g} % of a variance; the worst cell's is {100 * worst_cell:.2g} % off",
+        BLOCKS,
+        "standard errors",
+    )
+
+
 COMPARISONS: tuple[Comparison, ...] = (
     operating_point,
+    blocks_and_text,
     ideal_law,
     transient_mean,
     stationary_variance,
@@ -433,7 +515,7 @@ def solution_is_the_inverse(subject: Subject) -> Outcome:
 
 def rotation_is_van_loan(subject: Subject) -> Outcome:
     """``A = [[1, −3], [3, 2]]`` with D = κ₀ I/τ: the block exponential of Van Loan (IEEE TAC 23:395, 1978) at t = τ."""
-    kappa, seconds = subject.case.injected**2, subject.device.time_constant
+    kappa, seconds = subject.case.injected**2, subject.time_constant
     M = subject.device.array.matrix
     block = expm(np.block([[-M, 2 * np.eye(2)], [np.zeros((2, 2)), M.T]]))
     exact = block[:2, 2:] @ expm(-M).T
@@ -521,7 +603,7 @@ def holding(name: str, A: list[list[float]]) -> tuple[str, Callable[[ProgrammedA
 
     def alter(array: Any) -> ProgrammedArray:
         matrix = np.array(A)
-        unit = float(max(array.direct.max(), array.inverted.max()) / np.abs(matrix).max())
+        unit = max(array.direct.max(), array.inverted.max()) / np.abs(matrix).max()
         direct, inverted = unit * np.maximum(matrix, 0), unit * np.maximum(-matrix, 0)
         return replace(array, direct=direct, inverted=inverted, siemens_per_unit=unit, scaling=np.ones(len(matrix)))
 

@@ -1,23 +1,20 @@
 """Operational amplifiers as subcircuits with the pins (plus, minus, output) and a parameter ``start``.
 
 ``start`` is the output voltage at time 0 of a transient that uses initial conditions. A subcircuit of the user's
-library does not take it: its array is precharged instead, see ``Netlist.precharged``. Copies of a device differ by
-further parameters: ``offset`` adds, in volts; ``gain`` and ``bandwidth`` multiply.
+library does not take it: its array is precharged instead, see ``ElementTable.precharged``. Samples of a device differ
+by further parameters: ``offset`` adds, in volts; ``gain`` and ``bandwidth`` multiply.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import pi
 
-import numpy as np
-from numpy.typing import NDArray
 from PySpice.Spice.Netlist import Circuit, SubCircuit
 from scipy.constants import Boltzmann
 
 from netlists.noise import white_current
 from spu_circuit.hardware import Amplifier, Hardware
 from spu_circuit.noise import johnson_current_density
-
-Array = NDArray[np.float64]
 
 NAME = "spu_amplifier"
 SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
@@ -28,21 +25,38 @@ IDEAL_GAIN = 1e15
 """A settled array is off by about its condition number over this: 1e-9 at condition 1e6. ngspice needs a number."""
 
 
-def define_amplifier(circuit: Circuit, hardware: Hardware, noise_hold: float | None) -> None:
-    """Put the amplifier's subcircuit into a circuit, with the library and the supplies that it needs.
+@dataclass(frozen=True)
+class AmplifierCircuit:
+    """The subcircuit of a device's amplifiers.
 
     Args:
-        noise_hold: seconds for which each value of the noise is held; None: no noise sources.
+        hardware: whose amplifiers they are.
     """
-    amplifier = hardware.amplifier
-    circuit.subcircuit(MODELS[amplifier.model](hardware, noise_hold))
-    if amplifier.library_text is None:
-        return
-    circuit.raw_spice += amplifier.library_text + "\n"
-    if amplifier.supply is not None:
-        circuit.raw_spice += f".global {' '.join(node for node, _ in SUPPLIES.values())}\n"
-        for node, sign in SUPPLIES.values():
-            circuit.V(node, node, circuit.gnd, f"DC {sign * amplifier.supply!r}")
+
+    hardware: Hardware
+
+    name = NAME
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What instances differ by, ``start`` included."""
+        return ("start", *varying_of(self.hardware.amplifier))
+
+    def define(self, circuit: Circuit, noise_hold: float | None = None) -> None:
+        """Put the subcircuit into a circuit, with the library and the supplies that it needs.
+
+        Args:
+            noise_hold: seconds for which each value of the noise is held; None: no noise sources.
+        """
+        amplifier = self.hardware.amplifier
+        circuit.subcircuit(MODELS[amplifier.model](self.hardware, noise_hold))
+        if amplifier.library_text is None:
+            return
+        circuit.raw_spice += amplifier.library_text + "\n"
+        if amplifier.supply is not None:
+            circuit.raw_spice += f".global {' '.join(node for node, _ in SUPPLIES.values())}\n"
+            for node, sign in SUPPLIES.values():
+                circuit.V(node, node, circuit.gnd, f"DC {sign * amplifier.supply!r}")
 
 
 def ideal(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
@@ -120,16 +134,13 @@ def _add_input_noise(circuit: SubCircuit, density: float, temperature: float, no
         )
 
 
-def parameters(amplifier: Amplifier) -> dict[str, tuple[str, Callable[[Array, Array], Array]]]:
-    """By which parameters copies of this amplifier differ: the element it changes, and how from nominal."""
+def varying_of(amplifier: Amplifier) -> tuple[str, ...]:
+    """By which parameters samples of this amplifier differ."""
     if amplifier.model == "ideal":
-        return {"gain": ("Eout", np.multiply)}
-    found: dict[str, tuple[str, Callable[[Array, Array], Array]]] = {"offset": ("Voffset", np.add)}
-    if amplifier.model == "macromodel":
-        found["gain"] = "Gload", np.divide
-        if amplifier.gain_bandwidth is not None:
-            found["bandwidth"] = "Cpole", np.divide
-    return found
+        return ("gain",)
+    if amplifier.model == "subckt":
+        return ("offset",)
+    return ("offset", "gain") if amplifier.gain_bandwidth is None else ("offset", "gain", "bandwidth")
 
 
 def _subcircuit(**defaults: float) -> SubCircuit:

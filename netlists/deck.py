@@ -1,37 +1,47 @@
-"""A circuit with its analysis as text that plain ``ngspice -b`` runs."""
+"""A circuit with its analysis as text that plain ``ngspice -b`` runs, by way of the circuit that PySpice holds."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySpice.Spice.BasicElement import Capacitor, Resistor
+import numpy as np
 from PySpice.Spice.Netlist import Circuit
 
-from netlists.netlist import Netlist, Probe
+from netlists.elements import Elements, ElementTable
+from netlists.noise import white_current
+
+Probe = str | tuple[str, str]
+"""A node, or a pair of nodes whose voltage difference is meant."""
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
     """The settled array."""
 
-    def lines(self, netlist: Netlist) -> list[str]:
-        return [*_saved("op", netlist.outputs), ".op"]
+    noise_hold = None
+
+    def lines(self, table: ElementTable) -> list[str]:
+        return [*_saved("op", table), ".op"]
 
 
 @dataclass(frozen=True)
 class Transient:
-    """From the initial charges to ``stop`` seconds, in steps of at most ``step`` seconds."""
+    """From the initial charges to ``stop`` seconds, in steps of at most ``step`` seconds.
+
+    Args:
+        noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
+    """
 
     stop: float
     step: float
     seed: int
+    noise_hold: float | None = None
 
-    def lines(self, netlist: Netlist) -> list[str]:
-        start = "" if netlist.precharged else " uic"
+    def lines(self, table: ElementTable) -> list[str]:
+        start = "" if table.precharged else " uic"
         return [
-            *(_precharge_switches(netlist.circuit) if netlist.precharged else ()),
+            *(_precharge_switches(table) if table.precharged else ()),
             f".options seed={self.seed}",
-            *_saved("tran", netlist.outputs),
+            *_saved("tran", table),
             f".tran {self.step!r} {self.stop!r} 0 {self.step!r}{start}",
         ]
 
@@ -45,10 +55,12 @@ class NoiseSpectrum:
     points_per_decade: int
     probe: Probe
 
-    def lines(self, netlist: Netlist) -> list[str]:
+    noise_hold = None
+
+    def lines(self, table: ElementTable) -> list[str]:
         probe = self.probe if isinstance(self.probe, str) else ",".join(self.probe)
         sweep = f"dec {self.points_per_decade} {self.start!r} {self.stop!r}"
-        return [".print noise onoise_spectrum", f".noise v({probe}) {netlist.stimulus} {sweep}"]
+        return [".print noise onoise_spectrum", f".noise v({probe}) {table.stimulus} {sweep}"]
 
 
 PLAIN = str.maketrans(
@@ -67,20 +79,24 @@ PRECHARGE = 1e3
 Analysis = OperatingPoint | Transient | NoiseSpectrum
 
 
-def write_deck(netlist: Netlist, analysis: Analysis, temperature: float) -> str:
+def write_deck(
+    table: ElementTable, analysis: Analysis, temperature: float, reltol: float = 1e-4, method: str | None = None
+) -> str:
     """The deck, newline-terminated: title, notes, circuit, saved nodes, analysis. All values in SI, all digits.
 
     Args:
         temperature: kelvin.
+        reltol: ngspice's relative tolerance.
+        method: of integration, "gear" or "trap"; None: ngspice's own.
     """
     celsius = repr(temperature - 273.15)
     return "\n".join(
         [
-            f".title {netlist.circuit.title}",
-            *map(comment, netlist.notes),
-            *elements(netlist),
-            f".options temp={celsius} tnom={celsius} reltol=1e-4",
-            *analysis.lines(netlist),
+            f".title {table.title}",
+            *map(comment, table.notes),
+            *lines_of(circuit_of(table, analysis.noise_hold)),
+            f".options temp={celsius} tnom={celsius} reltol={reltol:g}" + (f" method={method}" if method else ""),
+            *analysis.lines(table),
             ".end",
             "",
         ]
@@ -96,45 +112,89 @@ def comment(text: str) -> str:
     return f"* {UNPRINTABLE.sub('?', ' '.join(text.split()).translate(PLAIN))}"
 
 
-def elements(netlist: Netlist) -> list[str]:
-    """One line per element, libraries and subcircuit definitions first."""
-    return list(netlist.lines) or definitions(netlist.circuit) + instances(netlist.circuit)
+def circuit_of(table: ElementTable, noise_hold: float | None = None) -> Circuit:
+    """The circuit that PySpice holds.
+
+    Amplifiers are its subcircuits. The elements of the table, of which an array has thousands, are lines of its own
+    raw text, since an object for each would take longer than ngspice takes to solve them.
+
+    Args:
+        noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
+    """
+    circuit = Circuit(table.title)
+    if table.amplifier is not None:
+        table.amplifier.define(circuit, noise_hold)
+    lines = [line for group in table.elements for line in _lines(group, table)]
+    if noise_hold:
+        for noise in table.noise:
+            names = zip(noise.names, noise.nodes[0].names, noise.nodes[1].names, strict=True)
+            lines += [
+                f"{name} {first} {second} {white_current(density, noise_hold)}"
+                for (name, first, second), density in zip(names, noise.density.tolist(), strict=True)
+                if density > 0
+            ]
+    circuit.raw_spice += "\n".join([*lines, ""])
+    return circuit
 
 
-def definitions(circuit: Circuit) -> list[str]:
-    """The lines of libraries and subcircuits."""
+def lines_of(circuit: Circuit) -> list[str]:
+    """The statements of a circuit, those of subcircuits first."""
     raw = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
     lines = [comment(line[1:]) if line.startswith("*") else line for line in raw]
-    return lines + [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()]
+    own = [line for element in circuit.elements for line in str(element).splitlines()]
+    return [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()] + own + lines
 
 
-def instances(circuit: Circuit) -> list[str]:
-    """One line per element outside subcircuits.
+def _lines(group: Elements, table: ElementTable) -> list[str]:
+    """One line per element; open resistors have none."""
+    nodes = zip(*(nodes.names for nodes in group.nodes), strict=True)
+    joined = map(" ".join, nodes)
+    values = group.value.tolist()
+    match group.kind:
+        case "R":
+            return [
+                f"{name} {ends} {value!r}"
+                for name, ends, value in zip(group.names, joined, values, strict=True)
+                if value != np.inf
+            ]
+        case "C":
+            starts = group.parameters["start"].tolist()
+            return [
+                f"{name} {ends} {value!r} ic={start!r}"
+                for name, ends, value, start in zip(group.names, joined, values, starts, strict=True)
+            ]
+        case "V":
+            return [
+                f"{name} {ends} DC {value!r}" + (" AC 1" if name == table.stimulus else "")
+                for name, ends, value in zip(group.names, joined, values, strict=True)
+            ]
+        case "X":
+            assert table.amplifier is not None
+            given = [
+                [f"{key}={value!r}" for value in found.tolist()]
+                for key, found in sorted(group.parameters.items())
+                if key in table.amplifier.parameters
+            ]
+            texts = map(" ".join, zip(*given, strict=True)) if given else [""] * group.count
+            return [
+                f"{name} {ends} {table.amplifier.name} {text}".rstrip()
+                for name, ends, text in zip(group.names, joined, texts, strict=True)
+            ]
+    return [f"{name} {ends} {value!r}" for name, ends, value in zip(group.names, joined, values, strict=True)]
 
-    The same text as PySpice's own, written directly for resistors, of which an array has thousands.
-    """
-    lines = []
-    for element in circuit.elements:
-        if type(element) is Resistor:
-            first, second = element.pins
-            lines.append(f"{element.name} {first.node.name} {second.node.name} {element.resistance!r}")
-        else:
-            lines.append(str(element))
-    return lines
 
-
-def _precharge_switches(circuit: Circuit) -> list[str]:
+def _precharge_switches(table: ElementTable) -> list[str]:
     """A switch beside every capacitor with an initial voltage, closed in the operating point and open from time 0."""
     lines = []
-    for element in circuit.elements:
-        if type(element) is Capacitor:
-            a, b = (pin.node.name for pin in element.pins)
-            held = f"{PRECHARGE!r}*(V({a},{b})-({float(element.initial_condition)!r}))"
-            lines.append(f"Bprecharge_{element.name} {a} {b} i={{time > 0 ? 0 : {held}}}")
+    for group in table.elements:
+        if group.kind == "C":
+            ends = zip(group.names, group.nodes[0].names, group.nodes[1].names, strict=True)
+            for (name, a, b), start in zip(ends, group.parameters["start"].tolist(), strict=True):
+                held = f"{PRECHARGE!r}*(V({a},{b})-({start!r}))"
+                lines.append(f"Bprecharge_{name} {a} {b} i={{time > 0 ? 0 : {held}}}")
     return lines
 
 
-def _saved(kind: str, probes: Sequence[Probe]) -> list[str]:
-    nodes = [node for probe in probes for node in ((probe,) if isinstance(probe, str) else probe)]
-    voltages = " ".join(f"v({node})" for node in nodes)
+def _saved(kind: str, table: ElementTable) -> list[str]:
+    voltages = " ".join(f"v({node})" for nodes in table.outputs for node in nodes.names)
     return [f".save {voltages}", f".print {kind} {voltages}"]

@@ -36,9 +36,13 @@ def gauss_newton_factor(model: Model, loss: Loss, params: Params, inputs: Array,
     Rows are ``Lᵢᵀ Jᵢ / √b`` with ``Hᵢ = Lᵢ Lᵢᵀ``; K = b r, where L has r columns (d_z − 1 for softmax cross-entropy).
     The targets do not matter for the losses here; the argument keeps the two factors interchangeable.
     """
-    factors = jax.vmap(loss.hessian_factor)(model(params, inputs))
-    rows = jnp.einsum("bzr,bzn->brn", factors, jacobians(model, params, inputs))
-    return rows.reshape(-1, rows.shape[-1]) / jnp.sqrt(len(inputs))
+    flat, unravel = ravel_pytree(params)
+
+    def rows(sample: Array) -> Array:
+        outputs, pull = jax.vjp(lambda vector: model(unravel(vector), sample[None])[0], flat)
+        return jax.vmap(lambda column: pull(column)[0])(loss.hessian_factor(outputs).T)
+
+    return jax.vmap(rows)(inputs).reshape(-1, flat.size) / jnp.sqrt(len(inputs))
 
 
 def empirical_fisher_factor(model: Model, loss: Loss, params: Params, inputs: Array, targets: Array) -> Array:

@@ -43,7 +43,7 @@ def _softmax_factor(outputs: Array) -> Array:
     return q[:, None] * reflection[:, 1:]
 
 
-def _squared_error(outputs: Array, target: Array) -> Array:
+def _half_squared_error(outputs: Array, target: Array) -> Array:
     return jnp.sum((outputs - target) ** 2) / 2
 
 
@@ -54,5 +54,5 @@ def _identity_factor(outputs: Array) -> Array:
 softmax_cross_entropy = Loss("softmax cross-entropy", _cross_entropy, _softmax_factor)
 """−log p[target] with an integer target; H = diag(p) − p pᵀ."""
 
-mean_squared_error = Loss("mean squared error", _squared_error, _identity_factor)
+half_squared_error = Loss("half squared error", _half_squared_error, _identity_factor)
 """½ ‖outputs − target‖², target (d_z,); H = I."""

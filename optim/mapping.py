@@ -35,12 +35,11 @@ def solve_mapped(
     Raises:
         InputError: an initial state is asked of the dual mapping, whose state does not live in parameter space.
     """
+    check_mapping(mapping)
     if mapping == "primal":
         start = system.gradient if initial_state is None else initial_state
         relaxes = solver.analog and analog_time != inf
         return solver.solve(system, analog_time, start if relaxes else initial_state, seed)
-    if mapping != "dual":
-        raise InputError(f"mapping: no {mapping!r}; mappings are primal, dual")
     if initial_state is not None:
         raise InputError(NO_DUAL_STATE.format("an initial state"))
     solution = solver.solve(system.dual(), analog_time, None, seed)
@@ -53,6 +52,12 @@ def solve_mapped(
 
     statistics = replace(solution.statistics, residual=system.residual(value))
     return Solution(value, statistics, variance, None, solution.waveform)
+
+
+def check_mapping(mapping: str) -> None:
+    """Raises InputError, listing the known ones."""
+    if mapping not in ("primal", "dual"):
+        raise InputError(f"mapping: no {mapping!r}; mappings are primal, dual")
 
 
 NO_DUAL_STATE = (

@@ -1,67 +1,84 @@
 """Natural gradient descent as an optax transformation whose linear solves any solver does."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from optim.mapping import NO_DUAL_STATE, Mapping, solve_mapped
-from solvers.solution import Solution, Solver, Statistics
+from optim.errors import packed, unpacked
+from optim.host import on_host
+from optim.mapping import NO_DUAL_STATE, Mapping, check_mapping
+from optim.native import NATIVE
+from optim.systems import Draw, Ggn, Relaxed, Solve, no_error, no_statistics
+from solvers.solution import Solver, StatisticsArrays
 from spu_circuit.errors import InputError
-from spu_circuit.problem import GgnSystem
 
 
 class NaturalGradientState(NamedTuple):
-    """What the device keeps between steps.
+    """What a run keeps between steps, in arrays whose shapes never change.
 
-    ``number`` counts the steps and makes each step's seed. ``voltages`` (N,) is g̃ of the last step, ``gradient`` (N,)
-    and ``curvature`` (K, N) its system; each empty where it is not needed.
+    ``seed`` () and ``number`` () of the step make the step's random numbers. ``voltages`` (N,) is where a warm array
+    stands when the next gradient arrives; empty without warm start. ``statistics`` (), are those of the last solve.
+    ``error`` holds the first error of the run, zeros where there was none: see ``raise_failed``.
     """
 
+    seed: Array
     number: Array
     voltages: Array
-    gradient: Array
-    curvature: Array
+    statistics: StatisticsArrays
+    error: Array
+
+    @property
+    def failed(self) -> Array:
+        """Whether this or an earlier step failed, ()."""
+        return (self.error != 0).any(axis=-1)
 
 
 def scale_by_natural_gradient(
     solver: Solver,
-    damping: float,
+    damping: float | Array,
     analog_time: float = inf,
     mapping: Mapping = "dual",
     warm_start: bool = False,
     delay: float = 0.0,
-    seed: int = 0,
-    observe: Callable[[GgnSystem, Solution], None] | None = None,
+    seed: int | Array = 0,
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient g by the solution of ``(BᵀB + λI) g̃ = g`` (arXiv 2405.13817).
 
     ``update`` takes the factor B (K, N) as the keyword ``curvature``; chain it with ``optax.sgd``, ``optax.adam``
-    ("TNGD-Adam"), schedules or clipping. It runs on the host, since a solver is no JAX function: do not jit it.
+    ("TNGD-Adam"), schedules or clipping. It works under ``jax.jit``, ``jax.vmap`` and ``jax.lax.scan``: Cholesky,
+    Woodbury and the ideal device are JAX functions, every other solver is called on the host, once for all systems of
+    a ``vmap``.
+
+    Systems are formed in the type of the parameters, at least in single precision. Where the curvature reaches 10⁶ λ
+    their rounding drowns λ: enable double precision there.
+
+    A solve that fails raises its error in a call that is not compiled. Compiled code goes on with NaN and keeps the
+    error in the state, for ``raise_failed``.
 
     Args:
         solver: digital, ideal or an ``Spu``.
-        damping: λ > 0.
+        damping: λ > 0; may be traced, as where an ensemble has several.
         analog_time: t in τ. Infinite: the natural gradient. 0: g (primal), g / λ (dual).
         mapping: "primal" relaxes N cells, "dual" K cells.
         warm_start: the array keeps g̃ between steps instead of starting from g. Primal only.
-        delay: t_d in τ: before the new gradient and curvature arrive, the array goes on relaxing under the last ones
-            for this long. Needs ``warm_start``.
-        seed: of the device's noise, together with the number of the step.
-        observe: called with the system and its solution after each solve.
+        delay: t_d in τ: until the next gradient and curvature arrive, the array goes on relaxing under these for so
+            long. Needs ``warm_start``.
+        seed: of the device's noise, together with the number of the step, below 2³²; may be traced. It is kept in the
+            state, where an ensemble may put others.
 
     Raises:
         InputError: damping not above zero; warm start or delay with the dual mapping; delay without warm start; a
-            finite time or a delay asked of a digital solver.
+            finite time or a delay asked of a digital solver; a seed out of range.
     """
-    if not damping > 0:
+    if not _traced(damping) and not damping > 0:
         raise InputError(f"damping is {damping}; it must be above zero")
+    check_mapping(mapping)
     if mapping == "dual" and (warm_start or delay):
         raise InputError(NO_DUAL_STATE.format("warm_start" if warm_start else "delay"))
     if delay < 0:
@@ -70,10 +87,35 @@ def scale_by_natural_gradient(
         raise InputError("delay needs warm_start=True: an array that starts afresh has no state to go on with")
     if not solver.analog and (analog_time != inf or delay):
         raise InputError("a digital solver knows no time: use analog_time=inf and delay=0, or an analog solver")
+    if not _traced(seed) and not 0 <= int(seed) < 2**32:
+        raise InputError(f"seed is {seed}; it must be from 0 to 2³² − 1")
+
+    function = NATIVE.get(type(solver), on_host)
+    solve, wait = function(solver, analog_time), function(solver, delay)
+    relaxes = solver.analog and analog_time != inf
+
+    @jax.jit
+    def step(system: Ggn, state: NaturalGradientState) -> tuple[Array, NaturalGradientState]:
+        start = None
+        if mapping == "primal" and (relaxes or warm_start):
+            start = system.gradient if relaxes else jnp.zeros_like(system.gradient)
+            start = jnp.where(state.number == 0, start, state.voltages) if warm_start else start
+        found = _relax(solve, system, mapping, start, Draw(state.seed, state.number, jnp.int32(0)))
+        natural, voltages = found.value, found.value if warm_start else state.voltages
+        if delay:
+            waited = _relax(wait, system, mapping, natural, Draw(state.seed, state.number, jnp.int32(1)))
+            voltages, found = waited.value, _together(found, waited)
+        error = jnp.where(state.failed, state.error, found.error)
+        return natural, NaturalGradientState(state.seed, state.number + 1, voltages, found.statistics, error)
 
     def init(params: optax.Params) -> NaturalGradientState:
-        del params
-        return NaturalGradientState(jnp.zeros((), jnp.int32), jnp.zeros(0), jnp.zeros(0), jnp.zeros((0, 0)))
+        flat = jax.eval_shape(lambda: ravel_pytree(params)[0])
+        # Factorisations need single precision or better.
+        dtype = jnp.promote_types(flat.dtype, jnp.float32)
+        voltages = jnp.zeros(flat.size if warm_start else 0, dtype)
+        return NaturalGradientState(
+            jnp.asarray(seed, jnp.uint32), jnp.zeros((), jnp.int32), voltages, no_statistics(dtype), no_error()
+        )
 
     def update(
         updates: optax.Updates,
@@ -87,40 +129,71 @@ def scale_by_natural_gradient(
         if curvature is None:
             raise InputError("update needs the keyword curvature=B, the (K, N) factor from optim.curvature")
         flat, unravel = ravel_pytree(updates)
-        system = GgnSystem(np.asarray(curvature), damping, np.asarray(flat))
-        seeds = np.random.SeedSequence([seed, int(state.number)]).generate_state(2).tolist()
-        start, waited = None, None
-        if warm_start and state.voltages.size:
-            start = np.asarray(state.voltages, dtype=float)
-            if delay:
-                last = GgnSystem(np.asarray(state.curvature), damping, np.asarray(state.gradient))
-                waited = solve_mapped(solver, last, mapping, delay, start, seeds[1])
-                start = waited.value
-        solution = solve_mapped(solver, system, mapping, analog_time, start, seeds[0])
-        if waited:
-            solution = replace(solution, statistics=_together(waited.statistics, solution.statistics))
-        if observe:
-            observe(system, solution)
-        natural = jnp.asarray(solution.value, flat.dtype)
-        kept = NaturalGradientState(
-            number=state.number + 1,
-            voltages=natural if warm_start else state.voltages,
-            gradient=flat if delay else state.gradient,
-            curvature=jnp.asarray(curvature) if delay else state.curvature,
-        )
-        return unravel(natural), kept
+        if curvature.ndim != 2 or curvature.shape[1] != flat.size:
+            raise InputError(f"curvature has shape {curvature.shape}; for this gradient it must be (K, {flat.size})")
+        dtype = state.voltages.dtype
+        system = Ggn(curvature.astype(dtype), jnp.asarray(damping, dtype), flat.astype(dtype))
+        natural, kept = step(system, state)
+        if not _traced(kept.error):
+            raise_failed(kept)
+        return unravel(natural.astype(flat.dtype)), kept
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _together(first: Statistics, second: Statistics) -> Statistics:
-    """The second solve's statistics, with what both took and all that went wrong in either."""
-    return replace(
-        second,
-        saturated_nodes=max(first.saturated_nodes, second.saturated_nodes),
+def raise_failed(state: optax.OptState) -> None:
+    """Raise the first error of a run, or of the first run that failed in a stack of them.
+
+    Args:
+        state: an optimizer state with natural gradient states in it, as a chain has; of one run or of many.
+
+    Raises:
+        InputError, MappingError, SimulationError: what the solver said, in its own words.
+    """
+    for kept in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, NaturalGradientState)):
+        if isinstance(kept, NaturalGradientState):
+            errors = np.asarray(kept.error).reshape(-1, kept.error.shape[-1])
+            for error in errors[errors.any(axis=1)]:
+                raise unpacked(error)
+
+
+def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, draw: Draw) -> Relaxed:
+    """The solution in the N parameters, by one of the two mappings; see ``optim.mapping.solve_mapped``."""
+    if mapping == "dual":
+        found = solve(system.dual(), None, draw)
+        value = system.from_dual(found.value)
+    else:
+        found = solve(system, start, draw)
+        value = found.value
+    sound = jnp.isfinite(value).all() & (system.damping > 0)
+    said = (found.error != 0).any()
+    return Relaxed(
+        value=jnp.where(sound, value, jnp.nan),
+        statistics=found.statistics._replace(residual=system.residual(value)),
+        error=jnp.where(said | sound, found.error, NOT_FINITE),
+    )
+
+
+NOT_FINITE = packed(
+    InputError(
+        "the solve of this step has no finite result: curvature or gradient is not finite, or the matrix not positive "
+        "definite; lower the learning rate or raise the damping"
+    )
+)
+
+
+def _together(solved: Relaxed, waited: Relaxed) -> Relaxed:
+    """A solve, with what the delay after it took and all that went wrong in either."""
+    first, second = solved.statistics, waited.statistics
+    statistics = first._replace(
+        saturated_nodes=jnp.maximum(first.saturated_nodes, second.saturated_nodes),
         clipped_codes=first.clipped_codes + second.clipped_codes,
         ngspice_runs=first.ngspice_runs + second.ngspice_runs,
         range_changes=first.range_changes + second.range_changes,
         analog_seconds=first.analog_seconds + second.analog_seconds,
-        wall_seconds=first.wall_seconds + second.wall_seconds,
     )
+    return Relaxed(solved.value, statistics, jnp.where((solved.error != 0).any(), solved.error, waited.error))
+
+
+def _traced(value: Any) -> bool:
+    return isinstance(value, jax.core.Tracer)

@@ -1,6 +1,6 @@
 """Digital references, thin over SciPy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import LinearOperator, cg
 
-from solvers.solution import Solution, Statistics, check_state
+from solvers.solution import Solution, Solutions, Statistics, check_batch, check_state, solve_each, statistics_arrays
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.problem import GgnSystem, LinearSystem
+from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, Systems
 
 Array = NDArray[np.float64]
 
@@ -42,10 +42,43 @@ class Digital:
     ) -> Solution:
         """See ``Solver``; ``initial_state`` is the first iterate of CG."""
         began = perf_counter()
-        if analog_time != inf:
-            raise InputError(f"analog time is {analog_time}, but {self.method} is digital and knows no time; use inf")
+        self._check_time(analog_time)
         value = METHODS[self.method](self, system, initial_state)
         return Solution(value, Statistics(self.method, system.residual(value), perf_counter() - began))
+
+    def solve_batch(
+        self,
+        systems: Systems,
+        analog_time: float = inf,
+        initial_states: Array | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Solutions:
+        """See ``Solver``; CG goes through the systems one by one."""
+        if self.method == "cg":
+            return solve_each(self, systems, analog_time, initial_states, seeds)
+        began = perf_counter()
+        self._check_time(analog_time)
+        check_batch(systems.b, initial_states, seeds)
+        if self.method == "woodbury":
+            if not isinstance(systems, GgnSystems):
+                raise InputError(NO_FACTOR)
+            values = systems.from_dual(_factorised(systems.dual()))
+        else:
+            values = _factorised(systems.primal() if isinstance(systems, GgnSystems) else systems)
+        return Solutions(values, statistics_arrays(systems.residual(values)), perf_counter() - began)
+
+    def _check_time(self, analog_time: float) -> None:
+        if analog_time != inf:
+            raise InputError(f"analog time is {analog_time}, but {self.method} is digital and knows no time; use inf")
+
+
+NO_FACTOR = "woodbury needs a system with a curvature factor B; use cholesky or cg for a plain matrix"
+
+
+def _factorised(systems: LinearSystems) -> Array:
+    """(m, n), from Cholesky factors."""
+    lower = systems.cholesky()
+    return np.stack([cho_solve((L, True), b, check_finite=False) for L, b in zip(lower, systems.b, strict=True)])
 
 
 def _cholesky(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
@@ -55,7 +88,7 @@ def _cholesky(options: Digital, system: LinearSystem | GgnSystem, initial_state:
 
 def _woodbury(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
     if not isinstance(system, GgnSystem):
-        raise InputError("woodbury needs a system with a curvature factor B; use cholesky or cg for a plain matrix")
+        raise InputError(NO_FACTOR)
     return system.from_dual(_cholesky(options, system.dual(), None))
 
 

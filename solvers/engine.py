@@ -1,4 +1,4 @@
-"""What a solver of circuits is: from a programmed device to node voltages."""
+"""What a solver of circuits is: it prepares a structure once, and runs values, inputs, charges, times and seeds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,67 +7,71 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from netlists.array import ProgrammedArray
+from netlists.board import Board
+from netlists.device import Device
 from solvers.solution import Waveform
-from spu_circuit.errors import InputError
-from spu_circuit.program import Device
+from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What an engine found.
+    """What an engine found, of a batch of devices.
 
     Args:
-        volts: node voltages when they are sampled, (n,).
-        waveform: their way there.
-        covariance: makes that of the noise in ``volts`` as this engine simulates it, (n, n), V²; None: there is none.
-        ngspice_runs: how many it took.
+        volts: node voltages when they are sampled, (batch, n); NaN where the engine found none.
+        failures: of each of the batch why it found none; "" where it did.
+        peaks: largest |V| of each cell on the way, (batch, n).
+        waveforms: the way there, where the engine simulates it.
+        covariances: of each of the batch makes that of the noise in ``volts`` as this engine simulates it, (n, n), V²;
+            None: there is none.
+        ngspice_runs: how many each took.
     """
 
     volts: Array
-    waveform: Waveform | None = None
-    covariance: Callable[[], Array] | None = None
+    failures: tuple[str, ...]
+    peaks: Array
+    waveforms: tuple[Waveform, ...] | None = None
+    covariances: tuple[Callable[[], Array], ...] | None = None
     ngspice_runs: int = 0
 
 
-class Engine(Protocol):
-    """Computes the node voltages of a device."""
+class Programmed(Protocol):
+    """A batch of devices whose resistors are set. Inputs and charges may change as often as one likes."""
 
-    @property
-    def name(self) -> str: ...
-
-    def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
-        """Voltages after ``seconds``, or the noise-free operating point where that is infinite.
+    def read(self, device: Device, seconds: Array, seeds: Array, limits: Array | None = None) -> Reading:
+        """Voltages after ``seconds``, (batch,), or the noise-free operating points where these are infinite.
 
         Args:
-            law: of the device with ideal amplifiers, for step sizes and ideal solutions.
-            seed: of the noise.
+            device: the batch, with its inputs and charges.
+            seeds: of the noise of each, (batch,).
+            limits: |V| of the cells, (batch, n), beyond which nobody trusts them. Where one of the batch passes these,
+                or is not found soon, the voltages of all may be estimates, good enough to choose another scale by, and
+                ``failures`` says so. Infinite, or None: it is found wherever it is.
         """
         ...
 
 
-@dataclass(frozen=True)
-class IdealLaw:
-    """The ideal law of the programmed device: quantization and noise, but perfect amplifiers (engine "sde")."""
+class Prepared(Protocol):
+    """The structure of a board, which all matrices and samples share."""
 
-    points: int = 100
-    name: str = "sde"
+    def program(self, array: ProgrammedArray, samples: Samples | None) -> Programmed:
+        """Set the resistors of a batch of devices.
 
-    def simulate(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Reading:
-        """An exact sample where the device has noise, else the mean; see ``Engine``.
-
-        Raises:
-            InputError: the device is a drawn copy, of which the ideal law knows nothing.
+        Args:
+            samples: which Monte Carlo samples they are, one or one for each; None: all parts are nominal.
         """
-        if device.copy is not None:
-            raise InputError("engine 'sde' knows no drawn copies; take engine 'network' or 'ngspice'")
-        if seconds == np.inf:
-            return Reading(law.fixed_point())
-        times = np.linspace(0, seconds, self.points + 1)
-        if not law.diffusion.any():
-            volts = law.mean(times, device.initial_volts)
-            return Reading(volts[-1], Waveform(times, volts))
-        volts = law.sample(times, device.initial_volts, np.random.default_rng(seed))
-        return Reading(volts[-1], Waveform(times, volts), lambda: law.covariance(seconds))
+        ...
+
+
+class Engine(Protocol):
+    """Computes the node voltages of devices."""
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare(self, board: Board) -> Prepared:
+        """Do all that depends on the structure of a board's circuit alone."""
+        ...

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, eigvals, expm, solve, solve_continuous_lyapunov, solve_discrete_lyapunov
 
 from spu_circuit.errors import InputError
-from spu_circuit.program import Device
 
 Array = NDArray[np.float64]
 
@@ -20,12 +19,12 @@ class OrnsteinUhlenbeck:
 
     Args:
         drift: M, (n, n), 1/time.
-        rate: u, (n,), value/time.
+        input_rate: u, (n,), value/time.
         diffusion: D, (n, n), symmetric positive semidefinite, value²/time.
     """
 
     drift: Array
-    rate: Array
+    input_rate: Array
     diffusion: Array
 
     @cached_property
@@ -46,7 +45,7 @@ class OrnsteinUhlenbeck:
 
     def fixed_point(self) -> Array:
         """M⁻¹ u, (n,)."""
-        return solve(self.drift, self.rate)
+        return solve(self.drift, self.input_rate)
 
     def mean(self, times: Array, start: Array) -> Array:
         """E[z(t)] from z(0) = start: ``e^{−Mt} z₀ + ∫₀ᵗ e^{−Ms} u ds``.
@@ -63,10 +62,10 @@ class OrnsteinUhlenbeck:
             rates, vectors = self._modes
             decay = np.exp(-np.outer(times, rates))
             integral = _integrated_decay(rates, times[:, None])
-            return (decay * (vectors.T @ start) + integral * (vectors.T @ self.rate)) @ vectors.T
-        n = len(self.rate)
+            return (decay * (vectors.T @ start) + integral * (vectors.T @ self.input_rate)) @ vectors.T
+        n = len(self.input_rate)
         augmented = np.zeros((n + 1, n + 1))
-        augmented[:n, :n], augmented[:n, n] = -self.drift, self.rate
+        augmented[:n, :n], augmented[:n, n] = -self.drift, self.input_rate
         state = np.append(start, 1.0)
         return np.stack([(expm(augmented * t) @ state)[:n] for t in times])
 
@@ -104,7 +103,7 @@ class OrnsteinUhlenbeck:
         Args:
             steps: number of holds since a sharp start; None: stationary.
         """
-        n = len(self.rate)
+        n = len(self.input_rate)
         block = np.zeros((2 * n, 2 * n))
         block[:n, :n], block[:n, n:] = -self.drift, np.eye(n)
         exponential = expm(block * hold)
@@ -150,7 +149,7 @@ class OrnsteinUhlenbeck:
     def _sample_modes(self, kinds: Array, kind_of: NDArray[np.intp], noise: Array, start: Array) -> Array:
         rates, vectors = self._modes
         decay = np.exp(-np.outer(kinds, rates))
-        push = _integrated_decay(rates, kinds[:, None]) * (vectors.T @ self.rate)
+        push = _integrated_decay(rates, kinds[:, None]) * (vectors.T @ self.input_rate)
         strength = self.diffusion[0, 0]
         isotropic = np.array_equal(self.diffusion, strength * np.eye(len(rates)))
         for kind, gap in enumerate(kinds):
@@ -174,7 +173,7 @@ class OrnsteinUhlenbeck:
 
     def _transition(self, time: float) -> tuple[Array, Array]:
         """``e^{−Mt}`` and the covariance gathered in t, by doubling a short Van Loan step."""
-        n = len(self.rate)
+        n = len(self.input_rate)
         doublings = max(0, ceil(log2(max(float(np.abs(self.drift).sum(axis=0).max()) * time, 1e-300))))
         block = np.zeros((2 * n, 2 * n))
         block[:n, :n], block[:n, n:], block[n:, n:] = self.drift, 2 * self.diffusion, -self.drift.T
@@ -198,8 +197,3 @@ def _root(covariance: Array) -> Array:
     """R with R Rᵀ = covariance, also where it is singular."""
     values, vectors = eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0))
-
-
-def law_of(device: Device) -> OrnsteinUhlenbeck:
-    """The law of a device's node voltages (volts, seconds) if its amplifiers were ideal and nothing saturated."""
-    return OrnsteinUhlenbeck(device.drift, device.input_rate, device.array.diffusion(device.hardware))

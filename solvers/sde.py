@@ -1,17 +1,28 @@
 """The idealized device of the paper: ``dx = −(A x − b) dt + N(0, 2κ₀ dt)``, in the problem's units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.solution import Solution, Statistics, check_state, check_time
-from solvers.spectral import DenseOperator, LowRankOperator
-from spu_circuit.problem import GgnSystem, LinearSystem
+from solvers.solution import (
+    Solution,
+    Solutions,
+    Statistics,
+    check_batch,
+    check_state,
+    check_time,
+    statistics_arrays,
+)
+from solvers.spectral import DenseOperator, Function, LowRankOperator
+from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, Systems
 
 Array = NDArray[np.float64]
+Operator = LowRankOperator | DenseOperator
 
 
 @dataclass(frozen=True)
@@ -37,32 +48,66 @@ class Sde:
         """The state at ``analog_time`` (in τ): mean plus one sample of the noise. See ``Solver``."""
         began = perf_counter()
         check_time(analog_time)
-        operator: LowRankOperator | DenseOperator
+        operator: Operator
         if isinstance(system, GgnSystem):
             operator, b = LowRankOperator(system.folded.B, system.damping), system.gradient
         else:
             operator, b = DenseOperator(system.A), system.b
         start = None if initial_state is None else check_state(initial_state, len(b))
         kappa = self.injected_noise
-
-        def settling(rates: Array) -> Array:
-            return (1 / rates) if analog_time == inf else -np.expm1(-rates * analog_time) / rates
-
-        def decay(rates: Array) -> Array:
-            return np.exp(-rates * analog_time)
-
-        def variance(rates: Array) -> Array:
-            return kappa * (1 / rates if analog_time == inf else -np.expm1(-2 * rates * analog_time) / rates)
-
-        terms = [(settling, b)]
-        if start is not None:
-            terms.append((decay, start))
-        if kappa > 0:
-            noise = np.random.default_rng(seed).standard_normal(len(b))
-            terms.append((lambda rates: np.sqrt(variance(rates)), noise))
-        value = operator.apply(*terms)
+        noise = white_noise(len(b), seed) if kappa > 0 else None
+        value = _relaxed(operator, b, analog_time, start, kappa, noise)
         statistics = Statistics("sde", system.residual(value), perf_counter() - began, injected_noise=kappa)
-        return Solution(value, statistics, (lambda: operator.diagonal(variance)) if kappa > 0 else None)
+        variance = partial(operator.diagonal, partial(_variance, kappa, analog_time)) if kappa > 0 else None
+        return Solution(value, statistics, variance)
+
+    def solve_batch(
+        self,
+        systems: Systems,
+        analog_time: float = inf,
+        initial_states: Array | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Solutions:
+        """See ``Solver``."""
+        began = perf_counter()
+        check_time(analog_time)
+        starts, seeds = check_batch(systems.b, initial_states, seeds)
+        operators: Operator
+        if isinstance(systems, GgnSystems):
+            operators = LowRankOperator(systems.B, systems.damping)
+        else:
+            systems.cholesky()  # refuses what is not definite
+            operators = DenseOperator(systems.A)
+        kappa, size = self.injected_noise, systems.b.shape[1]
+        noise = np.stack([white_noise(size, seed) for seed in seeds]) if kappa > 0 else None
+        values = _relaxed(operators, systems.b, analog_time, starts, kappa, noise)
+        statistics = statistics_arrays(systems.residual(values), injected_noise=kappa)
+        return Solutions(values, statistics, perf_counter() - began)
+
+
+def _relaxed(
+    operator: Operator, b: Array, analog_time: float, start: Array | None, kappa: float, noise: Array | None
+) -> Array:
+    """The state of one device, (n,), or of m, (m, n)."""
+    terms: list[tuple[Function, Array]] = [(partial(_settling, analog_time), b)]
+    if start is not None:
+        terms.append((lambda rates: np.exp(-rates * analog_time), start))
+    if noise is not None:
+        terms.append((lambda rates: np.sqrt(_variance(kappa, analog_time, rates)), noise))
+    return operator.apply(*terms)
+
+
+def _settling(analog_time: float, rates: Array) -> Array:
+    return 1 / rates if analog_time == inf else -np.expm1(-rates * analog_time) / rates
+
+
+def _variance(kappa: float, analog_time: float, rates: Array) -> Array:
+    return kappa * (1 / rates if analog_time == inf else -np.expm1(-2 * rates * analog_time) / rates)
+
+
+def white_noise(size: int, seed: int) -> Array:
+    """The standard normal numbers, (n,), of a solve with this seed."""
+    return np.random.default_rng(seed).standard_normal(size)
 
 
 def euler_maruyama(

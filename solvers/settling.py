@@ -34,41 +34,42 @@ def settling_times(drift: Array, output: Array, away: Array, tolerance: Array) -
     step = SHORT / np.sqrt(gram)
     transitions = [exponential(-step[:, None, None] * drift)]
 
-    def outside(states: Array) -> NDArray[np.bool_]:
-        return ~(np.linalg.norm((output @ states[:, :, None])[:, :, 0], axis=1) <= tolerance)
+    def outside(path: Array) -> NDArray[np.bool_]:
+        return ~(np.linalg.norm(output @ path, axis=1) <= tolerance[:, None])
 
-    def strays(states: Array) -> bool:
-        return bool((outside(states) & np.isfinite(states).all(axis=1)).any())
+    def walked(begin: Array, first: int, doublings: int) -> Array:
+        """States (draws, n, 2^doublings) from where they begin, 2^first short steps apart."""
+        path = begin[:, :, None]
+        for transition in transitions[first : first + doublings]:
+            path = np.concatenate([path, transition @ path], axis=2)
+        return path
 
-    def stays(states: Array, transition: Array) -> bool:
-        for _ in range(2**BEYOND):
-            states = (transition @ states[:, :, None])[:, :, 0]
-            if strays(states):
-                return False
-        return True
+    def strays(path: Array) -> bool:
+        """Whether any that is outside may come back: what has grown beyond all bounds does not."""
+        return bool((outside(path) & np.isfinite(path).all(axis=1)).any())
 
     with np.errstate(over="ignore", invalid="ignore"):
         while len(transitions) <= LONGEST:
             later = (transitions[-1] @ away[:, :, None])[:, :, 0]
-            if len(transitions) > GRID and not strays(later) and stays(later, transitions[-1 - BEYOND]):
-                break
+            if len(transitions) > GRID and not strays(later[:, :, None]):
+                first = len(transitions) - 1 - BEYOND
+                if not strays(transitions[first] @ walked(later, first, BEYOND)):
+                    break
             transitions.append(transitions[-1] @ transitions[-1])
-        never = outside(later)
+        never = outside(later[:, :, None])[:, 0]
         stride = len(transitions) - 1 - GRID
-        walker, last, since = away, away, np.zeros(len(away))
-        for number in range(2**GRID):
-            left = outside(walker)
-            last = np.where(left[:, None], walker, last)
-            since = np.where(left, number * 2.0**stride, since)
-            walker = (transitions[stride] @ walker[:, :, None])[:, :, 0]
+        path = walked(away, stride, GRID)
+        left = outside(path)
+        number = np.where(left.any(axis=1), left.shape[1] - 1 - np.argmax(left[:, ::-1], axis=1), 0)
+        last, since = path[np.arange(len(path)), :, number], number * 2.0**stride
         for k in range(stride - 1, -1, -1):
             further = (transitions[k] @ last[:, :, None])[:, :, 0]
-            left = outside(further)
-            last = np.where(left[:, None], further, last)
-            since = since + left * 2.0**k
+            still = outside(further[:, :, None])[:, 0]
+            last = np.where(still[:, None], further, last)
+            since = since + still * 2.0**k
         # Inside the last step the distance falls nearly as an exponential.
         here = np.linalg.norm((output @ last[:, :, None])[:, :, 0], axis=1)
         there = np.linalg.norm((output @ (transitions[0] @ last[:, :, None]))[:, :, 0], axis=1)
         rest = np.log(here / tolerance) / np.log(here / there)
     found = step * (since + np.clip(rest, 0.0, 1.0))
-    return np.where(never, np.inf, np.where(outside(away) | (since > 0), found, 0.0))
+    return np.where(never, np.inf, np.where(left[:, 0] | (since > 0), found, 0.0))

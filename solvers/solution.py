@@ -1,16 +1,18 @@
 """What every solver takes and returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isnan
-from typing import Protocol
+from math import inf, isnan, nan
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netlists.device import Device
 from spu_circuit.errors import InputError
-from spu_circuit.problem import GgnSystem, LinearSystem, real_array
+from spu_circuit.problem import GgnSystem, LinearSystem, Systems, real_array
 
 Array = NDArray[np.float64]
 
@@ -69,6 +71,7 @@ class Solution:
             cost as much as the solve.
         covariance: makes that (n, n) of the noise, where the solver knows it.
         waveform: node voltages, where the solver simulated them.
+        device: what solved it, as it was programmed; None: no device did.
     """
 
     value: Array
@@ -76,11 +79,67 @@ class Solution:
     variance: Callable[[], Array] | None = None
     covariance: Callable[[], Array] | None = None
     waveform: Waveform | None = None
+    device: Device | None = None
 
     @cached_property
     def standard_error(self) -> Array | None:
         """One standard deviation of the noise in ``value``, (n,); None where there is none."""
         return None if self.variance is None else np.sqrt(self.variance())
+
+
+class StatisticsArrays(NamedTuple):
+    """The numbers of ``Statistics``, each as an array over several solves: NumPy's, or JAX's in an optimizer's state.
+
+    NaN stands for what does not apply. The wall time is not among them, so that a solve that repeats repeats all.
+    """
+
+    residual: Any
+    settled_fraction: Any
+    saturated_nodes: Any
+    clipped_codes: Any
+    lost_entries: Any
+    ngspice_runs: Any
+    range_changes: Any
+    analog_seconds: Any
+    volts_per_unit: Any
+    siemens_per_unit: Any
+    injected_noise: Any
+
+
+COUNTS = frozenset({"saturated_nodes", "clipped_codes", "lost_entries", "ngspice_runs", "range_changes"})
+"""The statistics that are whole numbers."""
+
+
+def statistics_arrays(residual: Array, **given: Any) -> StatisticsArrays:
+    """Statistics of m solves.
+
+    Args:
+        residual: (m,).
+        given: further fields, (m,) or one value for all; what is not given is what ``Statistics`` has by default.
+    """
+    default = Statistics("", nan, 0.0)
+    arrays = {}
+    for name in StatisticsArrays._fields:
+        value = residual if name == "residual" else given.pop(name, getattr(default, name))
+        kind = np.int64 if name in COUNTS else np.float64
+        arrays[name] = np.broadcast_to(np.asarray(nan if value is None else value, kind), len(residual)).copy()
+    assert not given, f"no statistics named {', '.join(given)}"
+    return StatisticsArrays(**arrays)
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """Solutions of m systems.
+
+    Args:
+        values: (m, n), in the problem's units.
+        statistics: each an array (m,).
+        wall_seconds: time that all of them took here.
+    """
+
+    values: Array
+    statistics: StatisticsArrays
+    wall_seconds: float
 
 
 class Solver(Protocol):
@@ -108,6 +167,48 @@ class Solver(Protocol):
         """
         ...
 
+    def solve_batch(
+        self,
+        systems: Systems,
+        analog_time: float = inf,
+        initial_states: Array | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> Solutions:
+        """Solve m systems of one size; each comes out as ``solve`` gives it, whatever else is in the batch.
+
+        Args:
+            analog_time: as in ``solve``, the same for all.
+            initial_states: (m, n); zeros when None.
+            seeds: (m,), one of each system; zeros when None.
+
+        Raises:
+            What ``solve`` raises, for the first system that fails.
+        """
+        ...
+
+
+def solve_each(
+    solver: Solver,
+    systems: Systems,
+    analog_time: float = inf,
+    initial_states: Array | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Solutions:
+    """``Solver.solve_batch`` by one ``solve`` after the other."""
+    began = perf_counter()
+    states, seeds = check_batch(systems.b, initial_states, seeds)
+    solutions = [
+        solver.solve(systems[k], analog_time, None if states is None else states[k], seeds[k])
+        for k in range(len(systems))
+    ]
+    columns = {
+        name: [nan if (value := getattr(s.statistics, name)) is None else value for s in solutions]
+        for name in StatisticsArrays._fields
+    }
+    values = np.stack([solution.value for solution in solutions])
+    statistics = statistics_arrays(np.array(columns.pop("residual")), **columns)
+    return Solutions(values, statistics, perf_counter() - began)
+
 
 def check_time(analog_time: float) -> None:
     """Raises InputError where the time is not a number from 0 to infinity."""
@@ -121,3 +222,16 @@ def check_state(initial_state: Array, size: int) -> Array:
     if len(state) != size:
         raise InputError(f"initial state has length {len(state)}, the system {size} unknowns; they must agree")
     return state
+
+
+def check_batch(b: Array, initial_states: Array | None, seeds: Sequence[int] | None) -> tuple[Array | None, list[int]]:
+    """The initial states as float64 and the seeds as integers; raises InputError where they do not fit b, (m, n)."""
+    chosen = [0] * len(b) if seeds is None else [int(seed) for seed in seeds]
+    if len(chosen) != len(b):
+        raise InputError(f"{len(chosen)} seeds for {len(b)} systems; give one each")
+    if initial_states is None:
+        return None, chosen
+    states = real_array(initial_states, "initial states", 2)
+    if states.shape != b.shape:
+        raise InputError(f"initial states have shape {states.shape}; these systems need {b.shape}")
+    return states, chosen

@@ -28,10 +28,10 @@ def quantize(volts: Array, converter: Converter) -> tuple[Array, NDArray[np.bool
 def characteristic(
     volts: Array,
     converter: Converter,
-    gain: Array | float,
-    offset: Array | float,
-    inl: Array | float,
-    dnl: Array | float,
+    gain: Array | float = 1.0,
+    offset: Array | float = 0.0,
+    inl: Array | float = 0.0,
+    dnl: Array | float = 0.0,
 ) -> Array:
     """What a real converter makes of a voltage, before or after its codes.
 

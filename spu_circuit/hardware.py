@@ -239,7 +239,7 @@ class Hardware(Description):
     name: str
     description: str = ""
     topology: Annotated[
-        Literal["active", "factored", "passive"],
+        str,
         Field(
             description="active: op-amp integrators; factored: those behind summing amplifiers that hold the factor of "
             "the matrix; passive: resistors and capacitors"

@@ -28,7 +28,7 @@ def real_array(value: Any, name: str, ndim: int) -> Array:
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
         raise InputError(f"{name} holds {array.dtype}, not numbers")
     if array.ndim != ndim:
-        shape = {1: "a vector (n,)", 2: "a matrix (n, n)"}[ndim]
+        shape = {1: "a vector (n,)", 2: "a matrix (n, n)", 3: "a stack of matrices (m, n, n)"}[ndim]
         raise InputError(f"{name} has shape {array.shape}; it must be {shape}")
     if array.size == 0:
         raise InputError(f"{name} is empty (shape {array.shape})")
@@ -68,13 +68,7 @@ class LinearSystem:
         try:
             cholesky(A, check_finite=False)
         except LinAlgError:
-            lowest = float(eigvalsh(A, subset_by_index=[0, 0])[0])
-            # Twice the depth, or where that drowns in rounding a millionth of the largest entry.
-            damping = max(2 * abs(lowest), 1e-6 * float(np.abs(A).max())) or 1.0
-            raise InputError(
-                f"matrix is not positive definite: its lowest eigenvalue is {lowest:.3g}; "
-                f"a damping of {damping:.2g} on the diagonal would cure it"
-            ) from None
+            raise InputError(f"matrix {_indefinite(A)}") from None
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "b", b)
 
@@ -180,6 +174,169 @@ class GgnSystem:
 System = LinearSystem | GgnSystem
 
 
+@dataclass(frozen=True)
+class LinearSystems:
+    """m systems ``A x = b`` of one size, checked in one pass.
+
+    Args:
+        A: (m, n, n), symmetric. Whether it is positive definite shows when it is factorised: see ``cholesky``.
+        b: (m, n).
+
+    Raises:
+        InputError: wrong shape, not finite, or not symmetric.
+    """
+
+    A: Array
+    b: Array
+
+    def __post_init__(self) -> None:
+        A = real_array(self.A, "matrices", 3)
+        b = real_array(self.b, "vectors", 2)
+        m, rows, columns = A.shape
+        if rows != columns:
+            raise InputError(f"matrices are {rows} x {columns}; they must be square")
+        if b.shape != (m, rows):
+            raise InputError(f"vectors have shape {b.shape}, the matrices {A.shape}; vectors must be {(m, rows)}")
+        mirrored = A.swapaxes(1, 2)
+        if not np.array_equal(A, mirrored):
+            asymmetry = np.abs(A - mirrored).max(axis=(1, 2))
+            if (wrong := asymmetry > SYMMETRY_TOLERANCE * np.abs(A).max(axis=(1, 2))).any():
+                k = int(np.argmax(wrong))
+                raise InputError(
+                    f"{_numbered('matrix', k, m)} is not symmetric: entries differ from their mirror by up to "
+                    f"{asymmetry[k]:.3g}"
+                )
+            A = (A + mirrored) / 2
+        object.__setattr__(self, "A", A)
+        object.__setattr__(self, "b", b)
+
+    def __len__(self) -> int:
+        return len(self.b)
+
+    def __getitem__(self, k: int) -> LinearSystem:
+        """System k. Raises InputError where its matrix is not positive definite."""
+        return LinearSystem(self.A[k], self.b[k])
+
+    def cholesky(self) -> Array:
+        """L (m, n, n), lower triangular, of every ``A = L Lᵀ``.
+
+        Raises:
+            InputError: a matrix is not positive definite; names the first one and the damping that would cure it.
+        """
+        try:
+            return np.asarray(np.linalg.cholesky(self.A), dtype=np.float64)
+        except np.linalg.LinAlgError:
+            for k, A in enumerate(self.A):
+                try:
+                    np.linalg.cholesky(A)
+                except np.linalg.LinAlgError:
+                    raise InputError(f"{_numbered('matrix', k, len(self))} {_indefinite(A)}") from None
+            raise
+
+    def primal(self) -> "LinearSystems":
+        """Themselves."""
+        return self
+
+    def product(self, x: Array) -> Array:
+        """A x of every system, (m, n)."""
+        return _times(self.A, x)
+
+    def residual(self, x: Array) -> Array:
+        """(m,): ‖A x − b‖ / ‖b‖, or ‖A x‖ where b = 0."""
+        return _relative_each(self.product(x) - self.b, self.b)
+
+
+@dataclass(frozen=True)
+class GgnSystems:
+    """m systems ``(BᵀB + λI) g̃ = g`` of one size, checked in one pass.
+
+    Args:
+        B: (m, K, N).
+        damping: (m,), λ > 0.
+        gradient: (m, N).
+
+    Raises:
+        InputError: wrong shape, not finite, or a damping not above zero.
+    """
+
+    B: Array
+    damping: Array
+    gradient: Array
+
+    def __post_init__(self) -> None:
+        B = real_array(self.B, "curvature factors B", 3)
+        damping = real_array(self.damping, "damping", 1)
+        gradient = real_array(self.gradient, "gradients", 2)
+        m, _, parameters = B.shape
+        if gradient.shape != (m, parameters):
+            raise InputError(f"gradients have shape {gradient.shape}, B {B.shape}; they must be {(m, parameters)}")
+        if damping.shape != (m,):
+            raise InputError(f"damping has shape {damping.shape}; give one for each of the {m} systems")
+        if (damping <= 0).any():
+            raise InputError(f"damping is {damping.min()}; it must be above zero, or the system is singular")
+        object.__setattr__(self, "B", B)
+        object.__setattr__(self, "damping", damping)
+        object.__setattr__(self, "gradient", gradient)
+
+    def __len__(self) -> int:
+        return len(self.gradient)
+
+    def __getitem__(self, k: int) -> GgnSystem:
+        """System k."""
+        return GgnSystem(self.B[k], float(self.damping[k]), self.gradient[k])
+
+    @property
+    def b(self) -> Array:
+        """The right-hand sides, g."""
+        return self.gradient
+
+    def primal(self) -> LinearSystems:
+        """The N×N systems themselves, formed densely."""
+        return LinearSystems(self.B.swapaxes(1, 2) @ self.B + self._identities(self.B.shape[2]), self.gradient)
+
+    def dual(self) -> LinearSystems:
+        """The K×K Woodbury systems ``(BBᵀ + λI) y = B g``."""
+        A = self.B @ self.B.swapaxes(1, 2) + self._identities(self.B.shape[1])
+        return LinearSystems(A, _times(self.B, self.gradient))
+
+    def from_dual(self, y: Array) -> Array:
+        """``g̃ = (g − Bᵀ y) / λ``, (m, N), from the dual solutions (m, K) (Woodbury identity)."""
+        return (self.gradient - _times(self.B.swapaxes(1, 2), y)) / self.damping[:, None]
+
+    def product(self, x: Array) -> Array:
+        """(BᵀB + λI) x of every system, (m, N), without forming the matrices."""
+        return _times(self.B.swapaxes(1, 2), _times(self.B, x)) + self.damping[:, None] * x
+
+    def residual(self, x: Array) -> Array:
+        """(m,): ‖(BᵀB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
+        return _relative_each(self.product(x) - self.gradient, self.gradient)
+
+    def _identities(self, size: int) -> Array:
+        return self.damping[:, None, None] * np.eye(size)
+
+
+Systems = LinearSystems | GgnSystems
+
+
+def _times(matrices: Array, vectors: Array) -> Array:
+    return (matrices @ vectors[..., None])[..., 0]
+
+
+def _numbered(name: str, k: int, m: int) -> str:
+    return name if m == 1 else f"{name} {k} of {m}"
+
+
+def _indefinite(A: Array) -> str:
+    """What is wrong with a matrix that has no Cholesky factor, and the cure."""
+    lowest = float(eigvalsh(A, subset_by_index=[0, 0])[0])
+    # Twice the depth, or where that drowns in rounding a millionth of the largest entry.
+    damping = max(2 * abs(lowest), 1e-6 * float(np.abs(A).max())) or 1.0
+    return (
+        f"is not positive definite: its lowest eigenvalue is {lowest:.3g}; "
+        f"a damping of {damping:.2g} on the diagonal would cure it"
+    )
+
+
 def _semidefinite(H: Any, rows: int) -> Array:
     """H as a symmetric float64 array."""
     H = real_array(H, "Hessian H", 2)
@@ -200,5 +357,12 @@ def _semidefinite(H: Any, rows: int) -> Array:
 
 
 def _relative(difference: Array, reference: Array) -> float:
-    unit = float(np.abs(reference).max()) or 1.0  # squares of large numbers overflow
-    return float(np.linalg.norm(difference / unit) / (np.linalg.norm(reference / unit) or 1.0))
+    return float(_relative_each(difference[None], reference[None])[0])
+
+
+def _relative_each(difference: Array, reference: Array) -> Array:
+    """(m,) from (m, n): ‖difference‖ / ‖reference‖, or ‖difference‖ where the reference is 0."""
+    unit = np.abs(reference).max(axis=1, keepdims=True)
+    unit = np.where(unit == 0, 1.0, unit)  # squares of large numbers overflow
+    length = np.linalg.norm(reference / unit, axis=1)
+    return np.linalg.norm(difference / unit, axis=1) / np.where(length == 0, 1.0, length)

@@ -1,11 +1,11 @@
-"""How copies of a device differ: the spread of every kind of part, as data.
+"""How samples of a device differ: the spread of every kind of part, as data.
 
-A relative deviation multiplies, an absolute one adds: a resistor of a copy is
+A relative deviation multiplies, an absolute one adds: a resistor of a sample is
 ``R (1 + lot) (1 + gradient · (x, y)) (1 + local) (1 + α (T − T₀)) (1 + a log₁₀(1 + t / 1 h))``.
 """
 
 from itertools import combinations
-from math import erf, exp, log1p, sqrt
+from math import erf, exp, expm1, log1p, pi, sqrt
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -69,6 +69,17 @@ class Spread(Description):
     def scale(self) -> float:
         """σ of the normal distribution underneath, or of the uniform one."""
         return self.tolerance * {"sigma": 1.0, "3 sigma": 1 / 3, "limit": 1 / sqrt(3)}[self.meaning]
+
+    @property
+    def standard_deviation(self) -> float:
+        """Of the deviations themselves: of the lognormal and the truncated distribution not quite ``scale``."""
+        if self.distribution == "lognormal":
+            return sqrt(expm1(self.scale**2)) * exp(self.scale**2 / 2)
+        if self.distribution == "truncated" and self.scale:
+            assert self.limit is not None
+            cut = self.limit / self.scale
+            return self.scale * sqrt(1 - cut * sqrt(2 / pi) * exp(-(cut**2) / 2) / erf(cut / sqrt(2)))
+        return self.scale
 
     def quantile(self, probability: Array) -> Array:
         """The deviation below which this share of the parts lies; any shape, probabilities inside (0, 1)."""
@@ -238,7 +249,7 @@ KINDS = (
 
 
 class Variation(Description):
-    """The spread of every kind of part between copies of a device. What is not given does not vary."""
+    """The spread of every kind of part between samples of a device. What is not given does not vary."""
 
     array_resistor: ArrayVariation = ArrayVariation()
     input_resistor: RelativeVariation = RelativeVariation()

@@ -1,6 +1,5 @@
 """Amplifiers against closed forms: the shipped library model, a vendor's macromodel, noise and current limit."""
 
-from dataclasses import replace
 from math import inf, pi, sqrt, tanh
 
 import numpy as np
@@ -12,26 +11,20 @@ from scipy.stats import chi2
 
 from experiments.benchmarks.systems import spd_system
 from netlists.amplifier import MODELS, NAME
-from netlists.deck import OperatingPoint, write_deck
-from netlists.netlist import Netlist
-from solvers.circuit_reader import read_lines
-from solvers.mna import NodalAnalysis
-from solvers.network import Network, read_device
+from netlists.deck import lines_of
+from netlists.device import load, program_array
+from solvers.ideal import law_of
+from solvers.network import Network, state_space
 from solvers.ngspice import Ngspice
 from solvers.ngspice_process import run_deck
-from solvers.ornstein_uhlenbeck import law_of
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Amplifier, Noise, load_hardware
 from spu_circuit.problem import LinearSystem
-from spu_circuit.program import load, program_array
+from tests.cases import quiet, relative, volts_of
 
 KELVIN = 300.15
 PINS = ("plus", "minus", "positive_supply", "negative_supply", "output")
-
-
-def relative(value, reference):
-    return np.linalg.norm(value - reference) / np.linalg.norm(reference)
 
 
 def with_amplifier(preset, thermal=True, **fields):
@@ -109,10 +102,6 @@ def same_numbers(**more):
     return with_amplifier("bench", **numbers, model="macromodel", **more)
 
 
-def quiet(preset):
-    return load_hardware(preset).model_copy(update={"noise": Noise(thermal=False)})
-
-
 def device_of(hardware, size=6, scale=0.3, state=None):
     system = spd_system(size, 8)
     return load(program_array(system, hardware), system.b, hardware, scale, state)
@@ -120,10 +109,10 @@ def device_of(hardware, size=6, scale=0.3, state=None):
 
 def test_array_of_shipped_models_rests_where_the_macromodel_does():
     """65 pA of bias into 500 Ω is 30 nV of volts; tanh of 3 mV over 0.69 V costs 6e-6 of the loop's error of 1e-4."""
-    one, other = device_of(quiet("vendor")), device_of(same_numbers(thermal=False))
-    found = Ngspice().simulate(one, law_of(one), inf, 0).volts
-    assert relative(found, Ngspice().simulate(other, law_of(other), inf, 0).volts) < 1e-6
-    linear = Network(linearise=True).simulate(one, law_of(one), inf, 0).volts
+    one, other = device_of(quiet(load_hardware("vendor"))), device_of(same_numbers(thermal=False))
+    found = volts_of(Ngspice(), one, inf)
+    assert relative(found, volts_of(Ngspice(), other, inf)) < 1e-6
+    linear = volts_of(Network(linearise=True), one, inf)
     assert relative(linear, found) < 1e-6
 
 
@@ -134,10 +123,10 @@ def test_precharged_array_starts_at_its_state_and_goes_on_as_the_network_does(ti
     The largest voltage is 0.6 V, where tanh of the input pair, some 10 mV, bends by 1e-4.
     """
     state = np.linspace(-2, 2, 6)
-    device = device_of(quiet("vendor"), state=state)
+    device = device_of(quiet(load_hardware("vendor")), state=state)
     law, seconds = law_of(device), time * device.time_constant
     wave = Ngspice(points=2000).simulate(device, law, seconds, 0).waveform
-    space = read_device(device).state_space(linearise=True)
+    space = state_space(device)
     # An output is its capacitor's voltage above a virtual ground, which 3 mV of offset and the load lift by millivolts.
     assert np.abs(space.mean(np.zeros(1))[0] - device.initial_volts).max() < 5e-3
     expected = space.mean(wave.seconds[1:])
@@ -225,12 +214,12 @@ def test_array_of_vendor_macromodels_is_that_of_a_macromodel_with_its_numbers(bo
     bandwidth = BOYLE_TRANSCONDUCTANCE * 3.5e3 * 2.8e-4 / (2 * pi * 15e-12)
     plain = with_amplifier("bench", False, model="macromodel", gain_bandwidth=bandwidth, **numbers)
     own = boyle("bench", thermal=False)
-    assert relative(*(Ngspice().simulate(d, law_of(d), inf, 0).volts for d in map(device_of, (own, plain)))) < 1e-5
+    assert relative(*(volts_of(Ngspice(), d, inf) for d in map(device_of, (own, plain)))) < 1e-5
     state = np.linspace(-2, 2, 6)
     one, other = (device_of(hardware, state=state) for hardware in (own, plain))
-    law, seconds = law_of(one), 2 * one.time_constant
+    law, seconds = law_of(one), 2 * float(one.time_constant)
     found = Ngspice(points=1000).simulate(one, law, seconds, 0)
-    assert relative(found.volts, Ngspice(points=1000).simulate(other, law, seconds, 0).volts) < 1e-2
+    assert relative(found.volts, volts_of(Ngspice(points=1000), other, seconds)) < 1e-2
     early = found.waveform.seconds < 0.01 * one.time_constant
     assert early.sum() > 5
     assert np.abs(found.waveform.volts[early] - one.initial_volts).max() < 0.05
@@ -239,7 +228,7 @@ def test_array_of_vendor_macromodels_is_that_of_a_macromodel_with_its_numbers(bo
 def test_network_refuses_what_a_vendor_uses_beyond_linear_elements(boyle):
     device = device_of(boyle("bench"))
     with pytest.raises(InputError, match=r"DC: the network engine does not know .*'DC 5 53 DX'.*use ngspice"):
-        Network(linearise=True).simulate(device, law_of(device), inf, 0)
+        volts_of(Network(), device, inf)
 
 
 # The macromodel's noise and current limit
@@ -264,7 +253,7 @@ def test_noise_of_one_cell_is_the_integral_over_its_one_pole_amplifier():
     density, bandwidth = 100e-9, 3e6
     hardware = with_amplifier("paper", model="macromodel", dc_gain=1e12, gain_bandwidth=bandwidth, input_noise=density)
     device = load(program_array(ONE, hardware), ONE.b, hardware, 0.5)
-    found = read_device(device).state_space().stationary_covariance()[0, 0]
+    found = state_space(device).stationary_covariance()[0, 0]
     G, total, C, omega = 1e-3, 2e-3, 1e-9, 2 * pi * bandwidth
     loop = (C, total + omega * C, omega * G)
     from_amplifier = density**2 * variance(omega * C, omega * total, *loop)
@@ -278,10 +267,10 @@ def test_noise_of_an_array_with_noisy_amplifiers_is_that_of_the_small_signal_ana
     """Inverting stages included; neither samples, and ngspice's band and points leave 1e-4."""
     numbers = {"dc_gain": 2e5, "gain_bandwidth": "3 MHz", "rail": "13.5 V", "input_noise": "18 nV/√Hz"}
     device = device_of(with_amplifier("bench", model="macromodel", **numbers), 4)
-    found = read_device(device).state_space(linearise=True).stationary_covariance().diagonal()
+    found = state_space(device).stationary_covariance().diagonal()
     np.testing.assert_allclose(Ngspice().noise_variance(device, law_of(device)), found, rtol=1e-3)
     silent = device_of(with_amplifier("bench", model="macromodel", **numbers | {"input_noise": None}), 4)
-    assert (found > 10 * read_device(silent).state_space(linearise=True).stationary_covariance().diagonal()).all()
+    assert (found > 10 * state_space(silent).stationary_covariance().diagonal()).all()
 
 
 @pytest.mark.parametrize(("resistance", "error"), [(0.0, 0.01), (125.0, 0.12)])
@@ -296,7 +285,7 @@ def test_standard_error_counts_the_amplifiers_noise(resistance, error):
     device = device_of(hardware, 24)
     seconds = 3 * device.time_constant
     variances = law_of(device).covariance(seconds).diagonal() + device.array.direct_noise(hardware)
-    exact = read_device(device).state_space(readout_bandwidth=1e7).covariance(seconds).diagonal()
+    exact = state_space(device, Network(linearise=True, readout_bandwidth=1e7)).covariance(seconds).diagonal()
     np.testing.assert_allclose(np.sqrt(variances / exact), 1, atol=error)
     silent = device_of(hardware.model_copy(update={"noise": Noise(thermal=False)}), 24)
     assert not law_of(silent).diffusion.any()
@@ -316,7 +305,7 @@ def test_transient_has_the_amplifiers_held_noise():
     engine = Ngspice(points=10, noise_hold=hold / tau)
     wave = engine.simulate(device, law_of(device), 2 * tau * (count + 3), 3).waveform
     samples = np.interp(2 * tau * (3 + np.arange(count)), wave.seconds, wave.volts[:, 0])
-    space = read_device(device).state_space()
+    space = state_space(device)
     expected = float((space.output @ space.law.held_covariance(hold) @ space.output.T)[0, 0])
     low, high = chi2.ppf([5e-5, 1 - 5e-5], count)
     assert low / 1.04 < (samples**2).sum() / expected < high * 1.04
@@ -333,7 +322,8 @@ def test_current_limit_saturates_smoothly_at_its_value():
     for name, ohms in (("a", 1.0), ("b", 1e6)):
         circuit.X(name, NAME, "in", circuit.gnd, name)
         circuit.R(name, name, circuit.gnd, ohms)
-    (plot,) = run_deck(write_deck(Netlist(circuit, ("a", "b"), "Vin", ()), OperatingPoint(), KELVIN), 60.0)
+    lines = [".title limit", *lines_of(circuit), ".save v(a) v(b)", ".print op v(a) v(b)", ".op", ".end", ""]
+    (plot,) = run_deck("\n".join(lines), 60.0)
     volts = 0.026
     for _ in range(20):
         volts = 0.026 * tanh((13.5 - volts) / (125 * 0.026))
@@ -359,55 +349,3 @@ def test_auto_ranging_keeps_outputs_below_the_current_limit():
 def test_current_limit_needs_a_resistance_to_act_on():
     with pytest.raises(ValidationError, match="current_limit needs an output_resistance above 0"):
         Amplifier(model="macromodel", current_limit="26 mA")
-
-
-# What the network engine reads for them
-
-
-def test_currents_choices_and_parameters_of_a_subcircuit_are_read():
-    """2 V over 1 kΩ: I = 2 mA through the source; each choice at both sides of its bounds. Values by hand."""
-    text = """
-        .param scale=2
-        .subckt cell a b params: k=1 twice={2*k}
-        + offset=0
-        .param gain={twice*scale}
-        Vs a m dc 0
-        Rs m 0 1k
-        B1 b 0 v={gain*i(Vs)*1k + offset}
-        .ends
-        V1 in 0 2
-        X1 in one cell params: k=3
-        X2 in two cell offset='1+scale'
-        B2 low 0 v=min(v(in), 1) + limit(v(in), 3, 4)
-        B3 high 0 v=max(v(in), 1) + limit(v(in), -1, 1)
-        B4 0 push i=i(V1)
-        Rpush push 0 1
-        R1 in c 1
-        C1 c 0 1n
-    """
-    analysis = NodalAnalysis(read_lines(text.splitlines()), ["one", "two", "low", "high", "push"])
-    found = analysis.reduce(linearise=True)
-    # At rest; V1 carries −4 mA, counted from + to − through the source.
-    rest = found.output[0] @ np.linalg.solve(found.drift[0], found.rate[0]) + found.offset[0]
-    np.testing.assert_allclose(rest, [6 * 2 * 2, 2 * 2 * 2 + 3, 1 + 3, 2 + 1, -4e-3], rtol=1e-12)
-
-
-def test_parallel_capacitors_add_up():
-    """1 nF and 3 nF, the second turned around, on 1 kΩ: one state of 4 µs that begins at 0.5 V; a draw changes both."""
-    text = "V1 in 0 1\nR1 in a 1k\nC1 a 0 1n ic=0.5\nC2 0 a 3n ic=-0.5"
-    analysis = NodalAnalysis(read_lines(text.splitlines()), ["a"])
-    assert analysis.states == ("C1",)
-    np.testing.assert_array_equal(analysis.start, [0.5])
-    values = np.stack([analysis.circuit.values] * 2)
-    values[1, [analysis.circuit.position("C1"), analysis.circuit.position("C2")]] *= 2
-    np.testing.assert_allclose(analysis.reduce(values).drift[:, 0, 0], [1 / 4e-6, 1 / 8e-6], rtol=1e-13)
-
-
-@pytest.mark.parametrize("preset", ["bench", "vendor"])
-def test_saturated_arrays_have_the_operating_point_of_ngspice(preset):
-    """Inputs for ten times the rails, where plain Newton steps find none. Both iterate to convergence: 1e-6."""
-    device = device_of(load_hardware(preset), scale=8.0)
-    device = replace(device, dac_volts=4 * device.dac_volts)
-    law = law_of(device)
-    found = Network(linearise=True).simulate(device, law, inf, 0).volts
-    assert relative(found, Ngspice().simulate(device, law, inf, 0).volts) < 1e-6

@@ -76,8 +76,8 @@ def test_network_takes_nonlinear_presets_by_their_tangents(files):
 
 
 def test_options_of_the_network_engine_are_refused_elsewhere(files):
-    refuses(files, "linearise: engine 'ngspice' has no such option; leave it out", "--linearise", None)
-    refuses(files, "readout-bandwidth: engine 'ngspice' has no such option", "--readout-bandwidth", "1 MHz")
+    refuses(files, "engine 'ngspice' has no 'linearise'; leave it out", "--linearise", None)
+    refuses(files, "engine 'ngspice' has no 'readout_bandwidth'", "--readout-bandwidth", "1 MHz")
     refuses(files, "wanted 'Hz'", "--engine", "network", "--readout-bandwidth", "1 kg")
 
 
@@ -165,7 +165,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
     refuses(files, "archive of several arrays", "--matrix", "several.npy.npz")
     refuses(files, "no file 'missing.npy'", "--matrix", "missing.npy")
     refuses(files, "no preset or file 'bensh'; did you mean 'bench'?", "--hardware", "bensh")
-    refuses(files, "no 'spice'; engines are network, ngspice, sde", "--engine", "spice")
+    refuses(files, "no 'spice'; did you mean 'ngspice'? engines are network, ngspice, sde", "--engine", "spice")
     refuses(files, "analog time is -1", "--time", "-1")
     refuses(files, "'nowhere/x.npy' cannot be written; name a .npy file", "--output", "nowhere/x.npy")
     refuses(files, "greater than 0", "--hardware", "none.toml")

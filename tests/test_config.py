@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.config import load_experiment
+from experiments.config import load_experiment, load_training
 from experiments.train import resolve, trials
 from experiments.trial import build_solver
 from solvers.network import Network
@@ -27,9 +27,9 @@ learning_rates = [0.5]
 
 def test_shipped_configs_load_and_put_the_circuit_first():
     for name in ("digits", "mnist"):
-        experiment = load_experiment(name)
-        assert trials(experiment)[0].optimizer.startswith("tngd")
-        resolve(experiment)
+        training = load_training(name)
+        assert trials(training)[0].optimizer.startswith("tngd")
+        resolve(training.experiments[0])
 
 
 def test_resolved_config_spells_out_the_hardware():
@@ -83,3 +83,40 @@ def test_network_engine_takes_its_options_from_the_config(tmp_path):
 def test_missing_config_lists_the_shipped_ones():
     with pytest.raises(InputError, match="configs that come with it are digits, mnist"):
         load_experiment("digit")
+
+
+GRID = TEXT + '[grid]\n"optimizers.tngd.damping" = [0.5, 1]\nbatch_size = [4, 8]\n'
+
+
+def test_every_combination_of_a_grid_is_a_point(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(GRID)
+    training = load_training(path)
+    set_there = [(e.optimizers["tngd"].damping, e.batch_size) for e in training.experiments]
+    assert set_there == [(0.5, 4), (0.5, 8), (1, 4), (1, 8)]
+    assert [tuple(setting.values()) for setting in training.settings] == set_there
+    assert [(trial.point, trial.seed) for trial in trials(training)] == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    with pytest.raises(InputError, match="grid: one experiment is wanted here"):
+        load_experiment(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("tngd.damping", "tngd.dampin", r"unknown key 'optimizers\.tngd\.dampin'; did you mean 'damping'"),
+        ("optimizers.tngd.damping", "optimizers.tgnd.damping", r"optimizers\.tgnd\.kind is missing"),
+        ("optimizers.tngd.damping", "steps.first", "'steps' is not a table; check the name"),
+        ("[0.5, 1]", "[0.5, 0.5]", r"grid\.optimizers\.tngd\.damping repeats a value"),
+        ("[0.5, 1]", "0.5", "write a list of at least one value"),
+        ("[0.5, 1]", "[0.5, -1]", r"damping: .*greater than 0"),
+        ("batch_size = [4, 8]", 'name = ["a", "b"]', r"grid\.name: all points share it"),
+        ("batch_size = [4, 8]", "workers = [1, 2]", r"grid\.workers: all points share it"),
+    ],
+)
+def test_mistakes_in_a_grid_are_one_line_with_the_cure(tmp_path, before, after, words):
+    path = tmp_path / "small.toml"
+    assert before in GRID
+    path.write_text(GRID.replace(before, after))
+    with pytest.raises(InputError, match=words) as caught:
+        load_training(path)
+    assert "\n" not in str(caught.value)

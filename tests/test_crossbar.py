@@ -7,19 +7,25 @@ import pytest
 
 from experiments.benchmarks.systems import spd_system
 from netlists.crossbar import crossbar
-from solvers.network import read_device
+from netlists.device import load, program_array
+from solvers.ideal import law_of
+from solvers.network import state_space
 from solvers.ngspice import Ngspice
-from solvers.ornstein_uhlenbeck import law_of
 from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import LinearSystem
-from spu_circuit.program import load, program_array
+from tests.cases import volts_of
 
 
 def short_circuit_currents(conductances, volts, wire):
     """Current into each grounded row wire, by dense nodal analysis of the resistors that ``crossbar`` adds."""
-    added = []
+    added = [
+        (name, a, b, ohms)
+        for group in crossbar("Rx", conductances, "v", "g", wire_resistance=wire)
+        for name, a, b, ohms in zip(group.names, *(nodes.names for nodes in group.nodes), group.value, strict=True)
+        if ohms < inf
+    ]
+    assert len({name for name, *_ in added}) == len(added)
     columns, rows = [f"v{j}" for j in range(len(volts))], [f"g{i}" for i in range(len(conductances))]
-    crossbar(lambda *resistor: added.append(resistor), "x", conductances, columns, rows, wire)
     known = dict(zip(columns, volts, strict=True)) | dict.fromkeys(rows, 0.0)
     inner = sorted({node for _, a, b, _ in added for node in (a, b)} - set(known))
     index = {node: k for k, node in enumerate(inner)}
@@ -77,8 +83,8 @@ def parasitic_device(preset, wire, leakage):
 @pytest.mark.parametrize("preset", ["paper", "passive"])
 def test_wires_and_leakage_agree_between_ngspice_and_network(preset):
     device = parasitic_device(preset, wire=2.0, leakage=20e3)
-    law, space = law_of(device), read_device(device).state_space()
-    settled = Ngspice().simulate(device, law, inf, 0).volts
+    law, space = law_of(device), state_space(device)
+    settled = volts_of(Ngspice(), device, inf)
     # Two direct solutions of one linear circuit.
     np.testing.assert_allclose(space.operating_point(), settled, rtol=1e-10)
     assert np.abs(law.fixed_point() / settled - 1).max() > 1e-4, "the wires make no difference"
@@ -95,7 +101,7 @@ def test_leakage_is_part_of_the_law(preset):
     faster = 1 / (5e3 * device.hardware.cell.capacitance)
     np.testing.assert_allclose(law_of(device).rates, law_of(alone).rates + faster, rtol=1e-12)
     # The gain of 1e9 and more leaves this to the circuit's operating point.
-    np.testing.assert_allclose(read_device(device).state_space().operating_point(), law_of(device).fixed_point(), 1e-6)
+    np.testing.assert_allclose(state_space(device).operating_point(), law_of(device).fixed_point(), 1e-6)
 
 
 def test_passive_cells_with_leakage_keep_their_equipartition():
@@ -107,7 +113,7 @@ def test_passive_cells_with_leakage_keep_their_equipartition():
 def test_transient_noise_behind_wires_has_the_networks_variance():
     """Each resistor's noise current at its own place; wires as large as the resistors make the lumped sum wrong."""
     device = parasitic_device("paper", wire=1e3, leakage=None)
-    law, space = law_of(device), read_device(device).state_space()
+    law, space = law_of(device), state_space(device)
     rates = np.real(space.law.rates)
     slowest, fastest = float(rates.min()), float(rates.max())
     apart, per_run, runs = 3 / slowest, 30, 8

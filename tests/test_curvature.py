@@ -5,7 +5,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from optim.curvature import empirical_fisher_factor, gauss_newton_factor, jacobians, loss_and_gradient
-from optim.losses import mean_squared_error, softmax_cross_entropy
+from optim.losses import half_squared_error, softmax_cross_entropy
 
 KEYS = jax.random.split(jax.random.PRNGKey(0), 4)
 INPUTS = jax.random.normal(KEYS[0], (6, 3))
@@ -22,7 +22,7 @@ def network(params, inputs):
     return jnp.tanh(inputs @ params["W"]) @ params["V"]
 
 
-@pytest.mark.parametrize(("loss", "targets"), [(softmax_cross_entropy, LABELS), (mean_squared_error, VALUES)])
+@pytest.mark.parametrize(("loss", "targets"), [(softmax_cross_entropy, LABELS), (half_squared_error, VALUES)])
 def test_gauss_newton_of_a_linear_model_is_the_hessian(loss, targets):
     with jax.enable_x64(True):
         params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), LINEAR)
@@ -64,7 +64,7 @@ def test_jacobians_equal_finite_differences():
 
 
 def test_gradient_is_jacobian_times_output_gradient():
-    loss, gradient = loss_and_gradient(linear, mean_squared_error, LINEAR, INPUTS, VALUES)
+    loss, gradient = loss_and_gradient(linear, half_squared_error, LINEAR, INPUTS, VALUES)
     apart = linear(LINEAR, INPUTS) - VALUES
     assert loss == pytest.approx(float(jnp.mean(jnp.sum(apart**2, axis=1)) / 2), rel=1e-6)
     np.testing.assert_allclose(gradient["W"], INPUTS.T @ apart / 6, rtol=1e-5)

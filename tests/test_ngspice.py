@@ -9,15 +9,15 @@ from scipy.constants import Boltzmann
 from scipy.stats import chi2
 
 from experiments.benchmarks.systems import spd_system
-from solvers.network import read_device
+from netlists.device import load, program_array
+from solvers.ideal import law_of
+from solvers.network import state_space
 from solvers.ngspice import Ngspice
-from solvers.ornstein_uhlenbeck import law_of
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Amplifier, Noise, load_hardware
 from spu_circuit.problem import LinearSystem
-from spu_circuit.program import load, program_array
 
 
 def relative(value, reference):
@@ -77,7 +77,7 @@ def test_noise_of_cells_that_no_resistor_joins():
     """Where ngspice's own integral is NaN, from rounding in what joins them; the Lyapunov solution is to be found."""
     hardware = load_hardware("rram")
     device = load(program_array(spd_system(8, 2, 1), hardware), np.ones(8), hardware, 0.1)
-    exact = read_device(device).state_space(linearise=True).stationary_covariance().diagonal()
+    exact = state_space(device).stationary_covariance().diagonal()
     np.testing.assert_allclose(Ngspice().noise_variance(device, law_of(device)), exact, rtol=1e-4)
 
 
@@ -227,12 +227,26 @@ def test_output_resistance_lowers_what_the_rail_leaves():
 
 
 def test_output_resistance_is_inside_the_loop():
-    """Settled, with one cell: loop gain A₀ / ((1 + 2)(1 + R_out 2G)) of the loaded amplifier divides the error."""
+    """Settled, with one cell: loop gain A₀ / ((1 + 2)(1 + R_out 2G)) of the loaded amplifier divides the error.
+
+    The integrator's output drives its own feedback and the inverting stage, which has the same amplifier.
+    """
     system = LinearSystem(np.eye(1), np.ones(1))
-    value = Spu(one_cell(dc_gain=1000.0, output_resistance=500.0), Ngspice()).solve(system).value[0]
-    # KCL at virtual ground g and output v, G = 1 mS everywhere: (v + v_in - 2 g) = 0, A₀(−g) − v = R (v − g) G.
-    matrix = np.array([[1.0, -2.0], [-(1 + 0.5), -1000.0 + 0.5]])
-    v, _ = np.linalg.solve(matrix, np.array([1.0, 0.0]))
+    hardware = one_cell(dc_gain=1000.0, output_resistance=500.0)
+    value = Spu(hardware, Ngspice()).solve(system).value[0]
+    # KCL at virtual ground g and output v, G = 1 mS everywhere: v + v_in − 2 g = 0 and
+    # A₀(−g) − v = R (v − g) G + s (v − h); of the inverting stage at h and n: v + n − 2 h = 0 and
+    # A₀(−h) − n = s (n − h), with s = R / R_inv.
+    s = 500.0 / hardware.cell.inverter_resistance
+    matrix = np.array(
+        [
+            [1.0, -2.0, 0.0, 0.0],
+            [-(1 + 0.5 + s), -1000.0 + 0.5, s, 0.0],
+            [1.0, 0.0, -2.0, 1.0],
+            [0.0, 0.0, -1000.0 + s, -(1 + s)],
+        ]
+    )
+    v = np.linalg.solve(matrix, np.array([1.0, 0.0, 0.0, 0.0]))[0]
     assert value == pytest.approx(v, rel=1e-5)
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from scipy.constants import Boltzmann
 
-from solvers.ornstein_uhlenbeck import law_of
-from spu_circuit.active import program_active
+from netlists.device import load
+from netlists.topologies.active import program_active
+from solvers.ideal import law_of
 from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.noise import johnson_current_density
-from spu_circuit.program import load
 
 
 def device(hardware, A, **noise):

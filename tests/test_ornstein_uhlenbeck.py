@@ -43,9 +43,9 @@ def test_covariance_is_the_defining_integral(law, time):
 
 @pytest.mark.parametrize("law", [NON_NORMAL, symmetric()])
 def test_mean_solves_the_differential_equation(law):
-    start = np.arange(1.0, len(law.rate) + 1)
+    start = np.arange(1.0, len(law.input_rate) + 1)
     times = np.array([0.0, 0.3, 2.0])
-    fixed = np.linalg.solve(law.drift, law.rate)
+    fixed = np.linalg.solve(law.drift, law.input_rate)
     expected = [expm(-law.drift * t) @ (start - fixed) + fixed for t in times]
     np.testing.assert_allclose(law.mean(times, start), expected, rtol=1e-10, atol=1e-12)
 

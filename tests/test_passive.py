@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from scipy.constants import Boltzmann
 from scipy.stats import chi2
 
-from solvers.network import Network, read_device
+from netlists.device import load, program_array
+from netlists.topologies.passive import dominance_scaling, program_passive
+from solvers.ideal import law_of
+from solvers.network import Network, state_space
 from solvers.ngspice import Ngspice
-from solvers.ornstein_uhlenbeck import law_of
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Converter, Noise, load_hardware
-from spu_circuit.passive import dominance_scaling, program_passive
 from spu_circuit.problem import LinearSystem
-from spu_circuit.program import load, program_array
 
 PASSIVE = load_hardware("passive")
 CONTINUOUS = PASSIVE.model_copy(
@@ -150,7 +150,7 @@ def test_network_engine_reads_the_passive_circuit_too(injected):
     """Element by element it finds the closed form: operating point, mean and covariance, to rounding."""
     hardware = PASSIVE.model_copy(update={"noise": Noise(injected=injected)})
     device = load(program_array(dominant_system(5), hardware), np.ones(5), hardware, 0.01, np.linspace(-1, 1, 5))
-    law, space = law_of(device), read_device(device).state_space()
+    law, space = law_of(device), state_space(device)
     times = np.array([0.3, 2.0]) * device.time_constant
     np.testing.assert_allclose(space.operating_point(), law.fixed_point(), rtol=1e-9)
     np.testing.assert_allclose(space.trajectory(times), law.mean(times, device.initial_volts), rtol=1e-9, atol=1e-15)

@@ -6,14 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.benchmarks.systems import spd_system
-from solvers.engine import IdealLaw
-from solvers.ornstein_uhlenbeck import law_of
+from netlists.device import largest_scale, load, program_array
+from netlists.topologies.active import program_active
+from solvers.ideal import IdealLaw, law_of
 from solvers.spu import Spu
-from spu_circuit.active import program_active
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import ResistorArray, load_hardware
 from spu_circuit.problem import LinearSystem
-from spu_circuit.program import largest_scale, load, program_array
 
 
 @settings(max_examples=50)

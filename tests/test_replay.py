@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.sweeps.findings import groups, planned
-from experiments.sweeps.redraw import extremes
+from experiments.sweeps.redraw import outliers
 from experiments.sweeps.replay import replay
 from experiments.sweeps.run import plan, run
 from experiments.sweeps.store import SweepStore
@@ -79,12 +79,12 @@ def test_deck_gives_the_stored_error_in_bare_ngspice(store, tmp_path, point):
     assert max(errors) == pytest.approx(stored, rel=1e-3 if point == 0 else 1e-4)
 
 
-def test_head_says_what_it_is_and_names_the_extreme_parts(store):
+def test_head_says_what_it_is_and_names_the_outlying_parts(store):
     deck = replay(store, 5)
     assert "* copy 5 of sweep replayed, seed 7, time = 4.0" in deck
     assert f"* relative error = {store.rows((0, 'copies'))[5].metrics[0]!r}" in deck
     found = groups(planned(store), store)[0]
-    shared, parts = extremes(found, 5, 3)
+    shared, parts = outliers(found, 5, 3)
     assert all(f"{comment(line)}\n" in deck for line in (*shared, *map(str, parts)))
     assert re.search(r"array resistor mean [+−]\d", shared[0])
     # The deck's own values are those deviations: of its kind's mean, in σ of 1 %.
@@ -102,7 +102,8 @@ def test_head_says_what_it_is_and_names_the_extreme_parts(store):
 def nominal_resistances(group):
     from experiments.sweeps.evaluate import benches
 
-    return benches(group.sweep, "ngspice")[0].ngspice.board.nominal
+    table = benches(group.sweep, "ngspice")[0].board.table
+    return {name: value for each in table.elements for name, value in zip(each.names, each.value, strict=True)}
 
 
 def test_wrong_numbers_are_refused_with_what_there_is(store):

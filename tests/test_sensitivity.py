@@ -3,14 +3,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from experiments.sweeps.cases import cases_of, copies_of, corner_name
+from experiments.sweeps.cases import cases_of, corner_name, samples_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row, benches, evaluate, metrics_of
 from experiments.sweeps.sensitivity import one_at_a_time, sobol_indices
-from experiments.sweeps.worst import worst_ends
-from spu_circuit.copies import Parts, bounded, corners
+from experiments.sweeps.worst import worst_extremes
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
+from spu_circuit.sampling import Parts, bounded, corners
 
 KINDS = ("input_resistor", "inverter_resistor", "capacitor")
 SIGMAS = (0.01, 0.02, 0.04)
@@ -43,8 +43,8 @@ def rows_by(asked, metric):
     parts = {kind: Parts(np.arange(2), np.zeros(2), np.zeros(2)) for kind in KINDS}
     found = {}
     for name, case in cases_of(asked).items():
-        copies = copies_of(case, asked.device().variation, 300.0, parts, range(case.samples))
-        values = metric(*(copies.relative[kind] - 1 for kind in KINDS))
+        samples = samples_of(case, asked.device().variation, 300.0, parts, range(case.samples))
+        values = metric(*(samples.relative.get(kind, np.ones((samples.count, 1))) - 1 for kind in KINDS))
         found[name] = [Row(k, "ok", "", 1.0, (value,)) for k, value in enumerate(values.tolist())]
     return found
 
@@ -136,36 +136,36 @@ def test_corners_are_nominal_and_all_combinations():
     ((_, case),) = cases_of(asked).items()
     assert case.samples == 1 + 2**3
     parts = {kind: Parts(np.arange(2), np.zeros(2), np.zeros(2)) for kind in KINDS}
-    whole = copies_of(case, asked.device().variation, 300.0, parts, range(9))
+    whole = samples_of(case, asked.device().variation, 300.0, parts, range(9))
     factors = np.stack([whole.relative[kind][:, 0] for kind in KINDS], axis=1)
     wanted = [(1, 1, 1), *product(*((1 - 3 * s, 1 + 3 * s) for s in SIGMAS))]
     np.testing.assert_allclose(factors, wanted, rtol=1e-14)
     assert not whole.open.size
-    some = copies_of(case, asked.device().variation, 300.0, parts, range(3, 5))
+    some = samples_of(case, asked.device().variation, 300.0, parts, range(3, 5))
     assert np.array_equal(some.relative["capacitor"], whole.relative["capacitor"][3:5])
     assert corner_name(asked, 0) == "nominal"
     assert corner_name(asked, 2) == "input_resistor −, inverter_resistor −, capacitor +"
 
 
-def test_worst_ends_of_a_monotonic_metric_are_the_signs_of_its_sensitivities():
+def test_worst_extremes_of_a_monotonic_metric_are_the_signs_of_its_sensitivities():
     weights = np.array([3.0, -1.0, 0.0, 2.0])
 
     def measured(ends):
         at = np.concatenate([ends["lot"], ends["local"]], axis=1)
         return np.stack([np.exp(at @ weights), -(at**3) @ weights])
 
-    found = worst_ends({"lot": 1, "local": 3}, 2, measured)
+    found = worst_extremes({"lot": 1, "local": 3}, 2, measured)
     high = np.array([1.0, -1.0, 0.0, 1.0])
     rows = np.concatenate([found["lot"], found["local"]], axis=1)
     assert np.array_equal(rows, np.stack([0 * high, high, -high, -high, high]))
 
 
-def test_worst_ends_climb_where_signs_at_nominal_mislead():
+def test_worst_extremes_climb_where_signs_at_nominal_mislead():
     # |3a + 2b − 2c| is even about nominal; all that nominal tells is that each part matters.
     def measured(ends):
         return np.abs(ends["local"] @ [3.0, 2.0, -2.0])[None]
 
-    found = worst_ends({"local": 3}, 1, measured)["local"]
+    found = worst_extremes({"local": 3}, 1, measured)["local"]
     assert measured({"local": found})[0].tolist() == [0, 7, 0]
 
 
@@ -180,7 +180,7 @@ def test_worst_case_finds_the_worst_of_all_corners_of_a_small_circuit():
     assert [corner_name(asked, k) for k in (0, 1, 6)] == ["nominal", "relative_error highest", "power lowest"]
     # Every corner of every part, one by one.
     (bench,) = benches(asked, "network")
-    places, device = bench.ngspice.board.places, asked.device()
+    places, device = bench.board.places, asked.device()
     counts = bounded(device.variation, places)
     assert sum(counts.values()) == 4 + 1 + 2
     signs = np.array(list(product((-1.0, 1.0), repeat=7)))

@@ -1,31 +1,52 @@
-from dataclasses import dataclass, field
+import pickle
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
 import pytest
 
 from experiments.benchmarks.systems import ggn_system, spd_system
-from solvers.engine import IdealLaw, Reading
+from solvers.engine import Reading
+from solvers.ideal import IdealLaw, law_of
+from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
-from solvers.solution import Waveform
-from solvers.spu import RANGES, Spu, engine_named
+from solvers.spu import KEPT, RANGES, Spu, engine_named
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Converter, load_hardware
-from spu_circuit.problem import LinearSystem
+from spu_circuit.problem import LinearSystem, LinearSystems
 
 
 @dataclass(frozen=True)
-class Counting:
+class Pretended:
+    """An engine whose single device reads what ``volts`` makes of it, and was at ``peak`` on the way."""
+
+    name: str = "pretended"
+
+    def prepare(self, board):
+        return self
+
+    def program(self, array, samples):
+        return self
+
+    def read(self, device, seconds, seeds, limits=None):
+        volts = self.volts(device[0])
+        return Reading(volts[None], ("",), self.peak(volts)[None])
+
+    def peak(self, volts):
+        return np.abs(volts)
+
+
+@dataclass(frozen=True)
+class Counting(Pretended):
     """Records the voltage scales that are tried; its nodes read ``gain`` times the ideal voltages."""
 
     gain: float = 1.0
     scales: list = field(default_factory=list)
-    name: str = "counting"
 
-    def simulate(self, device, law, seconds, seed):
-        self.scales.append(device.volts_per_unit)
-        return Reading(self.gain * law.fixed_point())
+    def volts(self, device):
+        self.scales.append(float(device.volts_per_unit))
+        return self.gain * law_of(device).fixed_point()
 
 
 def test_ideal_device_with_ideal_engine_is_the_ideal_sde(ideal):
@@ -36,18 +57,44 @@ def test_ideal_device_with_ideal_engine_is_the_ideal_sde(ideal):
 
 
 def test_saturation_halves_the_scale_until_all_nodes_fit(ideal):
+    """At once as often as the voltages say, and no more often: twice the last scale would not fit."""
     engine = Counting(gain=20.0)
     solution = Spu(ideal, engine).solve(spd_system(4, 2))
-    np.testing.assert_allclose(np.array(engine.scales[1:]) / engine.scales[:-1], 0.5)
+    halvings = -np.log2(np.array(engine.scales[1:]) / engine.scales[:-1])
+    np.testing.assert_array_equal(halvings, np.round(halvings))
+    assert (halvings >= 1).all()
     assert solution.statistics.saturated_nodes == 0
     assert solution.statistics.range_changes == len(engine.scales) - 1 > 0
+    largest = np.abs(solution.value).max() * engine.scales[-1]
+    assert largest <= ideal.adc.full_scale < 2 * largest
+
+
+@dataclass(frozen=True)
+class Saturated(Counting):
+    """Its nodes read half as much again as their limit, whatever the scale."""
+
+    def volts(self, device):
+        self.scales.append(float(device.volts_per_unit))
+        return np.full(device.cells, 1.5 * device.hardware.adc.full_scale)
 
 
 def test_saturation_at_every_scale_is_reported_not_hidden(ideal):
-    engine = Counting(gain=1e9)
+    engine = Saturated()
     statistics = Spu(ideal, engine).solve(spd_system(4, 2)).statistics
     assert len(engine.scales) == RANGES + 1
     assert statistics.saturated_nodes == 4
+
+
+def test_a_device_that_no_scale_fits_is_read_although_others_of_its_batch_fit(bench):
+    """Offsets of 50 mV, magnified a hundred times, stay beyond a rail of 1.2 V at every scale."""
+    amplifier = bench.amplifier.model_copy(update={"rail": 1.2, "offset": 0.05})
+    spu = Spu(bench.model_copy(update={"amplifier": amplifier}), Network())
+    systems = [spd_system(6, 1.5, 0), spd_system(6, 100, 0)]
+    alone = [spu.solve(system) for system in systems]
+    assert [solution.statistics.range_changes == RANGES for solution in alone] == [False, True]
+    stack = LinearSystems(np.stack([system.A for system in systems]), np.stack([system.b for system in systems]))
+    # The codes of the ADC are the same.
+    np.testing.assert_array_equal(spu.settle(stack)[0], [solution.value for solution in alone])
 
 
 def test_under_used_adc_raises_the_scale_unless_the_dac_is_full():
@@ -101,8 +148,29 @@ def test_primal_curvature_system_is_solved_as_its_matrix(ideal):
     np.testing.assert_allclose(value, np.linalg.solve(system.primal().A, system.gradient), rtol=1e-5)
 
 
+def test_a_device_that_has_solved_can_be_pickled_and_solves_alike(bench):
+    spu, system = Spu(bench, Network()), spd_system(3, 2)
+    value = spu.solve(system).value
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(spu)).solve(system).value, value)
+
+
+def test_a_device_with_another_engine_prepares_for_itself(ideal):
+    system = spd_system(3, 2)
+    spu = Spu(ideal, Network())
+    spu.solve(system)
+    other = replace(spu, engine=Counting(gain=2.0)).solve(system)
+    np.testing.assert_allclose(other.value, 2 * np.linalg.solve(system.A, system.b), rtol=1e-2)  # levels and codes
+
+
+def test_structures_of_many_sizes_are_forgotten(ideal):
+    spu = Spu(ideal, Network())
+    for n in range(1, KEPT + 4):
+        spu.solve(spd_system(n, 2))
+    assert len(spu._prepared) == KEPT
+
+
 def test_unknown_engine_lists_the_known_ones():
-    with pytest.raises(InputError, match="no 'spice'; engines are network, ngspice, sde"):
+    with pytest.raises(InputError, match=r"no 'spice'; did you mean 'ngspice'\? engines are network, ngspice, sde"):
         engine_named("spice")
 
 
@@ -110,12 +178,12 @@ def test_saturation_on_the_way_counts_although_the_end_is_in_range(ideal):
     """The ADC samples once, but an amplifier that clipped before has lost its way."""
 
     @dataclass(frozen=True)
-    class Overshooting:
-        name: str = "overshooting"
+    class Overshooting(Pretended):
+        def volts(self, device):
+            return 0.1 * np.ones(device.cells)
 
-        def simulate(self, device, law, seconds, seed):
-            end = 0.1 * np.ones(device.cells)
-            return Reading(end, Waveform(np.array([0.0, seconds]), np.stack([5 * np.ones(device.cells), end])))
+        def peak(self, volts):
+            return 5 * np.ones(len(volts))
 
     assert Spu(ideal, Overshooting()).solve(spd_system(3, 2), 1.0).statistics.saturated_nodes == 3
 
@@ -124,13 +192,12 @@ def test_a_scale_that_saturated_is_not_tried_again(ideal):
     """Halved once, the peak is a tenth of the range: raising it would saturate again, for ever."""
 
     @dataclass(frozen=True)
-    class Snapping:
+    class Snapping(Pretended):
         scales: list = field(default_factory=list)
-        name: str = "snapping"
 
-        def simulate(self, device, law, seconds, seed):
-            self.scales.append(device.volts_per_unit)
-            return Reading(np.full(device.cells, 2.0 if len(self.scales) == 1 else 0.1))
+        def volts(self, device):
+            self.scales.append(float(device.volts_per_unit))
+            return np.full(device.cells, 2.0 if len(self.scales) == 1 else 0.1)
 
     engine = Snapping()
     assert Spu(ideal, engine).solve(spd_system(3, 2)).statistics.range_changes == 1
@@ -140,11 +207,9 @@ def test_a_scale_that_saturated_is_not_tried_again(ideal):
 @pytest.mark.parametrize(("away", "share"), [(0.009, 1.0), (0.011, 0.0)])
 def test_settled_means_within_one_percent_of_the_largest_voltage(ideal, away, share):
     @dataclass(frozen=True)
-    class Away:
-        name: str = "away"
-
-        def simulate(self, device, law, seconds, seed):
-            final = law.fixed_point()
-            return Reading(final + away * np.abs(final).max())
+    class Away(Pretended):
+        def volts(self, device):
+            final = law_of(device).fixed_point()
+            return final + away * np.abs(final).max()
 
     assert Spu(ideal, Away()).solve(spd_system(3, 2)).statistics.settled_fraction == share

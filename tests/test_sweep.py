@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 
 from experiments.sweeps import evaluate as evaluate_module
-from experiments.sweeps import executor as executor_module
 from experiments.sweeps import run as run_module
 from experiments.sweeps import store as store_module
 from experiments.sweeps.config import points, read_sweep
 from experiments.sweeps.evaluate import Row
-from experiments.sweeps.executor import executor
 from experiments.sweeps.run import audited, plan, run
 from experiments.sweeps.statistics import yield_of
 from experiments.sweeps.store import SweepStore, open_sweep
@@ -112,10 +110,15 @@ local = { tolerance = "2 LSB", meaning = "sigma" }
 [workload]"""
 
 
+WIRES = """array.wire_resistance = "10 Ohm"
+[hardware.variation.array_resistor]"""
+
+
 @pytest.mark.parametrize(
     ("base", "changes"),
     [
         ("paper", {}),
+        ("paper", {"[hardware.variation.array_resistor]": WIRES, "stuck_closed = 1e-3": ""}),
         ("factored", {}),
         ("passive", {'"random"': '"dominant"'}),
         ("bench", {"[workload]": OFFSETS, 'name = "small"': 'name = "small"\nlinearise = true'}),
@@ -169,7 +172,7 @@ def test_too_many_failures_stop_with_the_reason(tmp_path, monkeypatch):
     def broken(sweep, case, samples, engine):
         return [Row(k, "failed", "no convergence", 1.0, (np.nan,) * 7) for k in samples]
 
-    monkeypatch.setattr(executor_module, "evaluate", broken)
+    monkeypatch.setattr(run_module, "evaluate", broken)
     with pytest.raises(SimulationError, match=r"stopped: .* cannot be simulated.*no convergence"):
         finished(planned(), tmp_path, batch=64)
     ((key, _, _),) = planned().cases()
@@ -188,7 +191,7 @@ def test_a_copy_that_raises_anything_is_kept_with_its_reason_and_the_others_go_o
     whole = planned()
     ((_, sweep, case),) = whole.cases()
     (bench, _) = evaluate_module.benches(sweep, "network")
-    culprit = evaluate_module.drawn_copies(sweep, case, bench, range(70, 71)).relative["array_resistor"][0, 0]
+    culprit = evaluate_module.drawn_samples(sweep, case, bench, range(70, 71)).relative["array_resistor"][0, 0]
     monkeypatch.setattr(evaluate_module, "metrics_of", broken)
     finished(whole, tmp_path)
     rows = open_rows(tmp_path, (0, "copies"))
@@ -202,6 +205,15 @@ def test_a_changed_config_is_refused_with_the_difference(tmp_path):
     finished(planned(), tmp_path)
     with closing(SweepStore(tmp_path)) as store, pytest.raises(InputError, match=r"workload\.condition = 5.*has 6"):
         store.claim(planned(workload__condition=6).config, {})
+
+
+def test_a_store_of_an_older_version_is_refused_with_the_reason(tmp_path):
+    finished(planned(analysis__samples=3), tmp_path)
+    with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection, connection:
+        connection.execute("PRAGMA user_version = 0")  # what version 1 left
+    with pytest.raises(InputError, match=r"store version 1, this is version 2, whose samples") as caught:
+        open_sweep(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_store_is_kept_aside_and_what_can_be_read_goes_on(tmp_path):
@@ -231,15 +243,6 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
         kept = len(store.rows((0, "copies")))
     assert 0 < kept < 200
     assert finished(whole, tmp_path) == finished(whole, tmp_path / "other")
-
-
-def test_a_scheduler_that_does_not_answer(monkeypatch):
-    monkeypatch.setattr(executor_module, "PATIENCE", "1 s")
-    with (
-        pytest.raises(InputError, match=r"scheduler: 'tcp://127\.0\.0\.1:9' does not answer"),
-        executor(1, "tcp://127.0.0.1:9"),
-    ):
-        pass
 
 
 @pytest.mark.parametrize(

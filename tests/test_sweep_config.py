@@ -4,6 +4,7 @@ import pytest
 
 from experiments.sweeps.cases import cases_of
 from experiments.sweeps.config import Sweep, points, read_sweep
+from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.run import plan
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
@@ -119,6 +120,20 @@ def test_a_grid_that_is_no_table(tmp_path):
     (tmp_path / "a.toml").write_text("grid = 3")
     with pytest.raises(InputError, match="grid is 3; write a table"):
         read_sweep(tmp_path / "a.toml")
+
+
+def test_saturating_amplifiers_at_rest_need_no_linearise_and_the_way_there_does():
+    rest = document(hardware={"base": "bench", "variation": {"array_resistor": {"local": SIGMA}}})
+    (sweep, linearised) = (plan(rest | more, {}, "test").sweeps[0] for more in ({}, {"linearise": True}))
+    ((_, case),) = cases_of(sweep).items()
+    rows = evaluate(sweep, case, range(4), "network")
+    assert [row.status for row in rows] == ["ok"] * 4
+    assert rows == evaluate(linearised, case, range(4), "network")
+    for asked in ({"time": 3.0}, {"metrics": ["settling_time"]}, {"metrics": ["output_noise"]}):
+        with pytest.raises(InputError, match=r"is not linear .*linearise = true") as caught:
+            plan(rest | asked, {}, "test")
+        assert "\n" not in str(caught.value)
+        plan(rest | asked | {"linearise": True}, {}, "test")
 
 
 def test_importance_needs_something_that_parts_share():

@@ -22,7 +22,7 @@ from experiments.sweeps.redraw import Trait
 from experiments.sweeps.report import write_report
 from experiments.sweeps.store import open_sweep
 from experiments.sweeps.units import metric_text
-from spu_circuit.copies import Sampling
+from spu_circuit.sampling import Sampling
 from tests.browser import Browser
 
 CONFIG = """
@@ -284,7 +284,7 @@ def test_values_are_shown_with_prefixes_and_percent():
     assert [metric_text("saturated_cells", v) for v in (3.0, np.inf, np.nan)] == ["3", "∞", "–"]
 
 
-@pytest.mark.parametrize("kind", ["importance", "corners", "one at a time", "variance based"])
+@pytest.mark.parametrize("kind", ["importance", "corners", "one at a time", "variance based", "contributions"])
 def test_every_analysis_has_a_page(kind, tmp_path):
     samples = "" if kind == "corners" else "samples = 64"
     text = CONFIG.replace('kind = "monte carlo"\nsamples = 256', f'kind = "{kind}"\n{samples}')

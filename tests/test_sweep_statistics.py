@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.sweeps.cases import cases_of, copies_of
+from experiments.sweeps.cases import cases_of, samples_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row, evaluate
 from experiments.sweeps.statistics import clopper_pearson, passes, percentile, yield_of
-from spu_circuit.copies import Parts
 from spu_circuit.hardware import from_document
+from spu_circuit.sampling import Parts
 
 LOT = {"tolerance": "1 %", "meaning": "sigma"}
 
@@ -131,7 +131,7 @@ def test_importance_intervals_cover():
         asked = sweep({"kind": "importance", "samples": 512}, limit=1 + 0.01 * z, variation=variation)
         asked = asked.model_copy(update={"seed": seed})
         device = asked.device()
-        copies = copies_of(cases_of(asked)["copies"], device.variation, 300.0, parts, range(512))
+        copies = samples_of(cases_of(asked)["copies"], device.variation, 300.0, parts, range(512))
         factors = copies.relative["capacitor"][:, 0].tolist()
         rows = [
             Row(k, "ok", "", w, (f,)) for k, (w, f) in enumerate(zip(copies.weights.tolist(), factors, strict=True))

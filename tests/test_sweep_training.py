@@ -6,7 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from experiments.config import Experiment
+from experiments.config import Experiment, single
 from experiments.recording import read_systems
 from experiments.sweeps.run import plan, run
 from experiments.sweeps.store import SweepStore
@@ -59,7 +59,8 @@ samples = 8
 def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     experiment = from_toml(Experiment, TRAINING.encode(), "test")
-    run_training(experiment, prepare(experiment, None), folder, None, lambda latest: None)
+    training = single(experiment)
+    run_training(training, prepare(training, None), folder, None, lambda latest: None)
     return folder
 
 

@@ -56,11 +56,11 @@ class Wrong(Ngspice):
 
     factor: float = 1.0
 
-    def simulate(self, device, law, seconds, seed):
-        reading = super().simulate(device, law, seconds, seed)
-        wave = reading.waveform
+    def simulate(self, *arguments):
+        run = super().simulate(*arguments)
+        wave = run.waveform
         wave = None if wave is None else replace(wave, volts=self.factor * wave.volts)
-        return replace(reading, volts=self.factor * reading.volts, waveform=wave)
+        return replace(run, volts=self.factor * run.volts, waveform=wave)
 
     def noise_density(self, device, band, points_per_decade, probe):
         frequencies, densities = super().noise_density(device, band, points_per_decade, probe)
@@ -169,11 +169,13 @@ def test_a_run_writes_tables_figures_and_a_page_that_needs_no_network(quick, tmp
 
 
 def test_a_tampered_circuit_ends_with_status_one_and_names_the_check(quick, tmp_path, monkeypatch):
-    """The network reads a circuit whose inputs are a millionth and a half too high."""
-    right = validation.read_device
-    monkeypatch.setattr(
-        validation, "read_device", lambda device: right(replace(device, dac_volts=device.dac_volts * (1 + 1.5e-6)))
-    )
+    """The network has a circuit whose inputs are a millionth and a half too high."""
+    right = validation.state_space
+
+    def tampered(device, engine):
+        return right(replace(device, dac_volts=device.dac_volts * (1 + 1.5e-6)), engine)
+
+    monkeypatch.setattr(validation, "state_space", tampered)
     run = CliRunner().invoke(app, ["validate", "--output", str(tmp_path)])
     assert run.exit_code == 1
     assert "the first that fails: paper, 2 cells" in " ".join(run.output.split())

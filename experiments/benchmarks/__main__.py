@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, factored, ideal, network, sweeps, training
+from experiments.benchmarks import circuit, device, factored, ideal, network, sweeps, training
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -19,6 +19,11 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "draws": network.draws,
     "network": network.single,
     "growth": network.growth,
+    "one-by-one": device.one_by_one,
+    "batches": device.batches,
+    "first": device.first,
+    "agreement": device.agreement,
+    "gradient": device.gradient,
     "factored": factored.single,
     "factored-growth": factored.growth,
     "low-rank": ideal.low_rank,
@@ -26,6 +31,8 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "monte-carlo": sweeps.monte_carlo,
     "efficiency": sweeps.efficiency,
     "step": training.step,
+    "ensemble": training.ensemble,
+    "trainings": training.trainings,
     "demo": training.demo,
 }
 

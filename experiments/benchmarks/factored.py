@@ -1,18 +1,24 @@
 """The paper's cascade in the exact network engine at the size of a small model, and how its cost grows."""
 
 from itertools import product
+from math import inf
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.measure import Figure, at_most, seconds
+from experiments.benchmarks.network import SPREAD, sampled, varied
 from experiments.benchmarks.systems import ggn_system
-from solvers.network import NetworkEquations, read_device
+from netlists.board import Board
+from netlists.device import Device, batch_of, load, program_array
+from solvers.network import Network
+from solvers.network.engine import PreparedNetwork
 from solvers.sde import Sde
-from spu_circuit.hardware import load_hardware
+from solvers.spu import Spu
+from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import GgnSystem
-from spu_circuit.program import Device, load, program_array
+from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
 
@@ -21,37 +27,32 @@ TIME = 5.0
 """Of every solve here, in τ."""
 VOLTS_PER_UNIT = 0.002
 """No DAC code is clipped at this scale."""
-SPREAD = 0.01
-"""Relative standard deviation of resistors and capacitors of the copy that is solved."""
 
 
 def single(rows: int = 64, cells: int = 2000) -> list[Figure]:
-    """Operating point and mean of one copy, from element values to volts."""
+    """Operating point and mean of one sample, from its parts to volts, and the first solve of the structure."""
     system, device = _device(rows, cells)
-    equations: list[NetworkEquations] = []
-
-    def read() -> None:
-        equations[:] = [read_device(device)]
-        assert equations[0].bordered  # plans the elimination
-
-    anew = seconds(read)
-    analysis = equations[0].analysis
-    values = _mismatched(equations[0])
-    known = median(seconds(lambda: _solve(equations[0], values, device)) for _ in range(9))
-    settled, relaxed = _solve(equations[0], analysis.circuit.values, device)
+    hardware = device.hardware
+    first = seconds(lambda: Spu(hardware, Network()).solve(system))
+    prepared = Network().prepare(Board(hardware, device.circuit))
+    samples = sampled(prepared.board, range(1))
+    _solve(prepared, device, samples)
+    known = median(seconds(lambda: _solve(prepared, device, samples)) for _ in range(9))
     errors = []
-    for volts, time in ((settled, np.inf), (relaxed, TIME)):
+    for volts, time in zip(_solve(prepared, device, None), (inf, TIME), strict=True):
         exact = Sde().solve(system, time).value
         errors.append(float(np.linalg.norm(volts / VOLTS_PER_UNIT - exact) / np.linalg.norm(exact)))
-    resistors = len(analysis.circuit.positions("R"))
+    resistors = sum(int(np.isfinite(g.value).sum()) for g in prepared.board.table.elements if g.kind == "R")
     name = f"factored array, K = {rows}, N = {cells:,}"
     note = (
-        f"a copy with {SPREAD:.0%} parts, {resistors:,} resistors: from element values to operating point and mean at "
-        f"t = {TIME:g}τ; structure read before; median of 9"
+        f"a sample with {SPREAD:.0%} parts, {resistors:,} resistors: from its parts to operating point and mean at "
+        f"t = {TIME:g}τ; structure prepared before; median of 9"
     )
     return [
         at_most(f"network, {name}", known, "s", 0.5, note),
-        Figure("the same, circuit built and read anew", anew, "s", note="PySpice circuit, its text, plan; once"),
+        at_most(
+            f"first solve, {name}", first, "s", 1, "fresh Spu: programming, table, structure, operating point; once"
+        ),
         at_most(f"its error against the low-rank closed form, {name}", max(errors), "relative", 1e-6, "exact parts"),
     ]
 
@@ -61,11 +62,10 @@ def growth(cells: tuple[int, ...] = (500, 1000, 2000, 4000), rows: tuple[int, ..
     sizes, times = list(product(cells, rows)), []
     for n, k in sizes:
         _, device = _device(k, n)
-        equations = read_device(device)
-        assert equations.bordered
-        values = _mismatched(equations)
-        _solve(equations, values, device)
-        each = [seconds(lambda e=equations, v=values, d=device: _solve(e, v, d)) for _ in range(5)]  # type: ignore[misc]
+        prepared = Network().prepare(Board(device.hardware, device.circuit))
+        samples = sampled(prepared.board, range(1))
+        _solve(prepared, device, samples)
+        each = [seconds(lambda p=prepared, d=device, s=samples: _solve(p, d, s)) for _ in range(5)]  # type: ignore[misc]
         times.append(median(each))
     design = np.column_stack([np.log(sizes), np.ones(len(sizes))])
     found, squares, *_ = np.linalg.lstsq(design, np.log(times))
@@ -79,22 +79,20 @@ def growth(cells: tuple[int, ...] = (500, 1000, 2000, 4000), rows: tuple[int, ..
     ]
 
 
-def _device(rows: int, cells: int) -> tuple[GgnSystem, Device]:
+def _hardware() -> Hardware:
     """Continuous resistors and ideal amplifiers, so that the closed form is the truth."""
-    hardware = load_hardware("ideal").model_copy(update={"topology": "factored"})
-    system = ggn_system(rows, cells, DAMPING)
+    return varied(load_hardware("ideal").model_copy(update={"topology": "factored"}))
+
+
+def _device(rows: int, cells: int) -> tuple[GgnSystem, Device]:
+    hardware, system = _hardware(), ggn_system(rows, cells, DAMPING)
     return system, load(program_array(system, hardware), system.b, hardware, VOLTS_PER_UNIT)
 
 
-def _solve(equations: NetworkEquations, values: Array, device: Device) -> tuple[Array, Array]:
-    space = equations.analysis.bordered(values)
-    return space.operating_point(), space.trajectory(np.array([TIME * device.time_constant]))[0]
-
-
-def _mismatched(equations: NetworkEquations) -> Array:
-    circuit, rng = equations.analysis.circuit, np.random.default_rng(0)
-    values = circuit.values.copy()
-    for kind in ("R", "C"):
-        where = circuit.positions(kind)
-        values[where] *= np.exp(SPREAD * rng.standard_normal(len(where)))
-    return values
+def _solve(prepared: PreparedNetwork, device: Device, samples: Samples | None) -> tuple[Array, Array]:
+    """Operating point and mean, (n,) each, V."""
+    one, seed = batch_of(device), np.zeros(1, dtype=int)
+    programmed = prepared.program(one.array, samples)
+    times = np.full(1, inf), TIME * one.time_constant
+    settled, moved = (programmed.read(one, time, seed).volts[0] for time in times)
+    return settled, moved

@@ -1,4 +1,4 @@
-"""Tolerance sweeps: many copies end to end, beside spicelib and beside bare ngspice on the same circuit."""
+"""Tolerance sweeps: many samples end to end, beside spicelib and beside bare ngspice on the same circuit."""
 
 import logging
 import os
@@ -15,13 +15,14 @@ from time import perf_counter
 import psutil
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, seconds
-from experiments.sweeps.cases import cases_of, copies_of
+from experiments.executor import executor
+from experiments.sweeps.cases import cases_of
 from experiments.sweeps.config import read_sweep
-from experiments.sweeps.evaluate import benches, question_of
-from experiments.sweeps.executor import executor
+from experiments.sweeps.evaluate import benches, drawn_samples, question_of
 from experiments.sweeps.run import Plan, compute, plan
 from experiments.sweeps.store import SweepStore
-from solvers.drawn import DrawnNetwork
+from netlists.device import batch_of
+from solvers.behaviour import deck
 from solvers.ngspice_process import ngspice_program
 
 CELLS = 32
@@ -50,7 +51,7 @@ relative_error = { max = "2 %" }
 
 
 def monte_carlo() -> list[Figure]:
-    """10,000 copies by the command itself, with store and report; the same circuit redrawn by spicelib and ngspice."""
+    """10,000 samples by the command itself, with store and report; the same circuit redrawn by spicelib and ngspice."""
     with tempfile.TemporaryDirectory() as folder:
         planned = _planned(CONFIG, Path(folder))
         whole, peak = _command(Path(folder, "bench.toml"), Path(folder, "out"))
@@ -64,7 +65,7 @@ def monte_carlo() -> list[Figure]:
     note = "command, store and report included; mean, settling time and yield; 2 workers"
     against = f"{rate:.0f} /s, processes warm, store included, against"
     return [
-        at_most(f"{name}, end to end", whole, "s", 30, note),
+        at_most(f"{name}, end to end", whole, "s", 10, note),
         at_most(f"memory of {name}", peak, "GiB", 2, "largest sum over all processes, sampled every 50 ms"),
         at_most(f"set-up of {name}", setup, "s", 2, "every part of every copy drawn, to element values, one process"),
         at_least("copies a second over spicelib's", rate / spicelib, "×", 200, f"{against} {spicelib:.2f} /s"),
@@ -91,7 +92,7 @@ def _planned(text: str, folder: Path) -> Plan:
 
 
 def _sampling(planned: Plan, text: str, workers: int, folder: Path) -> float:
-    """Seconds from warm processes to the last copy in the store."""
+    """Seconds from warm processes to the last sample in the store."""
     samples = planned.sweeps[0].analysis.samples
     other = tempfile.mkdtemp(dir=folder)
     few = (8 if planned.sweeps[0].engine == "ngspice" else 512) * workers
@@ -143,22 +144,19 @@ def _draw_all(planned: Plan) -> None:
     sweep = planned.sweeps[0]
     (case,) = cases_of(sweep).values()
     (bench,) = benches.__wrapped__(sweep, "network")
-    assert isinstance(bench.network, DrawnNetwork)
-    hardware = bench.device.hardware
+    array = batch_of(bench.device).array
     for first in range(0, case.samples, 256):
         some = range(first, min(first + 256, case.samples))
-        copies = copies_of(case, hardware.variation, hardware.temperature, bench.network.board.places, some)
-        bench.network.element_values(copies)
+        bench.prepared.program(array, drawn_samples(sweep, case, bench, some))
 
 
 def _decks(planned: Plan, count: int) -> list[str]:
-    """Ready decks of copies, for the settling time: a transient of as many points as engine ngspice takes."""
+    """Ready decks of samples, for the settling time: a transient of as many points as engine ngspice takes."""
     sweep = planned.sweeps[0]
     (case,) = cases_of(sweep).values()
-    (bench,) = benches(sweep, "network")
-    hardware = bench.device.hardware
-    copies = copies_of(case, hardware.variation, hardware.temperature, bench.ngspice.board.places, range(count))
-    return [bench.ngspice.deck(copies, k, question_of(sweep, bench.device)) for k in range(count)]
+    (bench,) = benches(sweep, "ngspice")
+    samples, question = drawn_samples(sweep, case, bench, range(count)), question_of(sweep, bench.device)
+    return [deck(bench.prepared, bench.device, samples[k], question) for k in range(count)]
 
 
 def _bare(decks: list[str]) -> float:
@@ -179,7 +177,7 @@ def _bare(decks: list[str]) -> float:
 
 
 def _spicelib(deck: str, count: int, folder: Path) -> float:
-    """Copies a second by spicelib's Monte Carlo tool, every resistor redrawn, one ngspice on each core."""
+    """Samples a second by spicelib's Monte Carlo tool, every resistor redrawn, one ngspice on each core."""
     from spicelib import SimRunner, SpiceEditor
     from spicelib.sim.tookit.montecarlo import Montecarlo
     from spicelib.simulators.ngspice_simulator import NGspiceSimulator

@@ -1,21 +1,28 @@
 """Optimizer steps side by side, and the demonstration."""
 
+import os
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from math import inf
 from pathlib import Path
+from time import process_time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments import models
 from experiments.benchmarks.measure import Figure, at_least, at_most, paired, seconds
-from experiments.config import load_experiment
+from experiments.config import Experiment, Optimizer, load_experiment, load_training, single
 from experiments.data import load_data
 from experiments.report import write_reports
-from experiments.store import Store
+from experiments.store import Store, Trial
 from experiments.summary import summarize
 from experiments.train import prepare, run
+from experiments.trial import WIDTH, Method, Place, batch, build_solver, stacked, stepper
 from optim.curvature import gauss_newton_factor, loss_and_gradient
 from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient
@@ -60,12 +67,86 @@ def step(batch: int = 32) -> list[Figure]:
     ]
 
 
+def ensemble(trials: int = WIDTH) -> list[Figure]:
+    """A step of many trainings of the digits model at once: through a circuit, with the exact solver, and Adam's."""
+    exact = _stepping(Optimizer(kind="ngd", learning_rates=(0.5,), damping=0.5, curvature_samples=8), trials)
+    adam = _stepping(Optimizer(kind="adam", learning_rates=(0.01,)), trials)
+    figures = []
+    for time, bound, name in ((inf, 1.5, "operating point"), (6.0, 8.0, "t = 6τ")):
+        circuit = _stepping(_through_bench(time), trials)
+        first, second, ratio = paired(circuit, exact, runs=15)
+        _, third, against_adam = paired(circuit, adam, runs=7)
+        cpu = [_processor_seconds(work, 5) / trials for work in (circuit, exact)]
+        where = f"{name}, 72 cells, {trials} trainings"
+        each = f"{1e3 * first / trials:.2f} ms a step of one against {1e3 * second / trials:.2f} ms"
+        note = f"{each}; processor time {1e3 * cpu[0]:.2f} ms against {1e3 * cpu[1]:.2f} ms"
+        figures.append(at_most(f"network step / exact step, {where}", ratio, "×", bound, note))
+        note = f"Adam {1e3 * third / trials:.3f} ms"
+        figures.append(Figure(f"network step / Adam step, {where}", against_adam, "×", note=note))
+    return figures
+
+
+def trainings(trials: int = 64) -> list[Figure]:
+    """Whole trainings through a circuit, with store and processes: the digits, 100 steps."""
+    figures = []
+    for time, bound, name in ((inf, 20, "operating points"), (6.0, 90, "t = 6τ")):
+        settings = {"optimizers": {"network": _through_bench(time)}, "seeds": tuple(range(trials)), "workers": 2}
+        training = single(load_experiment("digits").model_copy(update=settings))
+        with tempfile.TemporaryDirectory() as folder:
+            config = prepare(training, None)
+            before = os.times()
+            took = seconds(partial(run, training, config, Path(folder), None, lambda latest: None))
+            # The workers have ended, so that their time is known.
+            busy = sum(after - begun for after, begun in zip(os.times()[:4], before[:4], strict=True))
+            with closing(Store(Path(folder))) as store:
+                accuracy = summarize(store.history(), config)["optimizers"]["network"]["final_test_accuracy"]["mean"]
+        note = f"72 cells, processor time {busy:.0f} s, test accuracy {100 * accuracy:.1f} %"
+        figures.append(at_most(f"digits, 100 steps, {trials} trainings in network, {name}", took, "s", bound, note))
+    return figures
+
+
+def _through_bench(time: float) -> Optimizer:
+    return Optimizer(
+        kind="tngd",
+        learning_rates=(0.5,),
+        damping=0.5,
+        curvature_samples=8,
+        hardware="bench",
+        engine="network",
+        linearise=True,
+        readout_bandwidth=10e6,
+        analog_time=time,
+    )
+
+
+def _stepping(settings: Optimizer, trials: int) -> Callable[[], object]:
+    """Takes one step of so many trainings of the digits model, from their first."""
+    experiment: Experiment = load_experiment("digits").model_copy(update={"optimizers": {"one": settings}})
+    images, labels = load_data(experiment.data).train
+    side, method = images.shape[-1], Method(settings, build_solver(settings))
+    places = [Place(Trial(0, "one", settings.learning_rates[0], seed)) for seed in range(trials)]
+    stack, take = stacked(experiment, method, places, side, trials), stepper(experiment, method, side)
+    rows = np.stack([batch(0, experiment.batch_size, len(labels), seed) for seed in range(trials)])
+    rates, everyone = np.full(trials, settings.learning_rates[0], np.float32), np.ones(trials, dtype=bool)
+    return lambda: take(stack, rates, images[rows], labels[rows], everyone)
+
+
+def _processor_seconds(work: Callable[[], object], runs: int) -> float:
+    """Of all threads of this process, the least of some calls."""
+    took = []
+    for _ in range(runs):
+        began = process_time()
+        work()
+        took.append(process_time() - began)
+    return min(took)
+
+
 def demo() -> list[Figure]:
     """What ``make demo`` runs after set-up, in an empty folder."""
-    experiment = load_experiment("digits")
+    training = load_training("digits")
     with tempfile.TemporaryDirectory() as folder:
-        config = prepare(experiment, None)
-        took = seconds(lambda: run(experiment, config, Path(folder), None, lambda latest: None))
+        config = prepare(training, None)
+        took = seconds(lambda: run(training, config, Path(folder), None, lambda latest: None))
         store = Store(Path(folder))
         took += seconds(lambda: write_reports(store))
         found = summarize(store.history(), config)["optimizers"]

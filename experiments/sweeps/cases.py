@@ -1,14 +1,15 @@
-"""Which copies a sweep draws, by the kind of its analysis."""
+"""Which samples a sweep draws, by the kind of its analysis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.sweeps.config import Sweep
-from spu_circuit.copies import Copies, Parts, Sampling, bounded, corners, draw, shared, varying
 from spu_circuit.errors import InputError
+from spu_circuit.sampling import Parts, Samples, Sampling, bounded, corners, draw, shared, varying
 from spu_circuit.variation import Variation
 
 Array = NDArray[np.float64]
@@ -19,12 +20,12 @@ RECOMMENDED = 4096
 """Base samples of a variance-based analysis: an index then has a standard error of about 0.02. Any number will do,
 since the samples are independent; a power of two fills the blocks."""
 OTHER_SEED = 0x5EED_B0A2D
-"""Added to the seed of the second, independent set of copies of a variance-based analysis."""
+"""Added to the seed of the second, independent set of samples of a variance-based analysis."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A numbered set of copies.
+    """A numbered set of samples.
 
     Args:
         samples: how many.
@@ -38,7 +39,7 @@ class Case:
 
 
 def cases_of(sweep: Sweep) -> dict[str, Case]:
-    """The sets of copies of a sweep, by name.
+    """The sets of samples of a sweep, by name.
 
     Raises:
         InputError: the analysis does not fit what varies, or the workload.
@@ -47,7 +48,9 @@ def cases_of(sweep: Sweep) -> dict[str, Case]:
     variation = sweep.device().variation
     kinds = varying(variation)
     count = analysis.samples
-    if analysis.kind == "monte carlo":
+    if analysis.kind == "contributions":
+        _refuse_contributions(sweep)
+    if analysis.kind in ("monte carlo", "contributions"):
         return {"copies": Case(count, Sampling(seed, analysis.design, count))}
     if analysis.kind == "importance":
         if shared(variation) == 0:
@@ -70,38 +73,53 @@ def cases_of(sweep: Sweep) -> dict[str, Case]:
         other = seed + OTHER_SEED
         cases = {"A": Case(count, Sampling(seed)), "B": Case(count, Sampling(other))}
         return cases | {f"A with {kind} of B": Case(count, Sampling(seed, streams={kind: other})) for kind in kinds}
-    ended = with_ends(variation)
-    if not ended:
+    moved = with_extremes(variation)
+    if not moved:
         raise InputError(f"analysis.kind {analysis.kind!r}: only stuck resistors or gradients vary; take 'monte carlo'")
     if analysis.kind == "worst case":
         if sweep.workload.systems > 1 or sweep.workload.kind == "training":
             raise InputError("analysis.kind 'worst case' looks at one system; set workload.systems = 1")
         return {"worst case": Case(1 + 2 * len(sweep.recorded), None)}
-    if len(ended) > MOST_CORNERS:
+    if len(moved) > MOST_CORNERS:
         raise InputError(
-            f"analysis.kind 'corners': {len(ended)} kinds of parts vary, which is {2 ** len(ended)} corners; "
+            f"analysis.kind 'corners': {len(moved)} kinds of parts vary, which is {2 ** len(moved)} corners; "
             f"let at most {MOST_CORNERS} vary, or take 'worst case'"
         )
-    return {"corners": Case(1 + 2 ** len(ended), None)}
+    return {"corners": Case(1 + 2 ** len(moved), None)}
 
 
-def copies_of(
-    case: Case, variation: Variation, temperature: float, parts: Mapping[str, Parts], samples: range
-) -> Copies:
-    """Some of the copies of a case. Those of a worst case, which must be looked for, are in ``worst``."""
+def _refuse_contributions(sweep: Sweep) -> None:
+    """Raise InputError where first order has no answer."""
+    wrong = ""
+    if sweep.workload.systems > 1 or sweep.workload.kind == "training":
+        wrong = "looks at one system; set workload.systems = 1"
+    elif sweep.time < inf:
+        wrong = "is about settled solutions; leave time out"
+    elif "relative_error" not in sweep.recorded:
+        wrong = "shares the relative_error out; add it to metrics"
+    elif sweep.device().array.wire_resistance:
+        wrong = "has no derivatives behind wires; set hardware.array.wire_resistance = '0 Ω'"
+    if wrong:
+        raise InputError(f"analysis.kind 'contributions' {wrong}")
+
+
+def samples_of(
+    case: Case, variation: Variation, temperature: float, parts: Mapping[str, Parts], numbers: range
+) -> Samples:
+    """Some of the samples of a case. Those of a worst case, which must be looked for, are in ``worst``."""
     if case.sampling is None:
-        kinds = with_ends(variation)
-        signs = corner_signs(kinds, samples)
-        # Where nothing has ends, the nominal copy is still one.
-        ends = {"temperature": np.zeros((len(samples), 1))} | {
+        kinds = with_extremes(variation)
+        signs = corner_signs(kinds, numbers)
+        # Where nothing has extremes, the nominal sample is still one.
+        extremes = {"temperature": np.zeros((len(numbers), 1))} | {
             purpose: signs[:, kinds.index(purpose.split()[0]), None]
             for purpose in bounded(variation, parts)
             if not purpose.endswith("gradient")
         }
-        return corners(variation, temperature, parts, ends)
+        return corners(variation, temperature, parts, extremes)
     if case.only is not None:
         variation = alone(variation, case.only)
-    return draw(variation, temperature, parts, samples, case.sampling)
+    return draw(variation, temperature, parts, numbers, case.sampling)
 
 
 def alone(variation: Variation, kind: str) -> Variation:
@@ -121,7 +139,7 @@ def alone(variation: Variation, kind: str) -> Variation:
     return variation.model_copy(update=nothing)
 
 
-def with_ends(variation: Variation) -> tuple[str, ...]:
+def with_extremes(variation: Variation) -> tuple[str, ...]:
     """The kinds that corners move: those whose parts, or lot, deviate as a whole. Gradients and stuck ones do not."""
     return tuple(
         kind
@@ -130,21 +148,21 @@ def with_ends(variation: Variation) -> tuple[str, ...]:
     )
 
 
-def corner_signs(kinds: tuple[str, ...], samples: range) -> Array:
+def corner_signs(kinds: tuple[str, ...], numbers: range) -> Array:
     """Corners by number, (samples, kinds): 0 is nominal, then all combinations of −1 and 1, the last kind fastest."""
-    bits = (np.array(samples)[:, None] - 1) >> np.arange(len(kinds))[::-1] & 1
-    return np.where(np.array(samples)[:, None] == 0, 0.0, 2.0 * bits - 1.0)
+    bits = (np.array(numbers)[:, None] - 1) >> np.arange(len(kinds))[::-1] & 1
+    return np.where(np.array(numbers)[:, None] == 0, 0.0, 2.0 * bits - 1.0)
 
 
 def corner_name(sweep: Sweep, sample: int) -> str:
-    """A copy of a corner or worst case analysis in words.
+    """A sample of a corner or worst case analysis in words.
 
-    "nominal"; "capacitor +, array_resistor −"; "power highest", which has every part at its end that is bad for this.
+    "nominal"; "capacitor +, array_resistor −"; "power highest", where every part is at its bad extreme.
     """
     if sample == 0:
         return NOMINAL
     if sweep.analysis.kind == "worst case":
         return f"{sweep.recorded[(sample - 1) // 2]} {'highest' if sample % 2 else 'lowest'}"
-    kinds = with_ends(sweep.device().variation)
+    kinds = with_extremes(sweep.device().variation)
     signs = corner_signs(kinds, range(sample, sample + 1))[0]
     return ", ".join(f"{kind} {'+' if sign > 0 else '−'}" for kind, sign in zip(kinds, signs, strict=True))

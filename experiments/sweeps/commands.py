@@ -13,6 +13,7 @@ from rich.table import Table
 from experiments.page import write
 from experiments.sweeps.cases import corner_name
 from experiments.sweeps.config import Sweep, read_sweep
+from experiments.sweeps.contributions import METRIC, explain
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.progress import SweepBars
@@ -264,11 +265,27 @@ def _bounds(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table
     return tables
 
 
+def _contributions(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
+    (found,) = rows.values()
+    told = explain(sweep_, found)
+    table = Table("adds to the error", "rms alone", "share", box=None)
+    for one in (*told.kinds, *told.parts):
+        name = f"  {one.kind} {one.part}" if one.part else one.kind
+        table.add_row(name, _metric(METRIC, one.rms), f"{100 * one.share:.1f} %")
+    low, high = (_metric(METRIC, end) for end in told.interval)
+    table.add_row("first order, nominal error included", _metric(METRIC, told.expected), "")
+    measured = f"{_metric(METRIC, told.measured)} ({low} to {high})"
+    table.add_row("the samples (95 % confidence)", _left_out(measured, told.left_out), "")
+    table.add_row("their variance explained", "", f"{100 * told.explained:.1f} %")
+    return {METRIC: table}
+
+
 EFFECTS: dict[str, Callable[[Sweep, Mapping[str, Sequence[Row]]], dict[str, Table]]] = {
     "one at a time": _effects,
     "variance based": _indices,
     "corners": _bounds,
     "worst case": _bounds,
+    "contributions": _contributions,
 }
 
 

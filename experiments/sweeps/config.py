@@ -1,23 +1,22 @@
 """A tolerance sweep as data, read from TOML."""
 
-import json
 from collections.abc import Mapping
-from copy import deepcopy
 from difflib import get_close_matches
-from itertools import product
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from experiments.config import config_file
+from experiments.config import EngineSettings, check_engine, config_file
+from experiments.grid import points as grid_points
+from experiments.grid import without_grid
 from experiments.sweeps.metrics import METRICS
-from spu_circuit.copies import varying
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, changed_hardware, from_document, read_toml
 from spu_circuit.quantity import Fraction, parse_quantity
+from spu_circuit.sampling import varying
 
 WORKLOADS = {
     "random": "size condition systems seed",
@@ -33,6 +32,7 @@ ANALYSES = {
     "worst case": "",
     "one at a time": "samples design",
     "variance based": "samples",
+    "contributions": "samples design stop_width",
 }
 """What each kind takes besides its name."""
 
@@ -52,7 +52,7 @@ class OneOf(Description):
 
 
 class Workload(OneOf):
-    """The systems that every copy solves; of its metrics the worst over the systems counts."""
+    """The systems that every sample solves; of its metrics the worst over the systems counts."""
 
     taken = WORKLOADS
     kind: Annotated[
@@ -80,11 +80,13 @@ class Workload(OneOf):
 
 
 class Analysis(OneOf):
-    """How the copies are chosen."""
+    """How the samples are chosen."""
 
     taken = ANALYSES
     kind: Annotated[
-        Literal["monte carlo", "importance", "corners", "worst case", "one at a time", "variance based"],
+        Literal[
+            "monte carlo", "importance", "corners", "worst case", "one at a time", "variance based", "contributions"
+        ],
         Field(description="what the copies are to show"),
     ]
     samples: Annotated[int, Field(ge=1, description="copies, at most")] = 1000
@@ -115,14 +117,13 @@ class Limit(Description):
     max: float = inf
 
 
-class Sweep(Description):
+class Sweep(EngineSettings):
     """A tolerance sweep."""
 
     name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
     question: Annotated[str, Field(description="what the sweep answers, in one sentence")] = ""
     hardware: Annotated[dict[str, Any], Field(description="base: preset or file; anything else changes its fields")]
     engine: Literal["network", "ngspice"] = "network"
-    linearise: Annotated[bool, Field(description="network: take saturating amplifiers by their tangents")] = False
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the copies")] = 0
     time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
     settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01
@@ -175,8 +176,7 @@ class Sweep(Description):
                 )
         if "base" not in self.hardware:
             raise ValueError("hardware.base is missing; name a preset or a TOML file")
-        if self.linearise and self.engine == "ngspice":
-            raise ValueError("linearise is for engine 'network'; leave it out")
+        check_engine(self)
         if self.analysis.stop_width is not None and not self.limits:
             raise ValueError("analysis.stop_width needs limits, or there is no yield; add a table [limits]")
         return self
@@ -186,7 +186,7 @@ class Sweep(Description):
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """The metrics of every copy, in a fixed order."""
+        """The metrics of every sample, in a fixed order."""
         wanted = {*self.metrics, *self.limits}
         return tuple(name for name in METRICS if name in wanted)
 
@@ -228,16 +228,8 @@ def read_sweep(path: str | Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     Raises:
         InputError: no such file, not TOML, or a grid that is none.
     """
-    document = read_toml(config_file(path, "workload"), f"config {path}")
-    grid = document.pop("grid", {})
-    if not isinstance(grid, dict):
-        raise InputError(f"config {path}: grid is {grid!r}; write a table [grid] of names and lists")
-    for name, values in grid.items():
-        if not isinstance(values, list) or not values:
-            raise InputError(f"config {path}: grid.{name} is {values!r}; write a list of at least one value")
-        if len({json.dumps(value) for value in values}) < len(values):
-            raise InputError(f"config {path}: grid.{name} repeats a value; list each once")
-    return document, grid
+    where = f"config {path}"
+    return without_grid(read_toml(config_file(path, "workload"), where), where)
 
 
 def points(
@@ -249,11 +241,7 @@ def points(
         InputError: a field is wrong; names it and the cure.
     """
     found = []
-    for values in product(*grid.values()):
-        setting = dict(zip(grid, values, strict=True))
-        own = deepcopy(dict(document))
-        for name, value in setting.items():
-            _set(own, name.split("."), value, name)
+    for setting, own in grid_points(document, grid):
         sweep = from_document(Sweep, own, f"config {where}")
         sweep.device()
         found.append((setting, sweep))
@@ -265,12 +253,3 @@ def points(
         if sweep.analysis.kind != found[0][1].analysis.kind:
             raise InputError("grid.'analysis.kind': one sweep has one kind of analysis; run a sweep for each")
     return found
-
-
-def _set(document: dict[str, Any], path: list[str], value: Any, name: str) -> None:
-    *outer, last = path
-    for key in outer:
-        document = document.setdefault(key, {})
-        if not isinstance(document, dict):
-            raise InputError(f"grid.{name!r}: {key!r} is not a table; check the name")
-    document[last] = value

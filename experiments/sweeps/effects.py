@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from experiments.sweeps.findings import Group
 from experiments.sweeps.redraw import Trait
@@ -48,7 +48,7 @@ def ranges(alone: Sequence[Group], metric: str) -> list[Effect]:
 def totals(base: Group, mixed: Sequence[Group], metric: str) -> list[Effect]:
     """Total share of each kind of parts in the variance of a metric, largest first.
 
-    E[(f(A) − f(A with the kind of B))²] / 2 Var f (Jansen, Comput. Phys. Commun. 117:35, 1999), over the copies that
+    E[(f(A) − f(A with the kind of B))²] / 2 Var f (Jansen, Comput. Phys. Commun. 117:35, 1999), over the samples that
     both sets have and in which the metric is finite.
 
     Args:
@@ -68,17 +68,17 @@ def totals(base: Group, mixed: Sequence[Group], metric: str) -> list[Effect]:
 
 
 def correlations(traits: Sequence[Trait], values: Array) -> list[Effect]:
-    """Spearman's rank correlation of a metric with each trait of the copies, strongest first.
+    """Spearman's rank correlation of a metric with each trait of the samples, strongest first.
 
     Errors often grow whichever way a part is off. So each trait is tried as it is and as its distance from its median,
     and the stronger of both is taken.
 
     Args:
-        values: (copies,); infinite ones count as large.
+        values: (samples,); infinite ones count as large.
 
     Returns:
         Bars from 0; the name ends in ``EITHER_WAY`` where it is the distance. A trait or metric that is the same in all
-        copies has none.
+        samples has none.
     """
     ranks, found = _scores(values), []
     for trait in traits:
@@ -93,12 +93,14 @@ def correlations(traits: Sequence[Trait], values: Array) -> list[Effect]:
 
 def noise_of(copies: int) -> float:
     """A correlation that independent quantities exceed in one trait of twenty, the stronger of two being taken."""
-    return float(norm.ppf(1 - 0.05 / 4)) / sqrt(max(1, copies - 1))
+    return float(ndtri(1 - 0.05 / 4)) / sqrt(max(1, copies - 1))
 
 
 def _scores(values: Array) -> Array | None:
     """Ranks about their mean, of norm 1; None where all are alike."""
-    ranks = rankdata(values)
+    # Equal values share the mean of their ranks.
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[where]
     ranks -= ranks.mean()
     norm = float(np.linalg.norm(ranks))
     return ranks / norm if norm > 0 else None

@@ -1,47 +1,49 @@
-"""What a worker does: some copies of one case of one point of a sweep, from description to metrics."""
+"""What a worker does: some samples of one case of one point of a sweep, from description to metrics."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from experiments.sweeps.cases import Case, copies_of
+from experiments.sweeps.cases import Case, samples_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS, Answers
 from experiments.sweeps.training import final_accuracy
 from experiments.sweeps.workload import systems_of
-from experiments.sweeps.worst import worst_ends
-from netlists.parts import converter_errors
+from experiments.sweeps.worst import worst_extremes
+from netlists.board import Board
+from netlists.device import Device
+from solvers.behaviour import BLOCK, Behaviour, Question, in_network, in_ngspice
 from solvers.digital import Digital
-from solvers.drawn import BLOCK, Behaviour, DrawnNetwork, DrawnNgspice, Question
-from solvers.engine import IdealLaw
+from solvers.ideal import IdealLaw
+from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
-from spu_circuit.converters import characteristic, quantize
-from spu_circuit.copies import Copies, bounded, corners
+from spu_circuit.converters import quantize
 from spu_circuit.errors import SpuError
-from spu_circuit.program import Device
+from spu_circuit.sampling import Samples, bounded, corners
 
 Array = NDArray[np.float64]
 
 TRIES = 2
-"""How often a copy is simulated before its failure counts."""
+"""How often a sample is simulated before its failure counts."""
 POINTS = 200
 """Steps of an ngspice transient, at least."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One copy's result.
+    """One sample's result.
 
     Args:
         status: "ok"; "unstable": a mode of its circuit grows, so that it solves nothing; "failed".
         reason: why it failed.
-        weight: see ``Copies``.
+        weight: see ``Samples``.
         metrics: in the order of ``Sweep.recorded``; NaN where there is none.
     """
 
@@ -54,55 +56,73 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """A nominal device with one system on it, ready for copies."""
+    """A nominal device with one system on it, ready for samples.
+
+    Args:
+        prepared: the board, by an engine.
+        find: what samples of the device do, by the same engine.
+    """
 
     device: Device
     exact: Array
-    network: DrawnNetwork | None
-    ngspice: DrawnNgspice
+    board: Board
+    prepared: Any
+    find: Callable[[Any, Device, Samples, Question], Behaviour]
+
+    def behaviour(self, samples: Samples, question: Question) -> Behaviour:
+        return self.find(self.prepared, self.device, samples, question)
 
 
 @lru_cache(maxsize=4)
 def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
     """The devices of a point, one for each system. The voltage scale is ranged once, by the nominal ideal law."""
     hardware = sweep.device()
+    chosen = sweep.chosen()
+    spice = chosen if isinstance(chosen, Ngspice) else Ngspice()
+    spice = replace(spice, points=sweep.points or POINTS)
     found = []
     for system in systems_of(sweep.workload):
         exact = Digital("cholesky").solve(system).value
         device = Spu(hardware, IdealLaw()).ranged(system)
-        network = DrawnNetwork(device, sweep.linearise) if engine == "network" else None
-        found.append(Bench(device, exact, network, DrawnNgspice(device, Ngspice(points=POINTS))))
+        board = Board(hardware, device.circuit)
+        if engine == "network" and isinstance(chosen, Network):
+            prepared = chosen.prepare(board)
+            if question_of(sweep, device).of_motion:
+                prepared.program(device.array).refuse_nonlinear()
+            found.append(Bench(device, exact, board, prepared, in_network))
+        else:
+            found.append(Bench(device, exact, board, spice.prepare(board), in_ngspice))
     return tuple(found)
 
 
-def evaluate(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
-    """Simulate consecutive copies.
+def evaluate(sweep: Sweep, case: Case, numbers: range, engine: str) -> list[Row]:
+    """Simulate consecutive samples.
 
     Args:
-        samples: starting at a multiple of ``BLOCK``, where the engine is network.
+        numbers: starting at a multiple of ``BLOCK``, where the engine is network.
     """
     size = BLOCK if engine == "network" and sweep.workload.kind != "training" else 1
     rows: list[Row] = []
     # The processes share the work; BLAS threads would only wait for each other.
     with threadpool_limits(1, user_api="blas"):
-        for start in range(samples.start, samples.stop, size):
-            block = range(start, min(start + size, samples.stop))
+        for start in range(numbers.start, numbers.stop, size):
+            block = range(start, min(start + size, numbers.stop))
             try:
                 rows += _rows(sweep, case, block, engine)
-            except Exception:  # whatever a copy does, it must not stop the sweep
-                rows += [_alone(sweep, case, sample, engine) for sample in block]
+            except Exception:  # whatever a sample does, it must not stop the sweep
+                rows += [_alone(sweep, case, number, engine) for number in block]
     return rows
 
 
 def question_of(sweep: Sweep, device: Device) -> Question:
-    """What a sweep asks of every copy of a device."""
+    """What a sweep asks of every sample of a device."""
     needs = {METRICS[name].needs for name in sweep.recorded}
     settling = sweep.settling_error if "settling" in needs else None
-    return Question(sweep.time * device.time_constant, settling, "noise" in needs)
+    return Question(sweep.time * float(device.time_constant), settling, "noise" in needs)
 
 
 def failed(sweep: Sweep, sample: int, reason: str) -> Row:
-    """The row of a copy that could not be simulated."""
+    """The row of a sample that could not be simulated."""
     return Row(sample, "failed", " ".join(reason.split()), 1.0, (np.nan,) * len(sweep.recorded))
 
 
@@ -113,72 +133,63 @@ def _alone(sweep: Sweep, case: Case, sample: int, engine: str) -> Row:
             return _rows(sweep, case, range(sample, sample + 1), engine)[0]
         except SpuError as error:
             reason = str(error)
-        except Exception as error:  # kept with its reason, as a copy that ngspice cannot simulate
+        except Exception as error:  # kept with its reason, as a sample that ngspice cannot simulate
             reason = f"{type(error).__name__}: {error}"
     return failed(sweep, sample, reason)
 
 
-def drawn_copies(sweep: Sweep, case: Case, bench: Bench, samples: range) -> Copies:
-    """Some of the copies of a case, of a worst case too."""
-    hardware, places = bench.device.hardware, bench.ngspice.board.places
+def drawn_samples(sweep: Sweep, case: Case, bench: Bench, numbers: range) -> Samples:
+    """Some of the samples of a case, of a worst case too."""
+    hardware, places = bench.device.hardware, bench.board.places
     if sweep.analysis.kind != "worst case":
-        return copies_of(case, hardware.variation, hardware.temperature, places, samples)
-    ends = {purpose: at[samples.start : samples.stop] for purpose, at in _worst(sweep).items()}
-    return corners(hardware.variation, hardware.temperature, places, ends)
+        return samples_of(case, hardware.variation, hardware.temperature, places, numbers)
+    extremes = {purpose: at[numbers.start : numbers.stop] for purpose, at in _worst(sweep).items()}
+    return corners(hardware.variation, hardware.temperature, places, extremes)
 
 
 @lru_cache(maxsize=4)
 def _worst(sweep: Sweep) -> dict[str, Array]:
     (bench,) = benches(sweep, sweep.engine)
-    hardware, places = bench.device.hardware, bench.ngspice.board.places
+    hardware, places = bench.device.hardware, bench.board.places
 
-    def measured(ends: Mapping[str, Array]) -> Array:
-        count, size = len(next(iter(ends.values()))), BLOCK if sweep.engine == "network" else 1
+    def measured(extremes: Mapping[str, Array]) -> Array:
+        count, size = len(next(iter(extremes.values()))), BLOCK if sweep.engine == "network" else 1
         found = []
         for start in range(0, count, size):
-            some = {purpose: at[start : start + size] for purpose, at in ends.items()}
-            copies = corners(hardware.variation, hardware.temperature, places, some)
-            found.append(metrics_of(sweep, bench, copies)[0])
+            some = {purpose: at[start : start + size] for purpose, at in extremes.items()}
+            samples = corners(hardware.variation, hardware.temperature, places, some)
+            found.append(metrics_of(sweep, bench, samples)[0])
         return np.concatenate(found, axis=1)
 
-    return worst_ends(bounded(hardware.variation, places), len(sweep.recorded), measured)
+    return worst_extremes(bounded(hardware.variation, places), len(sweep.recorded), measured)
 
 
-def _rows(sweep: Sweep, case: Case, samples: range, engine: str) -> list[Row]:
+def _rows(sweep: Sweep, case: Case, numbers: range, engine: str) -> list[Row]:
     if sweep.workload.kind == "training":
-        return [Row(sample, "ok", "", 1.0, (final_accuracy(sweep, case, sample),)) for sample in samples]
-    worst = np.full((len(sweep.recorded), len(samples)), -inf)
-    weights, unstable = np.ones(len(samples)), np.zeros(len(samples), dtype=bool)
+        return [Row(number, "ok", "", 1.0, (final_accuracy(sweep, case, number),)) for number in numbers]
+    worst = np.full((len(sweep.recorded), len(numbers)), -inf)
+    weights, unstable = np.ones(len(numbers)), np.zeros(len(numbers), dtype=bool)
     for bench in benches(sweep, engine):
-        copies = drawn_copies(sweep, case, bench, samples)
-        found, grows = metrics_of(sweep, bench, copies)
+        samples = drawn_samples(sweep, case, bench, numbers)
+        found, grows = metrics_of(sweep, bench, samples)
         worst, unstable = np.maximum(worst, found), unstable | grows
-        weights = copies.weights
+        weights = samples.weights
     return [
-        Row(sample, "unstable" if unstable[k] else "ok", "", float(weights[k]), tuple(worst[:, k].tolist()))
-        for k, sample in enumerate(samples)
+        Row(number, "unstable" if unstable[k] else "ok", "", float(weights[k]), tuple(worst[:, k].tolist()))
+        for k, number in enumerate(numbers)
     ]
 
 
-def metrics_of(sweep: Sweep, bench: Bench, copies: Copies) -> tuple[Array, NDArray[np.bool_]]:
-    """The metrics of copies, (metrics, copies), NaN where they are unstable, and which are."""
+def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> tuple[Array, NDArray[np.bool_]]:
+    """The metrics of samples, (metrics, samples), NaN where they are unstable, and which are."""
     device, question = bench.device, question_of(sweep, bench.device)
-    if bench.network is not None:
-        behaviour = bench.network.behaviour(copies, question)
-    else:
-        behaviour = bench.ngspice.behaviour(copies, 0, question)
-    answers = Answers(device, bench.exact, _read(device, copies, behaviour), behaviour, question.seconds)
-    found = np.empty((len(sweep.recorded), len(copies.temperature)))
+    behaviour = bench.behaviour(samples, question)
+    codes, _ = quantize(bench.board.read(samples, behaviour.volts), device.hardware.adc)
+    answers = Answers(device, bench.exact, codes * device.unknowns_per_volt, behaviour, question.seconds)
+    found = np.empty((len(sweep.recorded), samples.count))
     for k, name in enumerate(sweep.recorded):
         measure = METRICS[name].measure
         assert measure is not None
         found[k] = measure(answers)
     found[:, behaviour.unstable] = np.nan
     return found, behaviour.unstable
-
-
-def _read(device: Device, copies: Copies, behaviour: Behaviour) -> Array:
-    """What comes through the copies' ADCs, in the problem's units."""
-    adc = device.hardware.adc
-    volts, _ = quantize(characteristic(behaviour.volts, adc, **converter_errors(copies, "adc")), adc)
-    return volts * device.unknowns_per_volt

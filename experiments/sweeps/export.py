@@ -1,4 +1,4 @@
-"""Every copy of a sweep as a row of a table that other programs read."""
+"""Every sample of a sweep as a row of a table that other programs read."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from experiments.sweeps.findings import planned, value_text
+from experiments.grid import value_text
+from experiments.sweeps.findings import planned
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.run import Plan
 from experiments.sweeps.store import SweepStore
@@ -24,16 +25,16 @@ WRITERS = {
 
 
 def export(store: SweepStore, path: Path) -> int:
-    """Write every finished copy to a file, whole or not at all.
+    """Write every finished sample to a file, whole or not at all.
 
     Args:
         path: .parquet, with unit and meaning in the metadata of each column; or .csv, with the unit in its head.
 
     Returns:
-        How many copies.
+        How many samples.
 
     Raises:
-        InputError: another suffix, no copies, or a file that cannot be written.
+        InputError: another suffix, no samples, or a file that cannot be written.
     """
     writer = WRITERS.get(path.suffix)
     if writer is None:
@@ -55,7 +56,7 @@ def export(store: SweepStore, path: Path) -> int:
 def table(plan: Plan, store: SweepStore) -> pa.Table:
     """Point, what the grid sets there, case, sample, status, reason, weight, then the metrics in SI units.
 
-    A metric that a copy does not have (it failed or is unstable) is null; one that is infinite is so.
+    A metric that a sample does not have (it failed or is unstable) is null; one that is infinite is so.
     """
     keys, rows = [], []
     for key, _, _ in plan.cases():

@@ -12,15 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
-from scipy.stats import beta, norm
+from scipy.special import ndtri
 
 from experiments.figures import STYLE
+from experiments.grid import axis_name, value_text
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.effects import EITHER_WAY, Effect
-from experiments.sweeps.findings import Group, axis_name, ranked, value_text
+from experiments.sweeps.findings import Group, ranked
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import Trait
-from experiments.sweeps.statistics import CONFIDENCE, percentile
+from experiments.sweeps.statistics import CONFIDENCE, clopper_pearsons, percentile
 from experiments.sweeps.units import label_axis, metric_text, percent, tick, titled
 
 Array = NDArray[np.float64]
@@ -38,7 +39,7 @@ MOST_BARS = 8
 FAR = 0.6
 """A limit further from the values than this share of their range is not drawn to scale."""
 EARLY = 30
-"""Copies before which a running yield swings too far to be shown whole."""
+"""Samples before which a running yield swings too far to be shown whole."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def convergence(found: Sequence[Group]) -> Picture:
 
 
 def running(group: Group) -> tuple[NDArray[np.intp], Array, Array, Array]:
-    """Numbers of copies; the yield among so many first ones, or the median of the first metric, and its interval."""
+    """Numbers of samples; the yield among so many first ones, or the median of the first metric, and its interval."""
     n = len(group.tried)
     counts = np.unique(np.geomspace(min(10, n), n, NOTICED).astype(np.intp))
     if not group.sweep.limits:
@@ -208,14 +209,10 @@ def running(group: Group) -> tuple[NDArray[np.intp], Array, Array, Array]:
         mean = np.cumsum(bad)[counts - 1] / counts
         square = np.cumsum(bad**2)[counts - 1] / counts
         variance = np.maximum(square - mean**2, 0) * counts / np.maximum(counts - 1, 1)
-        error = float(norm.ppf((1 + CONFIDENCE) / 2)) * np.sqrt(variance / counts)
+        error = float(ndtri((1 + CONFIDENCE) / 2)) * np.sqrt(variance / counts)
         return counts, 1 - mean, np.maximum(0, 1 - mean - error), np.minimum(1, 1 - mean + error)
-    good = np.cumsum(group.good)[counts - 1]
-    tail = (1 - CONFIDENCE) / 2
-    with np.errstate(invalid="ignore"):
-        low = np.where(good > 0, beta.ppf(tail, good, counts - good + 1), 0.0)
-        high = np.where(good < counts, beta.ppf(1 - tail, good + 1, counts - good), 1.0)
-    return counts, good / counts, low, high
+    good = np.cumsum(group.good, dtype=np.intp)[counts - 1]
+    return counts, good / counts, *clopper_pearsons(good, counts)
 
 
 def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> Picture:
@@ -231,7 +228,7 @@ def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> P
         words = []
         for axes, (name, effects) in zip(grid.flat, panels.items(), strict=False):
             top = effects[:MOST_BARS]
-            # Unstable copies count as infinite, which no axis reaches.
+            # Unstable samples count as infinite, which no axis reaches.
             edge = 1.1 * max((abs(end) for e in top for end in (e.low, e.high) if isfinite(end)), default=1.0)
             lefts = [min(e.low, edge) for e in top]
             widths = [min(e.high, edge) - low for e, low in zip(top, lefts, strict=True)]
@@ -258,7 +255,7 @@ def tornado(panels: dict[str, list[Effect]], kind: str, noise: float = 0.0) -> P
 
 
 def pairs(group: Group, chosen: NDArray[np.intp], traits: Sequence[Trait], panels: dict[str, list[Effect]]) -> Picture:
-    """Each metric over the traits that it follows most; copies that keep all limits apart from the others."""
+    """Each metric over the traits that it follows most; samples that keep all limits apart from the others."""
     by_name = {trait.name: trait for trait in traits}
     columns = min(3, max(len(effects) for effects in panels.values()))
     good = group.good[chosen]
@@ -297,7 +294,7 @@ def pairs(group: Group, chosen: NDArray[np.intp], traits: Sequence[Trait], panel
 
 
 def changing(found: Sequence[Group]) -> list[str]:
-    """The metrics that are not the same in all copies, limited ones first; the first metric where all are."""
+    """The metrics that are not the same in all samples, limited ones first; the first metric where all are."""
     names = ranked(found[0].sweep)
     return [name for name in names if len(np.unique(np.concatenate([g.column(name) for g in found]))) > 1] or names[:1]
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.grid import axis_name, value_text
 from experiments.store import first_difference
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
@@ -28,7 +28,7 @@ CASE = "case"
 
 @dataclass(frozen=True)
 class Group:
-    """The finished copies of one case at one point of the grid.
+    """The finished samples of one case at one point of the grid.
 
     Args:
         traits: what sets it apart from the others, name → value; empty where it is alone.
@@ -52,7 +52,7 @@ class Group:
 
     @property
     def mixed(self) -> tuple[str, ...]:
-        """Kinds of parts that come from another set of copies, in a variance-based analysis."""
+        """Kinds of parts that come from another set of samples, in a variance-based analysis."""
         return () if self.case.sampling is None else tuple(self.case.sampling.streams)
 
     @cached_property
@@ -80,7 +80,7 @@ class Group:
         return sum(row.status == status for row in self.rows)
 
     def column(self, name: str) -> Array:
-        """A metric of the copies that could be simulated; of unstable ones it is as bad as can be, (tried,)."""
+        """A metric of the samples that could be simulated; of unstable ones it is as bad as can be, (tried,)."""
         return self._columns[:, self.sweep.recorded.index(name)]
 
     @cached_property
@@ -97,7 +97,7 @@ class Group:
         return -self.column(name) if low_is_bad else self.column(name)
 
     def percentile(self, name: str, share: float) -> Percentile:
-        """With its interval where the copies are plain ones; by weight, without one, where they are not."""
+        """With its interval where the samples are plain ones; by weight, without one, where they are not."""
         values = self.column(name)
         if self.sweep.analysis.kind != "importance":
             return percentile(values, share)
@@ -107,7 +107,7 @@ class Group:
         return Percentile(share, float(values[order[at]]), (-inf, inf))
 
     def worst(self, count: int) -> list[Row]:
-        """The copies with the worst of the first metric, limited ones before others."""
+        """The samples with the worst of the first metric, limited ones before others."""
         order = np.argsort(-self.badness(ranked(self.sweep)[0]), kind="stable")
         return [self.tried[k] for k in order[:count].tolist()]
 
@@ -132,7 +132,7 @@ def planned(store: SweepStore) -> Plan:
 
 
 def groups(plan: Plan, store: SweepStore) -> list[Group]:
-    """Every case of every point that has copies."""
+    """Every case of every point that has samples."""
     cases = list(plan.cases())
     several = len({key[1] for key, _, _ in cases}) > 1
     found = []
@@ -160,22 +160,8 @@ def focus(found: list[Group]) -> Group:
     return min(first, key=lambda group: abs(group.found_yield.share - 0.5)) if first[0].sweep.limits else first[0]
 
 
-def setting_text(setting: dict[str, Any]) -> str:
-    """What the grid sets at a point, in one line."""
-    return ", ".join(f"{axis_name(name)} = {value_text(value)}" for name, value in setting.items())
-
-
-def axis_name(name: str) -> str:
-    """The dotted name of a field without what all of them begin with."""
-    return name.removeprefix("hardware.").removeprefix("variation.").replace("_", " ").replace(".", " ")
-
-
-def value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace("Infinity", "inf")
-
-
 def disagreements(group: Group) -> Iterator[tuple[str, float, float]]:
-    """How far ngspice and the network are apart: metric, median and worst |a − b| / max(|a|, |b|) of the copies."""
+    """How far ngspice and the network are apart: metric, median and worst |a − b| / max(|a|, |b|) of the samples."""
     mine = {row.sample: row for row in group.rows}
     pairs = [(mine[row.sample].metrics, row.metrics) for row in group.audit if row.status == "ok"]
     if not pairs:

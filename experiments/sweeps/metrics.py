@@ -1,4 +1,4 @@
-"""What is measured of every copy."""
+"""What is measured of every sample."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.drawn import Behaviour
-from spu_circuit.ledger import dissipation, output_currents
-from spu_circuit.program import Device, voltage_limits
+from netlists.device import Device, voltage_limits
+from netlists.ledger import dissipation, output_currents
+from solvers.behaviour import Behaviour
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What copies did with one system.
+    """What samples did with one system.
 
     Args:
         device: nominal.
         exact: A⁻¹b, (n,).
-        solutions: as read through the ADC, (copies, n).
+        solutions: as read through the ADC, (samples, n).
         seconds: how long the array ran.
     """
 
@@ -33,12 +33,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of every copy.
+    """A number of every sample.
 
     Args:
         unit: SI; "%" is a share, shown in percent.
         meaning: one line.
-        measure: (copies,); larger is worse.
+        measure: (samples,); larger is worse.
         needs: "settling" or "noise" where the solver must do more than find voltages.
         of_training: measured by a training run, not by solving systems; larger is better.
     """

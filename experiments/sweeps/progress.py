@@ -1,4 +1,4 @@
-"""Progress of a sweep on the terminal: copies done, their rate, the time left and the yield so far."""
+"""Progress of a sweep on the terminal: samples done, their rate, the time left and the yield so far."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,12 +1,13 @@
-"""The deck of one copy of a sweep, for the designer's own ngspice."""
+"""The deck of one sample of a sweep, for the designer's own ngspice."""
 
-from experiments.sweeps.evaluate import Row, benches, drawn_copies, question_of
+from experiments.sweeps.evaluate import Row, benches, drawn_samples, question_of
 from experiments.sweeps.findings import Group, groups, planned
 from experiments.sweeps.metrics import METRICS
-from experiments.sweeps.redraw import extremes
+from experiments.sweeps.redraw import outliers
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.units import titled
 from netlists.deck import comment
+from solvers.behaviour import deck
 from spu_circuit.errors import InputError
 
 PLAIN_UNITS = {name: metric.unit.replace("%", "") for name, metric in METRICS.items()}
@@ -15,16 +16,16 @@ NOTED = 6
 
 
 def replay(store: SweepStore, sample: int, point: int = 0, case: str | None = None, system: int = 0) -> str:
-    """The deck that ngspice runs for this copy, with its sweep, its metrics and its extreme parts as comments.
+    """The deck that ngspice runs for this sample, with its sweep, its metrics and its outlying parts as comments.
 
     Args:
-        sample: number of the copy.
+        sample: number of the sample.
         point: of the grid.
         case: of the analysis; None: its first one.
         system: which of the workload's systems.
 
     Raises:
-        InputError: there is no such copy, or its workload is no system.
+        InputError: there is no such sample, or its workload is no system.
     """
     plan = planned(store)
     if plan.sweeps[0].workload.kind == "training":
@@ -44,8 +45,8 @@ def replay(store: SweepStore, sample: int, point: int = 0, case: str | None = No
     if not 0 <= system < len(found_benches):
         raise InputError(f"system is {system}; this workload has systems 0 to {len(found_benches) - 1}")
     bench = found_benches[system]
-    copies = drawn_copies(found.sweep, found.case, bench, range(sample, sample + 1))
-    title, rest = bench.ngspice.deck(copies, 0, question_of(found.sweep, bench.device)).split("\n", 1)
+    drawn = drawn_samples(found.sweep, found.case, bench, range(sample, sample + 1))
+    title, rest = deck(bench.prepared, bench.device, drawn, question_of(found.sweep, bench.device)).split("\n", 1)
     return "\n".join([title, *map(comment, _notes(found, row, system, len(found_benches))), rest])
 
 
@@ -53,7 +54,7 @@ def _notes(group: Group, row: Row, system: int, systems: int) -> list[str]:
     sweep = group.sweep
     where = f", {group.label}" if group.label else ""
     values = dict(zip(sweep.recorded, row.metrics, strict=True))
-    shared, parts = extremes(group, row.sample, NOTED)
+    shared, parts = outliers(group, row.sample, NOTED)
     return [
         f"copy {row.sample} of sweep {sweep.name}, seed {sweep.seed}{where}",
         f"system {system} of {systems}; metrics are the worst over the systems",

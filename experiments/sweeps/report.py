@@ -11,44 +11,46 @@ from typing import Any
 import numpy as np
 
 from experiments import page
+from experiments.grid import setting_text, value_text
 from experiments.sweeps.cases import NOMINAL
+from experiments.sweeps.contributions import METRIC, Explained, explain, table_of
 from experiments.sweeps.effects import Effect, correlations, noise_of, ranges, totals
 from experiments.sweeps.figures import Picture, against_grid, convergence, distribution, pairs, tornado
-from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked, setting_text, value_text
+from experiments.sweeps.findings import Group, disagreements, focus, groups, planned, ranked
 from experiments.sweeps.metrics import METRICS
-from experiments.sweeps.redraw import Trait, extremes, traits
+from experiments.sweeps.redraw import Trait, outliers, traits
 from experiments.sweeps.run import Plan
 from experiments.sweeps.statistics import CONFIDENCE, Percentile
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.units import SI_UNITS, metric_text, percent, titled
 
 WORST = 5
-"""Copies that the page lists of each group."""
+"""Samples that the page lists of each group."""
 PARTS = 4
 """Single parts that it lists of each of them."""
 MOST_GROUPS = 12
-"""Groups whose worst copies are listed."""
+"""Groups whose worst samples are listed."""
 NAMED = 6
 """Groups that the answer names one by one."""
 REASONS = 5
 WEAK = 0.3
 """Rank correlation below which nothing explains a metric by itself."""
 CORNERS = ("corners", "worst case")
-"""Analyses whose copies are no sample of a distribution."""
+"""Analyses whose samples are drawn from no distribution."""
 
 
 def write_report(store: SweepStore) -> list[str]:
     """Write summary.json and report.html beside the store.
 
     Returns:
-        The findings as sentences; none where no copy is finished.
+        The findings as sentences; none where no sample is finished.
 
     Raises:
         InputError: see ``planned``.
     """
     plan = planned(store)
     every = groups(plan, store)
-    # Beside kinds that vary alone the one copy in which nothing does says nothing.
+    # Beside kinds that vary alone the one sample in which nothing does says nothing.
     found = [group for group in every if not group.mixed and group.tried and group.key[1] != NOMINAL]
     if not found:
         return []
@@ -70,6 +72,11 @@ def write_report(store: SweepStore) -> list[str]:
         sections["convergence"] = "Convergence", _convergence(found)
     if effects:
         sections["sensitivity"] = "Sensitivity", _sensitivity(chosen, kind, effects, drawn, where)
+    told = explain(chosen.sweep, chosen.rows) if chosen.sweep.analysis.kind == "contributions" else None
+    if told is not None:
+        sections["contributions"] = "Contributions", _contributions(told, where)
+        sentences.insert(1, _addition(told))
+        page.write(store.folder / "contributions.csv", table_of(plan.sweeps))
     if effects and drawn is not None and chosen.sweep.analysis.kind not in CORNERS:
         sections["pairs"] = "Pairs", _pairs(chosen, effects, drawn, where)
     sections["worst"] = "Worst copies", _worst(found, every, str(store.folder))
@@ -196,6 +203,7 @@ def summary(
                     "method": group.found_yield.method,
                 },
                 "metrics": metrics,
+                "contributions": _told(group),
                 "audit": {"copies": len(group.audit), "relative_difference": audit} if plan.audit else None,
             }
         )
@@ -212,6 +220,19 @@ def summary(
         "points": found,
         "sensitivity": {"kind": kind, "metrics": bars},
         "versions": versions,
+    }
+
+
+def _told(group: Group) -> dict[str, Any] | None:
+    """First order's answer for ``summary.json``; None where nobody asked."""
+    if group.sweep.analysis.kind != "contributions":
+        return None
+    told = explain(group.sweep, group.rows)
+    return {
+        "kinds": {one.kind: {"rms": _finite(one.rms), "share": _finite(one.share)} for one in told.kinds},
+        "expected_rms": told.expected,
+        "measured_rms": _finite(told.measured),
+        "variance_explained": _finite(told.explained),
     }
 
 
@@ -332,6 +353,34 @@ def _sensitivity(chosen: Group, kind: str, effects: dict[str, list[Effect]], dra
     return _shown(tornado(effects, kind, noise), "Sensitivity", f"{caption}{where}")
 
 
+def _contributions(told: Explained, where: str) -> str:
+    rows = [
+        page.row(titled(one.kind), [escape(one.part) or "all", metric_text(METRIC, one.rms), percent(one.share)])
+        for one in (*told.kinds, *told.parts)
+    ]
+    low, high = (metric_text(METRIC, end) for end in told.interval)
+    rows.append(page.row("everything, with the nominal error", ["", metric_text(METRIC, told.expected), ""]))
+    rows.append(page.row("the samples", ["", f"{metric_text(METRIC, told.measured)} ({low} to {high})", ""]))
+    caption = (
+        "What each kind of parts, and the single parts that matter most, add to the mean square of the relative error, "
+        "by the derivatives of the nominal solution. Stuck resistors are not in it."
+    )
+    about = (
+        f"First order explains {percent(told.explained)} of the variance of the samples' relative error. Every part is "
+        f"in contributions.csv.{where}"
+    )
+    made = page.table(["kind", "part", "rms relative error", "share"], rows, caption=caption)
+    return f'{made}<p class="about">{escape(about)}</p>'
+
+
+def _addition(told: Explained) -> str:
+    most = told.kinds[0]
+    return (
+        f"{_capital(titled(most.kind))} adds most to it: {percent(most.share)} of the mean square, to first order, "
+        f"which explains {percent(told.explained)} of the variance of the samples' relative error."
+    )
+
+
 def _pairs(chosen: Group, effects: dict[str, list[Effect]], drawn: tuple[Any, list[Trait]], where: str) -> str:
     which, found = drawn
     where = f" At {chosen.label}." if chosen.label else ""
@@ -366,7 +415,7 @@ def _worst(found: Sequence[Group], every: Sequence[Group], folder: str) -> str:
             if group.sweep.workload.kind == "training":
                 cells += ["–", "–"]
             else:
-                shared, parts = extremes(group, row.sample, PARTS)
+                shared, parts = outliers(group, row.sample, PARTS)
                 cells += [_list(shared), _list(map(str, parts))]
                 command = ["spu-circuit", "replay", folder, str(row.sample)]
                 command += ["--point", str(group.key[0])] if group.key[0] else []

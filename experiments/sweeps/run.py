@@ -1,29 +1,30 @@
-"""Run a sweep: what is not in the store yet, in this process, in worker processes, or on a Dask cluster."""
+"""Run a sweep: what is not in the store yet, batch by batch."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 
+from experiments.executor import Executor, executor
 from experiments.sweeps.cases import Case, cases_of
 from experiments.sweeps.config import Sweep, points
-from experiments.sweeps.evaluate import Row, benches
-from experiments.sweeps.executor import Batch, Executor, executor
+from experiments.sweeps.evaluate import Row, benches, evaluate, failed
 from experiments.sweeps.statistics import yield_of
 from experiments.sweeps.store import Key, SweepStore
 from experiments.sweeps.training import trained
 from experiments.sweeps.workload import digests
-from solvers.drawn import BLOCK
+from solvers.behaviour import BLOCK
 from solvers.ngspice_process import ngspice_program
 from spu_circuit.errors import InputError, SimulationError
 
 CHECK = 16 * BLOCK
-"""A sweep that may stop early looks at its yield each time that so many more copies are finished."""
+"""A sweep that may stop early looks at its yield each time that so many more samples are finished."""
 SMALL = 8
-"""Copies that a worker gets at a time where each takes long."""
+"""Samples that a worker gets at a time where each takes long."""
 FEWEST = 50
-"""Copies before a share of failures means anything."""
+"""Samples before a share of failures means anything."""
 
 
 class Progress(Protocol):
@@ -40,7 +41,7 @@ class Plan:
         config: all that determines its results.
         settings: what the grid sets at each point.
         sweeps: each point's sweep.
-        audit: share of the copies that ngspice repeats.
+        audit: share of the samples that ngspice repeats.
     """
 
     config: dict[str, Any]
@@ -52,6 +53,30 @@ class Plan:
         for point, sweep in enumerate(self.sweeps):
             for name, case in cases_of(sweep).items():
                 yield (point, name), sweep, case
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive copies of one case that a worker gets at a time.
+
+    Args:
+        audit: ngspice repeats what the network computed.
+    """
+
+    sweep: Sweep
+    case: Case
+    samples: range
+    audit: bool = False
+
+    def rows(self) -> list[Row]:
+        return evaluate(self.sweep, self.case, self.samples, "ngspice" if self.audit else self.sweep.engine)
+
+    def halves(self) -> list[Self]:
+        """Two parts, cut between blocks where there are several."""
+        first, last = self.samples.start, self.samples.stop
+        unit = BLOCK if last - first > BLOCK else 1
+        middle = first + max(1, (last - first) // (2 * unit)) * unit
+        return [replace(self, samples=part) for part in (range(first, middle), range(middle, last))]
 
 
 def plan(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str, audit: float = 0.0) -> Plan:
@@ -93,10 +118,10 @@ def run(
     """Compute what is missing; every finished batch is in the store at once.
 
     Args:
-        batch: copies that a worker gets at a time; of engine network rounded up to whole blocks. It changes no result.
+        batch: samples that a worker gets at a time; of engine network rounded up to whole blocks. It changes no result.
 
     Raises:
-        SimulationError: too many copies fail.
+        SimulationError: too many samples fail.
         InputError: the scheduler does not answer.
     """
     if scheduler is None and (plan.audit or any(sweep.engine == "ngspice" for sweep in plan.sweeps)):
@@ -116,13 +141,13 @@ def compute(
             chosen = audited(sweep, case, plan.audit)
             ok = {row.sample for row in store.rows(key) if row.status == "ok"}
             todo = sorted((chosen & ok) - store.samples(key, audit=True))
-            batches = [Batch(key, range(sample, sample + 1), audit=True) for sample in todo]
-            for done, rows in computers.results(sweep, case, batches):
-                store.commit(done.key, rows, audit=True)
+            batches = [Batch(sweep, case, range(sample, sample + 1), audit=True) for sample in todo]
+            for rows in _finished(computers, batches):
+                store.commit(key, rows, audit=True)
 
 
 def audited(sweep: Sweep, case: Case, share: float) -> set[int]:
-    """Numbers of the copies that ngspice repeats: chosen by the seed, each for itself."""
+    """Numbers of the samples that ngspice repeats: chosen by the seed, each for itself."""
     rng = np.random.default_rng([sweep.seed, 0xA0D17])
     return set(np.flatnonzero(rng.random(case.samples) < share).tolist())
 
@@ -146,12 +171,12 @@ def _run_case(
         end = min(begin + round_size, case.samples)
         finished = store.samples(key)
         todo = [
-            Batch(key, range(first, min(first + size, end)))
+            Batch(sweep, case, range(first, min(first + size, end)))
             for first in range(begin, end, size)
             if not finished.issuperset(range(first, min(first + size, end)))
         ]
         done = len(finished)
-        for _, rows in computers.results(sweep, case, todo):
+        for rows in _finished(computers, todo):
             fresh = [row for row in rows if row.sample not in finished]
             store.commit(key, fresh)
             done += len(fresh)
@@ -162,6 +187,18 @@ def _run_case(
             low, high = yield_of(sweep, store.rows(key)).interval
             if high - low <= stop:
                 return
+
+
+def _finished(computers: Executor, batches: Iterable[Batch]) -> Iterator[list[Row]]:
+    """Rows of batches, as they get ready. One whose worker dies is halved, until a single copy is to blame."""
+    queue = deque(batches)
+    for batch, rows in computers.results(Batch.rows, queue):
+        if rows is not None:
+            yield rows
+        elif len(batch.samples) > 1:
+            queue.extend(batch.halves())
+        else:
+            yield [failed(batch.sweep, batch.samples.start, "its worker process died, twice")]
 
 
 def _refuse_failures(store: SweepStore, key: Key, sweep: Sweep) -> None:

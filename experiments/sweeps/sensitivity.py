@@ -27,7 +27,7 @@ class Effect:
         nominal: where nothing varies.
         median, low, high: 50th, 5th and 95th percentile.
         share: its mean square distance from nominal, over the sum of those of all kinds; NaN where nothing moves it.
-        left_out: copies without a finite value, which count for none of this.
+        left_out: samples without a finite value, which count for none of this.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Index:
         first: alone (S₁), with its 95 % interval.
         total: with all that it does together with others (S_T), with its 95 % interval.
         samples: base samples behind it.
-        left_out: base samples of which a copy has no finite value or is not finished.
+        left_out: base samples of which one evaluation has no finite value or is not finished.
     """
 
     kind: str
@@ -94,7 +94,7 @@ def sobol_indices(sweep: Sweep, rows: Mapping[str, Sequence[Row]]) -> list[Index
     """
     mixed = [name for name in rows if name not in ("A", "B")]
     kinds = [name.removeprefix("A with ").removesuffix(" of B") for name in mixed]
-    # The order in which SALib takes the copies of a base sample.
+    # The order in which SALib takes the evaluations of a base sample.
     order = ["A", *mixed, "B"]
     by_sample = [{row.sample: row.metrics for row in rows[name]} for name in order]
     everywhere = sorted(set.intersection(*(set(of_case) for of_case in by_sample)))

@@ -1,4 +1,4 @@
-"""What copies say about the yield and about distributions, each with its uncertainty."""
+"""What samples say about the yield and about distributions, each with its uncertainty."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,27 +6,28 @@ from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import bdtr, betaincinv, ndtri
 
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row
-from spu_circuit.copies import shared
+from spu_circuit.sampling import shared
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.intp]
 
 CONFIDENCE = 0.95
 FEW = 20
-"""Bad copies, by their effective number, below which the mean of their weights is not yet normal."""
+"""Bad samples, by their effective number, below which the mean of their weights is not yet normal."""
 
 
 @dataclass(frozen=True)
 class Yield:
-    """Share of copies that meet the specification.
+    """Share of samples that meet the specification.
 
     Args:
         share: best estimate.
         interval: two-sided, 95 %.
-        good, tried: copies; those that could not be simulated are not among them.
+        good, tried: samples; those that could not be simulated are not among them.
         method: how the interval is made.
     """
 
@@ -39,7 +40,7 @@ class Yield:
 
 @dataclass(frozen=True)
 class Percentile:
-    """The value below which a share of the copies lies, with a 95 % interval that holds for any distribution."""
+    """The value below which a share of the samples lies, with a 95 % interval that holds for any distribution."""
 
     share: float
     value: float
@@ -47,7 +48,7 @@ class Percentile:
 
 
 def passes(sweep: Sweep, rows: Sequence[Row]) -> NDArray[np.bool_]:
-    """Which copies keep all limits, (rows,). An unstable copy keeps none."""
+    """Which samples keep all limits, (rows,). An unstable sample keeps none."""
     names = sweep.recorded
     kept = np.array([row.status == "ok" for row in rows], dtype=bool)
     if rows:
@@ -59,14 +60,14 @@ def passes(sweep: Sweep, rows: Sequence[Row]) -> NDArray[np.bool_]:
 
 
 def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
-    """The yield, among the copies that could be simulated.
+    """The yield, among the samples that could be simulated.
 
-    Plain copies: the exact binomial interval (Clopper and Pearson, Biometrika 26:404, 1934). The estimate of a Latin
+    Plain samples: the exact binomial interval (Clopper and Pearson, Biometrika 26:404, 1934). The estimate of a Latin
     hypercube is no worse than that (its variance is at most n / (n − 1) times as large: Owen, Ann. Statist. 25:1541,
     1997), so its interval is too wide rather than too narrow. A Sobol sequence promises that only for few parts.
 
-    Importance sampling: the mean of the weights of the bad copies, with the normal interval of that mean. With few bad
-    copies, or weights so uneven that few of them make the mean, the exact binomial interval of their share among those
+    Importance sampling: the mean of the weights of the bad samples, with the normal interval of that mean. With few bad
+    samples, or weights so uneven that few of them make the mean, the exact binomial interval of their share among those
     drawn takes its place, times the largest weight.
     """
     tried = [row for row in rows if row.status != "failed"]
@@ -89,10 +90,16 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
 
 def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Exact two-sided binomial interval of a probability."""
-    from scipy.stats import binomtest  # half a second, which commands without a yield spare
+    low, high = clopper_pearsons(np.array(count), np.array(tried), confidence)
+    return float(low), float(high)
 
-    found = binomtest(count, tried).proportion_ci(confidence, "exact")
-    return float(found.low), float(found.high)
+
+def clopper_pearsons(count: Counts, tried: Counts, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
+    """``clopper_pearson`` of arrays of any shape: quantiles of beta distributions."""
+    tail = (1 - confidence) / 2
+    low = np.where(count > 0, betaincinv(np.maximum(count, 1), tried - count + 1, tail), 0.0)
+    high = np.where(count < tried, betaincinv(count + 1, np.maximum(tried - count, 1), 1 - tail), 1.0)
+    return low, high
 
 
 def _effective(weights: Array) -> float:
@@ -102,21 +109,21 @@ def _effective(weights: Array) -> float:
 
 
 def _largest_weight(sweep: Sweep) -> float:
-    """Of any copy: the inflation to the power of how many random numbers are inflated."""
+    """Of any sample: the inflation to the power of how many random numbers are inflated."""
     return sweep.analysis.inflation ** shared(sweep.device().variation)
 
 
 def percentile(values: Array, share: float) -> Percentile:
-    """A percentile of plain copies, with the order statistics that bound it (binomial, any distribution).
+    """A percentile of plain samples, with the order statistics that bound it (binomial, any distribution).
 
     Args:
-        values: (copies,); infinite ones count as large.
+        values: (samples,); infinite ones count as large.
     """
-    from scipy.stats import binom
-
     ordered = np.sort(values)
     n = len(ordered)
-    low, high = binom.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], n, share)
+    # Quantiles of the number of samples below: where its distribution function reaches them.
+    reached = bdtr(np.arange(n + 1), n, share)
+    low, high = np.searchsorted(reached, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     bounds = (
         float(ordered[int(low) - 1]) if low >= 1 else -np.inf,
         float(ordered[int(high)]) if high < n else np.inf,

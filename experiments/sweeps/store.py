@@ -1,4 +1,4 @@
-"""The store of a sweep: every finished copy, in SQLite. What is in it is never lost."""
+"""The store of a sweep: every finished sample, in SQLite. What is in it is never lost."""
 
 import json
 import sqlite3
@@ -14,6 +14,9 @@ from experiments.sweeps.evaluate import Row
 from spu_circuit.errors import InputError
 
 NAME = "sweep.sqlite"
+VERSION = 2
+"""Of the values that seed and number give a sample, kept as SQLite's user_version. Stores that have none are of version
+1, which numbered the parts of factored arrays otherwise and computed other last digits."""
 UNREACHABLE = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -54,8 +57,17 @@ class SweepStore:
             connection.execute("PRAGMA synchronous = NORMAL")
             for statement in TABLES:
                 connection.execute(statement)
+            version = _version(connection)
+            if version is None:
+                connection.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error as error:
             raise InputError(f"output: {str(self.path)!r} cannot be used: {error}; choose another folder") from None
+        if version not in (None, VERSION):
+            connection.close()
+            raise InputError(
+                f"output: {str(self.folder)!r} holds a sweep of store version {version}, this is version {VERSION}, "
+                "whose samples have other values; choose another folder with --output, or the spu-circuit that made it"
+            )
         return connection
 
     def close(self) -> None:
@@ -65,7 +77,7 @@ class SweepStore:
         """Make this the store of a config, with the versions of what it is begun with.
 
         Raises:
-            InputError: it already holds another one, the share of the audit aside; names the first difference.
+            InputError: it already holds another one, the share of the cross-check aside; names the first difference.
         """
         config = json.loads(json.dumps(config))
         kept = self.claimed()
@@ -74,7 +86,7 @@ class SweepStore:
             rows = [(name, json.dumps(value)) for name, value in claims.items()]
             self._write("INSERT OR REPLACE INTO config VALUES (?, ?)", rows)
             return
-        # The audit changes no copy, so a sweep may get one, or a larger one, afterwards.
+        # The cross-check changes no sample, so a sweep may get one, or a larger one, afterwards.
         if difference := first_difference(kept["sweep"] | {"audit": None}, config | {"audit": None}):
             name, old, new = difference
             raise InputError(
@@ -89,7 +101,7 @@ class SweepStore:
         return {name: json.loads(text) for name, text in self._connection.execute("SELECT * FROM config")}
 
     def commit(self, key: Key, rows: Iterable[Row], audit: bool = False) -> None:
-        """Keep finished copies, all or nothing. One that is there already stays as it is.
+        """Keep finished samples, all or nothing. One that is there already stays as it is.
 
         Raises:
             InputError: the disk is full or failed; what was committed before is safe.
@@ -99,7 +111,7 @@ class SweepStore:
         self._write(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, key: Key, audit: bool = False) -> list[Row]:
-        """Finished copies of a case, by number."""
+        """Finished samples of a case, by number."""
         found = self._connection.execute(
             f"SELECT sample, status, reason, weight, metrics FROM {'audit' if audit else 'copies'} "
             'WHERE point = ? AND "case" = ? ORDER BY sample',
@@ -110,13 +122,13 @@ class SweepStore:
         ]
 
     def samples(self, key: Key, audit: bool = False) -> set[int]:
-        """Numbers of the finished copies of a case."""
+        """Numbers of the finished samples of a case."""
         table = "audit" if audit else "copies"
         found = self._connection.execute(f'SELECT sample FROM {table} WHERE point = ? AND "case" = ?', key)
         return {sample for (sample,) in found}
 
     def failures(self, key: Key) -> tuple[int, int, str]:
-        """Finished copies of a case, how many of them failed, and the reason of the last one."""
+        """Finished samples of a case, how many of them failed, and the reason of the last one."""
         where = 'FROM copies WHERE point = ? AND "case" = ?'
         (tried,) = self._connection.execute(f"SELECT COUNT(*) {where}", key).fetchone()
         # SQLite takes the reason from the row of the maximum.
@@ -181,10 +193,19 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
+def _version(connection: sqlite3.Connection) -> int | None:
+    """Of what a store holds; None: it holds nothing yet."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    claimed = connection.execute("SELECT 1 FROM config").fetchone()
+    return found or (1 if claimed else None)
+
+
 def _take_over(old: Path, connection: sqlite3.Connection) -> None:
-    """Copy what can be read, row by row until the damage; without the config, nothing."""
+    """Copy what can be read, row by row until the damage; without the config, or of another version, nothing."""
     try:
         with closing(sqlite3.connect(old)) as source:
+            if _version(source) != VERSION:
+                return
             for table, columns in (("config", 2), ("copies", 7), ("audit", 7)):
                 marks = ", ".join("?" * columns)
                 try:
@@ -192,7 +213,7 @@ def _take_over(old: Path, connection: sqlite3.Connection) -> None:
                         connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
                 except sqlite3.DatabaseError:
                     pass
-                # Copies of which nobody knows the config could be taken for another's.
+                # Samples of which nobody knows the config could be taken for another's.
                 if not connection.execute("SELECT 1 FROM config WHERE name = 'sweep'").fetchone():
                     return
     except sqlite3.DatabaseError:

@@ -12,21 +12,21 @@ from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
+from experiments.executor import Executor, executor
 from experiments.sweeps.cases import NOMINAL
 from experiments.sweeps.config import Sweep, points
 from experiments.sweeps.evaluate import Row
-from experiments.sweeps.executor import Executor, executor
 from experiments.sweeps.run import Plan, compute, plan
 from experiments.sweeps.statistics import clopper_pearson, passes, yield_of
 from experiments.sweeps.store import SweepStore
 from experiments.versions import versions
-from solvers.drawn import BLOCK
-from spu_circuit.copies import varying
+from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError
+from spu_circuit.sampling import varying
 from spu_circuit.variation import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread, Variation
 
 LOOKS = 5
-"""How often the yield at a tolerance is looked at, each time with twice as many copies."""
+"""How often the yield at a tolerance is looked at, each time with twice as many samples."""
 WIDEST = 1024.0
 """How many times the given tolerance, or what part of it, is tried at most."""
 HOTTEST = 100.0
@@ -83,7 +83,7 @@ class Answer:
         passes: the loosest tolerance that surely keeps the yield; None: none does.
         fails: the tightest one that surely does not; None: none does, up to the loosest that may be tried.
         tried: all, by tolerance.
-        contradictions: copies that are bad at one of these tolerances and good at a looser one.
+        contradictions: samples that are bad at one of these tolerances and good at a looser one.
         sentence: the answer in words.
     """
 
@@ -95,12 +95,12 @@ class Answer:
 
 
 class Search:
-    """Tries tolerances of one part, each once, with the same copies: same seed, same sample numbers.
+    """Tries tolerances of one part, each once, with the same samples: same seed, same sample numbers.
 
-    Every copy's parts move in proportion to the tolerance, so where a looser tolerance makes no bad copy good, a
-    tolerance that is too loose can pass only if the loosest that is right would pass with the same copies. One
+    Every sample's parts move in proportion to the tolerance, so where a looser tolerance makes no bad sample good, a
+    tolerance that is too loose can pass only if the loosest that is right would pass with the same samples. One
     test's error rate therefore holds for all tolerances tried, and no correction for their number is needed; one for
-    the number of looks at each is made (Bonferroni). ``Answer.contradictions`` counts copies that break the rule.
+    the number of looks at each is made (Bonferroni). ``Answer.contradictions`` counts samples that break the rule.
 
     Raises:
         InputError: the config is no plain Monte Carlo with limits, or the part has no spread.
@@ -147,7 +147,7 @@ class Search:
         return tried
 
     def contradictions(self) -> int:
-        """Copies that are bad at a tolerance and good at a looser one."""
+        """Samples that are bad at a tolerance and good at a looser one."""
         bad: set[int] = set()
         broken: set[int] = set()
         for scale in sorted(self._rows):
@@ -192,13 +192,13 @@ def tolerate(
     scheduler: str | None = None,
     told: Callable[[Tried], None] = lambda tried: None,
 ) -> Answer:
-    """Find the loosest tolerance of a part that keeps the yield. The folder keeps every finished copy.
+    """Find the loosest tolerance of a part that keeps the yield. The folder keeps every finished sample.
 
     The tolerance is doubled, or halved, until one passes and one fails; then the gap is halved (in logarithm). Where a
     tolerance stays undecided, the loosest that passes and the tightest that fails are looked for on either side of it.
 
     Raises:
-        InputError: the config or the target does not fit; SimulationError: too many copies fail.
+        InputError: the config or the target does not fit; SimulationError: too many samples fail.
     """
     with executor(workers, scheduler) as computers:
         search = Search(document, where, target, folder, computers, told)

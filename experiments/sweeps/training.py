@@ -1,44 +1,35 @@
-"""A whole training run on one drawn copy of a device."""
+"""A whole training run on one sample of a device."""
 
-import tempfile
-from contextlib import closing
 from functools import lru_cache
-from pathlib import Path
 
 from experiments.config import Experiment, load_experiment
 from experiments.data import Split, load_data
-from experiments.store import Store, Trial
+from experiments.store import Trial
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
-from solvers.engine import Engine
-from solvers.network import Network
-from solvers.ngspice import Ngspice
 from solvers.spu import Spu
-from spu_circuit.copies import Copy
 from spu_circuit.errors import InputError
+from spu_circuit.sampling import Sample
 
 
 def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
-    """Test accuracy after training on this copy, with the config's first seed: weights and batches are alike in all.
+    """Test accuracy after training on this sample, with the config's first seed: weights and batches are alike in all.
 
     Raises:
-        InputError: the config does not train on a device, or the analysis has no copies to train on.
+        InputError: the config does not train on a device, or the analysis has no samples to train on.
         SimulationError: a solve failed.
     """
-    from experiments.trial import run_trial
+    from experiments.trial import Method, Place, advance
 
     experiment, trial = trained(sweep)
     settings = experiment.optimizers[trial.optimizer]
     if case.sampling is None or case.only is not None:
         raise InputError(f"analysis.kind {sweep.analysis.kind!r} does not train; take 'monte carlo'")
-    engine: Engine = Network(linearise=sweep.linearise)
-    if sweep.engine == "ngspice":
-        engine = Ngspice(points=settings.points)
-    spu = Spu(sweep.device(), engine, copy=Copy(case.sampling, sample))
-    accuracy = None
-    with tempfile.TemporaryDirectory() as folder, closing(Store(Path(folder))) as store:
-        for step in run_trial(experiment, trial, _data(sweep), store, spu):
-            accuracy = step.test_accuracy
+    spu = Spu(sweep.device(), sweep.chosen(), sample=Sample(case.sampling, sample))
+    (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, Method(settings, spu))
+    if chunk.error:
+        raise chunk.error
+    accuracy = chunk.steps[-1].test_accuracy
     assert accuracy is not None, "the last step is always evaluated"
     return accuracy
 
@@ -47,13 +38,13 @@ def trained(sweep: Sweep) -> tuple[Experiment, Trial]:
     """The experiment of a workload and its one trial. Raises InputError where there is none."""
     workload = sweep.workload
     assert workload.config is not None
-    experiment = load_experiment(workload.config)
+    experiment = load_experiment(workload.config).model_copy(update={"record_systems": False})
     name = workload.optimizer
     if name not in experiment.optimizers or experiment.optimizers[name].kind != "tngd":
         able = [key for key, optimizer in experiment.optimizers.items() if optimizer.kind == "tngd"]
         raise InputError(f"workload.optimizer: {name!r} is no tngd of {workload.config!r}; take {', '.join(able)}")
     rate = workload.learning_rate or experiment.optimizers[name].learning_rates[0]
-    return experiment, Trial(name, rate, experiment.seeds[0])
+    return experiment, Trial(0, name, rate, experiment.seeds[0])
 
 
 @lru_cache(maxsize=2)

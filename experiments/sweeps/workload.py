@@ -1,4 +1,4 @@
-"""The systems that every copy of a device solves."""
+"""The systems that every sample of a device solves."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Extreme value analysis: every part at the end of its distribution that is bad for a metric."""
+"""Extreme value analysis: every part at the extreme of its distribution that is bad for a metric."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,24 +8,25 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 ROUNDS = 4
-"""How often ends are chosen anew, at most. Where the metric is monotonic in each part, the first round finds nothing
-to change."""
+"""How often extremes are chosen anew, at most. Where the metric is monotonic in each part, the first round changes
+nothing."""
 
 
-def worst_ends(
+def worst_extremes(
     bounded: Mapping[str, int], metrics: int, measured: Callable[[Mapping[str, Array]], Array]
 ) -> dict[str, Array]:
-    """The ends of all parts that make each metric high and low.
+    """The extremes of all parts that make each metric high and low.
 
-    From the nominal copy one part after the other goes to both its ends, which gives the sign of the metric's
-    sensitivity to it; then all go to their bad ends together. From there each goes to its other end alone, and all that
-    gain by it go together, or the best one, until none gains. So the bounds are exact where a metric is monotonic in
-    each part, in the same sense whatever the others are. Elsewhere, as for errors, which parts of either sign make,
-    they are corners that no single part makes worse (unless the rounds run out), and some copy may be worse.
+    From the nominal sample one part after the other goes to both its extremes, which gives the sign of the metric's
+    sensitivity to it; then all go to their bad extremes together. From there each goes to its other extreme alone, and
+    all that gain by it go together, or the best one, until none gains. So the bounds are exact where a metric is
+    monotonic in each part, in the same sense whatever the others are. Elsewhere, as for errors, which parts of either
+    sign make, they are corners that no single part makes worse (unless the rounds run out), and some sample may be
+    worse.
 
     Args:
-        bounded: what goes to its ends, and how many there are of it.
-        measured: ends, (copies, how many) of each, to metrics, (metrics, copies); NaN where a copy is unstable.
+        bounded: what goes to its extremes, and how many there are of it.
+        measured: extremes, (samples, how many) of each, to metrics, (metrics, samples); NaN where a sample is unstable.
 
     Returns:
         For each of ``bounded`` −1, 0 or 1, (1 + 2 · metrics, how many): nominal, then each metric's high and low.
@@ -33,8 +34,8 @@ def worst_ends(
     cuts = np.cumsum(list(bounded.values()))
     count = int(cuts[-1])
 
-    def values(ends: Array) -> Array:
-        found = measured(dict(zip(bounded, np.split(ends, cuts[:-1], axis=1), strict=True)))
+    def values(extremes: Array) -> Array:
+        found = measured(dict(zip(bounded, np.split(extremes, cuts[:-1], axis=1), strict=True)))
         return np.where(np.isnan(found), np.inf, found)
 
     nominal = np.zeros((1, count))
@@ -45,30 +46,30 @@ def worst_ends(
             # Infinite values are alike, so their differences are none.
             base = direction * alone[metric]
             up, down = base[1 : count + 1], base[count + 1 :]
-            ends = np.where(up > down, 1.0, np.where(down > up, -1.0, 0.0))
+            extremes = np.where(up > down, 1.0, np.where(down > up, -1.0, 0.0))
 
             def value(at: Array, metric: int = metric, direction: float = direction) -> Array:
                 return np.asarray(direction * values(at)[metric])
 
-            rows.append(_climbed(ends, float(base[0]), value))
+            rows.append(_climbed(extremes, float(base[0]), value))
     return dict(zip(bounded, np.split(np.array(rows), cuts[:-1], axis=1), strict=True))
 
 
-def _climbed(ends: Array, nominal: float, value: Callable[[Array], Array]) -> Array:
-    """The ends after all rounds; nominal where that is no worse."""
-    highest = float(value(ends[None])[0])
+def _climbed(extremes: Array, nominal: float, value: Callable[[Array], Array]) -> Array:
+    """The extremes after all rounds; nominal where that is no worse."""
+    highest = float(value(extremes[None])[0])
     for _ in range(ROUNDS):
-        which, to = np.nonzero(ends[:, None] != [-1.0, 1.0])
-        moved = np.tile(ends, (len(which), 1))
+        which, to = np.nonzero(extremes[:, None] != [-1.0, 1.0])
+        moved = np.tile(extremes, (len(which), 1))
         moved[np.arange(len(which)), which] = 2.0 * to - 1.0
         found = value(moved)
         if not (found > highest).any():
             break
-        together = ends.copy()
+        together = extremes.copy()
         for k in np.argsort(found, kind="stable"):
             if found[k] > highest:
                 together[which[k]] = moved[k, which[k]]
         one = moved[int(found.argmax())]
         both = value(np.stack([together, one]))
-        ends, highest = (together, float(both[0])) if both[0] > both[1] else (one, float(both[1]))
-    return ends if highest > nominal else np.zeros(len(ends))
+        extremes, highest = (together, float(both[0])) if both[0] > both[1] else (one, float(both[1]))
+    return extremes if highest > nominal else np.zeros(len(extremes))

@@ -1,0 +1,162 @@
+"""Where tasks are computed: in this process, in worker processes, or on any Dask cluster."""
+
+import logging
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
+
+from spu_circuit.errors import InputError, SimulationError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+PATIENCE = "20 s"
+"""How long a scheduler may take to answer."""
+DEATHS = 1
+"""Workers that may die of a task before it is given up."""
+AHEAD = 2
+"""Tasks that each worker thread has at a time, so that it never waits for the next one."""
+GONE = "the Dask scheduler is gone; what is finished is kept, and the same command goes on from there"
+UNREADABLE = "Error during deserialization"
+"""How Dask begins its complaint about a task whose function or classes it does not find."""
+LARGE = "1 GB"
+"""Size of a task above which Dask warns: the state of a trial may well be some megabytes."""
+HEAP = {
+    f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": 2**size
+    for name, size in (("TRIM", 27), ("MMAP", 25))
+}
+"""Workers keep freed arrays below 32 MiB for the next task. By Dask's own setting they ask the kernel for each anew,
+which zeroes it page by page: more than half of the time of a block of a sweep."""
+
+
+class Executor(Protocol):
+    """Computes tasks."""
+
+    def results(self, work: Callable[[Task], Result], queue: deque[Task]) -> Iterator[tuple[Task, Result | None]]:
+        """Each task of a queue with its result, as they get ready; None: its worker process died, twice.
+
+        Tasks are taken from the left, each when a worker is about to be free. What is put into the queue meanwhile is
+        taken too.
+
+        Args:
+            work: a function of a module, so that a worker finds it by its name.
+
+        Raises:
+            SimulationError: the scheduler is gone; InputError: a worker lacks a package. Whatever ``work`` raises.
+        """
+        ...
+
+    def processes(self) -> int:
+        """How many tasks are computed at a time, as far as it is known now."""
+        ...
+
+
+class Here:
+    """This process, one task after the other."""
+
+    def processes(self) -> int:
+        return 1
+
+    def results(self, work: Callable[[Task], Result], queue: deque[Task]) -> Iterator[tuple[Task, Result | None]]:
+        while queue:
+            task = queue.popleft()
+            yield task, work(task)
+
+
+class Cluster:
+    """A Dask cluster. Its workers may come and go."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def results(self, work: Callable[[Task], Result], queue: deque[Task]) -> Iterator[tuple[Task, Result | None]]:
+        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed.comm import CommClosedError
+
+        running: dict[Any, Task] = {}
+        ready = as_completed()
+        while queue or running:
+            wanted = AHEAD * self.processes()
+            while queue and len(running) < wanted:
+                task = queue.popleft()
+                future = self._client.submit(work, task, pure=False)
+                running[future] = task
+                ready.add(future)
+            future = next(ready)
+            task, result = running.pop(future), None
+            try:
+                result = future.result()
+            except KilledWorker:
+                pass
+            except (CancelledError, CommClosedError):
+                raise SimulationError(GONE) from None
+            except ImportError as error:
+                raise InputError(
+                    f"scheduler: a worker cannot import {error.name}; install there what is installed here"
+                ) from None
+            except RuntimeError as error:
+                if not str(error).startswith(UNREADABLE):
+                    raise
+                raise InputError(
+                    "scheduler: it has no spu-circuit, or another version; install there what is installed here"
+                ) from None
+            yield task, result
+
+    def processes(self) -> int:
+        try:
+            return max(1, sum(self._client.nthreads().values()))
+        except OSError:
+            raise SimulationError(GONE) from None
+
+
+@contextmanager
+def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
+    """Something that computes tasks.
+
+    Args:
+        workers: processes on this machine; 1: this process itself.
+        scheduler: address of a Dask scheduler, such as tcp://host:8786, instead.
+
+    Raises:
+        InputError: the scheduler does not answer. SimulationError: worker processes cannot be started.
+    """
+    if scheduler is None and workers == 1:
+        yield Here()
+        return
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": DEATHS,
+        "distributed.admin.large-graph-warning-threshold": LARGE,
+        **HEAP,
+    }
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        if scheduler is not None:
+            # A scheduler that goes away is told once, by us.
+            logger = logging.getLogger("distributed.client")
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+            try:
+                client = Client(scheduler, timeout=PATIENCE)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"scheduler: {scheduler!r} does not answer ({' '.join(str(error).split())}); start one with "
+                    "'dask scheduler', or leave it out"
+                ) from None
+        else:
+            # A process begun while Ctrl-C is ignored ignores it from its first moment; this one ends the others.
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                cluster = LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
+                )
+            except (OSError, RuntimeError) as error:
+                raise SimulationError(f"worker processes did not start ({error}); try again") from None
+            finally:
+                signal.signal(signal.SIGINT, handler)
+            client = Client(stack.enter_context(cluster))
+        yield Cluster(stack.enter_context(client))

@@ -1,0 +1,142 @@
+"""What a topology is: resistors that hold a matrix, and the circuit that they make."""
+
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlists.elements import ElementTable, Values
+from spu_circuit.hardware import Hardware
+from spu_circuit.problem import System
+
+Array = NDArray[np.float64]
+
+
+class ProgrammedArray:
+    """The resistors that hold a matrix, as one topology arranges them, or a batch (...) of such arrays.
+
+    The array solves ``D A D y = D b`` with the diagonal matrix D of ``scaling`` (..., n), and ``x = D y``. A topology
+    is a frozen data class of arrays with ``program``, ``circuit``, ``values``, ``inputs`` and ``matrix``. The rest has
+    defaults: those of an array without amplifiers, and of noise that is read off the circuit.
+    """
+
+    dacs_per_cell = 1
+    """DACs with opposite signs count apart."""
+    drive = 1.0
+    """How a DAC voltage counts: a cell's input current is ``drive · V_DAC / R_in``."""
+    stacks = False
+    """Whether ``program`` takes many systems of one size at once."""
+    siemens_per_unit: Array
+    """g_u, S per unit of the matrix, (...)."""
+    scaling: Array
+    """The diagonal of D, (..., n)."""
+    lost_entries: NDArray[np.intp]
+    """Non-zero entries that no level can hold, (...)."""
+
+    @classmethod
+    def program(cls, system: System, hardware: Hardware) -> Self:
+        """Put the matrix of a system on the hardware.
+
+        Raises:
+            MappingError: the topology or its levels cannot hold the matrix.
+        """
+        raise NotImplementedError
+
+    @property
+    def matrix(self) -> Array:
+        """The programmed ``D A D`` in the problem's units, as the levels hold it, (..., n, n)."""
+        raise NotImplementedError
+
+    def circuit(self, hardware: Hardware) -> ElementTable:
+        """The netlist of one array, its inputs and charges at 0 V. Which elements it has does not depend on values."""
+        raise NotImplementedError
+
+    def values(self) -> Values:
+        """What the programmed elements of ``circuit`` have, (..., elements)."""
+        raise NotImplementedError
+
+    def inputs(self, dac_volts: Array, initial_volts: Array) -> Values:
+        """What the sources of ``circuit`` have, and what its capacitors and amplifiers begin at, (..., elements)."""
+        raise NotImplementedError
+
+    @cached_property
+    def definite(self) -> bool:
+        """Whether all matrices are symmetric and positive definite as they are programmed.
+
+        What programs them has seen it already, and says so by ``seen_definite``.
+        """
+        if not (self.matrix == self.matrix.swapaxes(-1, -2)).all():
+            return False
+        try:
+            np.linalg.cholesky(self.matrix)
+        except np.linalg.LinAlgError:
+            return False
+        return True
+
+    def seen_definite(self) -> Self:
+        """The same array, whose ``definite`` is known."""
+        self.__dict__["definite"] = True
+        return self
+
+    def at_rest(self, currents: Array, leakage: float) -> Array:
+        """Voltages of the cells, (..., n), where ideal amplifiers hold them with these currents, A, and leakage, S."""
+        return rest_of(self.matrix, self.siemens_per_unit, currents, leakage)
+
+    def by_matrix(self, conductances: Values) -> dict[str, Array]:
+        """Derivatives by what was programmed, quantization taken as the identity, and scales as constant.
+
+        Args:
+            conductances: derivatives by the conductances of ``values``, (..., elements).
+
+        Returns:
+            Field of the system → of its shape: "A", or "B" and "damping". What the array does not know is left out.
+        """
+        return {}
+
+    def loads(self, hardware: Hardware) -> Array:
+        """Conductance that each of ``outputs`` and its inverse drive into virtual grounds, S, (..., 2, n + m)."""
+        return np.zeros((*self.scaling.shape[:-1], 2, self.scaling.shape[-1]))
+
+    def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
+        """Of one DAC of each cell, A, (samples, n), when the cells are at ``volts`` (samples, n)."""
+        return (dac_volts - volts) / hardware.cell.input_resistance
+
+    def outputs(self, volts: Array) -> Array:
+        """Voltages that rails limit, (..., n + m), from those of the cells, (..., n), which come first.
+
+        The other m are those of amplifiers between the cells; with ideal ones they follow the cells at once.
+        """
+        return volts
+
+    def output_limits(self, hardware: Hardware) -> Array:
+        """Largest |V| that each of ``outputs`` can be trusted to reach, (..., n + m); infinite without rails."""
+        return np.full(self.scaling.shape, np.inf)
+
+    def diffusion(self, hardware: Hardware) -> Array | None:
+        """D in V²/s, (..., n, n), of ``dV = (u − M V) dt + N(0, 2 D dt)``, amplifiers ideal but for their noise.
+
+        None: it is read off the circuit.
+        """
+        return None
+
+    def injected_noise_density(self, hardware: Hardware) -> Array:
+        """One-sided density of the injected noise current into each cell, A²/Hz, (...): ``4 κ₀ g_u C``."""
+        return 4 * hardware.noise.injected**2 * self.siemens_per_unit * hardware.cell.capacitance
+
+    def amplifier_drive(self, hardware: Hardware) -> Array:
+        """K in S, (..., n, n): input noise e of the integrators' amplifiers makes ``V = W + e``, ``C dW = K e dt``."""
+        return np.zeros((*self.scaling.shape, self.scaling.shape[-1]))
+
+    def direct_noise(self, hardware: Hardware) -> Array:
+        """Variance that amplifiers add to each cell past its capacitor, faster than the array, V², (..., n)."""
+        return np.zeros(self.scaling.shape)
+
+
+def rest_of(matrix: Array, siemens_per_unit: Array, currents: Array, leakage: float) -> Array:
+    """``(g_u A + leakage)⁻¹`` times currents, (..., n): see ``ProgrammedArray.at_rest``."""
+    unit = np.asarray(siemens_per_unit)
+    if leakage:
+        matrix = matrix + (leakage / unit)[..., None, None] * np.eye(matrix.shape[-1])
+    solved = np.linalg.solve(matrix, currents[..., None])[..., 0]
+    return np.asarray(solved / unit[..., None])

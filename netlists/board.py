@@ -1,0 +1,197 @@
+"""Which elements of a table are which parts of the board, and what values they have in Monte Carlo samples."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlists.amplifier import varying_of
+from netlists.elements import Elements, ElementTable, Values
+from spu_circuit.converters import characteristic
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware
+from spu_circuit.sampling import Parts, Sample, Samples, draw, varying
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+AMPLIFIER = {"amplifier_offset": "offset", "amplifier_gain": "gain", "amplifier_bandwidth": "bandwidth"}
+"""Kinds that are properties of an amplifier, and the parameters of its subcircuit."""
+OF_DAC = ("dac_gain", "dac_offset", "dac_inl", "dac_dnl")
+OF_ADC = ("adc_gain", "adc_offset", "adc_inl", "adc_dnl")
+
+
+@dataclass(frozen=True)
+class Board:
+    """The parts of a device's circuit.
+
+    Args:
+        table: whose values say which programmable resistors are there: an open one is none, unless it can be stuck
+            closed. See ``populated`` for a board whose matrix changes.
+
+    Raises:
+        InputError: a property varies that the hardware does not have.
+    """
+
+    hardware: Hardware
+    table: ElementTable
+
+    def __post_init__(self) -> None:
+        hardware = self.hardware
+        for kind in varying(hardware.variation):
+            if kind != "temperature" and kind not in self.places:
+                raise InputError(f"variation.{kind}: hardware {hardware.name!r} has no such part; leave it out")
+            if kind.endswith(("inl", "dnl")) and getattr(hardware, kind[:3]).bits is None:
+                raise InputError(
+                    f"variation.{kind}: {kind[:3]}.bits is not given, so there are no LSB; give it, or leave this out"
+                )
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[tuple[Elements, Indices], ...]]:
+        """Kind of part → its groups of elements, and which of each are there."""
+        can_close = self.hardware.variation.array_resistor.stuck_closed > 0
+        found: dict[str, list[tuple[Elements, Indices]]] = {}
+        for group in sorted(self.table.elements, key=lambda group: group.which):
+            if group.part:
+                present = np.isfinite(group.value) | (can_close and group.part == "array_resistor")
+                found.setdefault(group.part, []).append((group, np.flatnonzero(present)))
+        return {part: tuple(groups) for part, groups in found.items()}
+
+    @cached_property
+    def places(self) -> dict[str, Parts]:
+        """Kind → its parts; kinds of converters and of amplifiers' properties included."""
+        found = {part: self._placed(part) for part in self.groups}
+        cells = self._cells
+        found |= dict.fromkeys(OF_DAC, found.pop("dac"))
+        found |= dict.fromkeys(
+            OF_ADC, Parts(np.arange(cells), np.full(cells, -0.5), _spread_out(np.arange(cells), cells))
+        )
+        amplifiers = found.pop("amplifier", None)
+        if amplifiers is not None:
+            found |= dict.fromkeys((f"amplifier_{name}" for name in varying_of(self.hardware.amplifier)), amplifiers)
+        return found
+
+    def names(self, kind: str) -> list[str]:
+        """Of the parts of a kind, in the order of ``places``: their elements in the deck, or channels of converters."""
+        if kind in OF_ADC:
+            return [f"ADC channel {k}" for k in range(self._cells)]
+        part = "amplifier" if kind in AMPLIFIER else "dac" if kind in OF_DAC else kind
+        return [name for group, present in self.groups[part] for name in np.array(group.names)[present].tolist()]
+
+    def values(self, samples: Samples, values: Values) -> Values:
+        """What the elements of these samples have.
+
+        Args:
+            values: nominal, of the programmed elements, (elements,), or one for each sample, (samples, elements); or
+                many for one sample, which then all are on the same board.
+
+        Returns:
+            Label → (samples, elements) where it differs from the table, values of parameters too.
+        """
+        found = dict(values)
+        for kind in ("array_resistor", "input_resistor", "inverter_resistor", "summing_resistor", "capacitor"):
+            if kind not in samples.relative:
+                continue
+            for group, present, at in self.split(kind):
+                nominal = np.atleast_2d(values.get(group.label, group.value))
+                own = np.array(np.broadcast_to(nominal, (max(samples.count, len(nominal)), group.count)))
+                own[:, present] *= samples.relative[kind][:, at]
+                if kind == "array_resistor" and samples.open.size:
+                    stuck = np.where(samples.open[:, at], np.inf, own[:, present])
+                    own[:, present] = np.where(samples.closed[:, at], 1 / self.hardware.array.G_max, stuck)
+                found[group.label] = own
+        for kind, parameter in AMPLIFIER.items():
+            off = samples.relative.get(kind, samples.absolute.get(kind))
+            if off is not None and off.size:
+                for group, _, at in self.split("amplifier"):
+                    found[f"{group.label}.{parameter}"] = off[:, at]
+        return found
+
+    def inputs(self, samples: Samples, inputs: Values) -> Values:
+        """What the DACs of these samples give, (samples, elements); see ``ProgrammedArray.inputs``."""
+        found = dict(inputs)
+        errors = converter_errors(samples, "dac")
+        if errors:
+            for group, _, at in self.split("dac"):
+                own = {name: error[:, at] for name, error in errors.items()}
+                found[group.label] = characteristic(inputs[group.label], self.hardware.dac, **own)
+        return found
+
+    def read(self, samples: Samples, volts: Array) -> Array:
+        """What the ADCs of these samples make of voltages before they code them, (samples, n)."""
+        errors = converter_errors(samples, "adc")
+        return characteristic(volts, self.hardware.adc, **errors) if errors else volts
+
+    def drawn(self, sample: Sample) -> Samples:
+        """The parts of one sample, as a batch of one."""
+        hardware = self.hardware
+        one = range(sample.number, sample.number + 1)
+        return draw(hardware.variation, hardware.temperature, self.places, one, sample.sampling)
+
+    @property
+    def _cells(self) -> int:
+        return len(self.table.outputs[0].index)
+
+    def split(self, part: str) -> list[tuple[Elements, Indices, slice]]:
+        """The groups of a part, which elements are there, and where they stand among all its parts."""
+        found, start = [], 0
+        for group, present in self.groups[part]:
+            found.append((group, present, slice(start, start + len(present))))
+            start += len(present)
+        return found
+
+    def _placed(self, part: str) -> Parts:
+        """Places are numbered row by row; the board is as wide as it has cells, whatever the matrix uses."""
+        groups = self.groups[part]
+        cells, kinds = self._cells, max(group.which for group, _ in groups) + 1
+        wide = [group for group, _ in groups if group.column is not None]
+        width = (
+            max(cells, *(int(group.column.max(initial=0)) + 1 for group in wide if group.column is not None))
+            if wide
+            else 1
+        )
+        slots, rows, columns = [], [], []
+        for group, present in groups:
+            row = group.row[present]
+            column = np.zeros_like(row) if group.column is None else group.column[present]
+            slots.append((row * width + column) * kinds + group.which)
+            rows.append(row)
+            columns.append(column)
+        row, column = np.concatenate(rows), np.concatenate(columns)
+        return Parts(np.concatenate(slots), _spread_out(column, cells), _spread_out(row, cells))
+
+
+def populated(table: ElementTable, hardware: Hardware) -> ElementTable:
+    """The table of a board before anything is programmed: every programmable resistor is there.
+
+    Those on the diagonal, and those to ground, are at the largest conductance, and all others together at a quarter of
+    it, so that the circuit is well posed whatever the topology; summing amplifiers have the gain that fits. What is
+    prepared from it is the same for all matrices.
+    """
+    values = {}
+    for group in table.elements:
+        if group.part == "array_resistor":
+            column = group.row if group.column is None else group.column
+            wide = max(int(column.max(initial=0)), int(group.row.max(initial=0))) + 1
+            own = (group.which == 0 or group.column is None) & (group.row == column)
+            values[group.label] = np.where(own, 1.0, 4.0 * wide) / hardware.array.G_max
+        elif group.part == "summing_resistor":
+            values[group.label] = np.full(group.count, 1 / hardware.array.G_max)
+    return table.filled(values)
+
+
+def converter_errors(samples: Samples, converter: str) -> dict[str, Array]:
+    """What ``characteristic`` takes, (samples, channels) each; nothing where nothing is off."""
+    found = {}
+    if f"{converter}_gain" in samples.relative:
+        found["gain"] = samples.relative[f"{converter}_gain"]
+    for name in ("offset", "inl", "dnl"):
+        if f"{converter}_{name}" in samples.absolute:
+            found[name] = samples.absolute[f"{converter}_{name}"]
+    return found
+
+
+def _spread_out(numbers: Indices, cells: int) -> Array:
+    """From −½ to ½ across the die."""
+    return numbers / max(1, cells - 1, int(numbers.max(initial=0))) - 0.5

@@ -1,0 +1,68 @@
+"""The conductances that a programmable resistor can take."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spu_circuit.hardware import ResistorArray
+
+Array = NDArray[np.float64]
+
+
+def nearest_level(target: Array, resistors: ResistorArray) -> Array:
+    """The nearest conductance, in siemens, that a resistor can be programmed to, off included; any shape."""
+    off = resistors.off_conductance
+    if resistors.bits is None and not resistors.levels:
+        programmed = np.clip(target, resistors.G_min, resistors.G_max)
+        return np.where(target < (off + resistors.G_min) / 2, off, programmed)
+    if resistors.bits is not None and resistors.spacing == "conductance" and resistors.bits > 1:
+        return _even(target, resistors)
+    levels, edges = _levels(resistors)
+    if resistors.bits is None:
+        return levels[np.searchsorted(edges[1:-1], target)]
+    # Even spacing tells the level to within one, which is faster than a search; the edges then decide.
+    steps = 2**resistors.bits - 1
+    lowest, highest = 1 / resistors.G_max, 1 / resistors.G_min
+    with np.errstate(divide="ignore"):
+        place = np.divide(1.0, target)
+    np.subtract(highest, place, out=place)
+    place *= steps / (highest - lowest or 1.0)
+    place += len(levels) - 1 - steps
+    np.clip(place, 0, len(levels) - 1, out=place)
+    found = np.rint(place, out=place).astype(np.int32)
+    found += target > edges[1:][found]
+    found -= target <= edges[found]
+    return levels[found]
+
+
+def _even(target: Array, resistors: ResistorArray) -> Array:
+    """Levels of even conductance, in as few passes as can be."""
+    step = (resistors.G_max - resistors.G_min) / (2**resistors.bits - 1)  # type: ignore[operator]
+    lost = target <= (resistors.off_conductance + resistors.G_min) / 2
+    found = np.subtract(target, resistors.G_min)
+    found /= step
+    # Half a step goes to the lower level, as everywhere here.
+    found -= 0.5
+    np.ceil(found, out=found)
+    np.clip(found, 0, 2**resistors.bits - 1, out=found)  # type: ignore[operator]
+    found *= step
+    found += resistors.G_min
+    found[lost] = resistors.off_conductance
+    return found
+
+
+@lru_cache(maxsize=16)
+def _levels(resistors: ResistorArray) -> tuple[Array, Array]:
+    """All levels, off included, and the edges between which each is the nearest."""
+    grid = resistors.grid
+    assert grid is not None
+    levels = np.union1d(grid, [resistors.off_conductance])
+    return levels, np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
+
+
+def smallest_step(resistors: ResistorArray) -> float:
+    """Half way from off to the first level, in siemens of net conductance: what lies below is lost."""
+    off = resistors.off_conductance
+    first = resistors.G_min if resistors.grid is None else float(resistors.grid[resistors.grid > off][0])
+    return (first - off) / 2

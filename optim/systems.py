@@ -1,0 +1,89 @@
+"""What a step of natural gradient descent asks of a solver, and what it gets back, as trees of JAX arrays."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from solvers.solution import COUNTS, StatisticsArrays
+
+ERROR_BYTES = 400
+"""Room for the text of an error; a longer one is cut."""
+
+
+class Dense(NamedTuple):
+    """``A x = b``: A (n, n), symmetric, and b (n,)."""
+
+    A: Array
+    b: Array
+
+
+class Ggn(NamedTuple):
+    """``(BᵀB + λI) g̃ = g``: B (K, N), λ (), g (N,)."""
+
+    B: Array
+    damping: Array
+    gradient: Array
+
+    def dual(self) -> Dense:
+        """The K×K Woodbury system ``(BBᵀ + λI) y = B g``."""
+        A = product(self.B, self.B.T)
+        return Dense((A + A.T) / 2 + self.damping * jnp.eye(len(A), dtype=A.dtype), product(self.B, self.gradient))
+
+    def primal(self) -> Dense:
+        """The N×N system itself, formed densely."""
+        A = product(self.B.T, self.B)
+        return Dense((A + A.T) / 2 + self.damping * jnp.eye(len(A), dtype=A.dtype), self.gradient)
+
+    def from_dual(self, y: Array) -> Array:
+        """``g̃ = (g − Bᵀ y) / λ`` from the dual solution (K,)."""
+        return (self.gradient - product(self.B.T, y)) / self.damping
+
+    def residual(self, x: Array) -> Array:
+        """‖(BᵀB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
+        unit = jnp.abs(self.gradient).max()
+        unit = jnp.where(unit == 0, 1, unit)  # squares of large numbers overflow
+        apart = product(self.B.T, product(self.B, x)) + self.damping * x - self.gradient
+        length = jnp.linalg.norm(self.gradient / unit)
+        return jnp.linalg.norm(apart / unit) / jnp.where(length == 0, 1, length)
+
+
+class Draw(NamedTuple):
+    """What decides the random numbers of a relaxation: the run's seed, the number of its step, and which relaxation
+    of the step it is, 0 for the solve and 1 for the delay. All ()."""
+
+    seed: Array
+    number: Array
+    relaxation: Array
+
+
+class Relaxed(NamedTuple):
+    """What a solver gives: the value (n,), NaN where it failed; statistics (); and the error (ERROR_BYTES,), zeros for
+    none, as ``optim.errors`` writes it."""
+
+    value: Array
+    statistics: StatisticsArrays
+    error: Array
+
+
+Solve = Callable[[Dense | Ggn, Array | None, Draw], Relaxed]
+"""Takes a system, the state (n,) that the relaxation starts from, and what decides its noise."""
+
+
+def product(matrix: Array, other: Array) -> Array:
+    """A matrix product in the full precision of its type, which is no accelerator's default."""
+    return jnp.matmul(matrix, other, precision=jax.lax.Precision.HIGHEST)
+
+
+def no_statistics(dtype: jnp.dtype) -> StatisticsArrays:
+    """Statistics () of which nothing is known: zero counts and times, the rest NaN."""
+    zero, unknown = jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype)
+    numbers = {name: jnp.zeros((), jnp.int32) if name in COUNTS else unknown for name in StatisticsArrays._fields}
+    return StatisticsArrays(**numbers)._replace(analog_seconds=zero, injected_noise=zero)
+
+
+def no_error() -> Array:
+    """The error of what went well."""
+    return jnp.zeros(ERROR_BYTES, jnp.uint8)

@@ -1,0 +1,190 @@
+"""The dense law of all capacitors' voltages, from the circuit's blocks.
+
+An implicit step is ``W = (I + hM)⁻¹``, so ``M = (W⁻¹ − I)/h``; voltages after it are ``V = O W z + …``, so O is known
+too. Settling times, covariances and spectra are read off these matrices, and they are an oracle for what never forms
+them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.network.blocks import Factors
+from solvers.network.newton import sources_of
+from solvers.network.relaxation import charges
+from solvers.network.structure import Structure
+from spu_circuit.noise import johnson_current_density
+
+Array = NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""Share of what a state or an output answers to any current, below which an answer is rounding; those that are no
+rounding are shares of 1e-4 or more."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """``dz = (u − M z) dt + N(0, 2 D dt)`` with outputs ``V = O z + o``, for a batch of circuits.
+
+    Args:
+        drift: M, (batch, n, n), 1/s.
+        input_rate: u, (batch, n), V/s.
+        output: O, (batch, m, n).
+        offset: o, (batch, m), V.
+        noise: one-sided cross densities of the white noise in (dz/dt, V), (batch, n + m, n + m). What it adds to V goes
+            straight there, past every capacitor.
+    """
+
+    drift: Array
+    input_rate: Array
+    output: Array
+    offset: Array
+    noise: Array
+
+    @property
+    def diffusion(self) -> Array:
+        """D, (batch, n, n), V²/s: a one-sided density S of dz/dt is D = S / 4."""
+        n = self.drift.shape[-1]
+        return self.noise[:, :n, :n] / 4
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How a batch of circuits comes to rest: ``V(t) = settled + O e^{−Mt} away``.
+
+    Args:
+        settled: outputs at rest, (batch, m), V.
+        away: capacitors at time 0 less those at rest, (batch, n), V.
+        law: M, O, and the noise where it is wanted.
+    """
+
+    settled: Array
+    away: Array
+    law: Reduced
+
+
+def reduced(
+    structure: Structure,
+    coefficients: Mapping[str, Array],
+    slopes: Mapping[str, Array],
+    intercepts: Mapping[int, Array],
+    batch: int,
+    temperature: Array | None = None,
+    injected: Array | None = None,
+) -> Reduced:
+    """The law of a batch of circuits.
+
+    Args:
+        slopes: of behavioural sources, where they are linearised.
+        intercepts: right-hand side that their tangents add.
+        temperature: K of the resistors, (batch,) or (1,); None: they are noiseless.
+        injected: density of the noise current into each of the table's injected nodes, A²/Hz, (batch,) or (1,).
+    """
+    step = typical_step(structure, coefficients)
+    full = {**coefficients, **slopes}
+    steps = structure.stepping(full, structure.shares(coefficients, step), batch)
+    total = sum(group.count for group in structure.capacitors)
+    found = steps.apply(np.broadcast_to(np.eye(total), (batch, total, total)))
+    inverse = np.asarray(np.linalg.inv(found[:, :total]), dtype=np.float64)
+    drift = (inverse - np.eye(total)) / step[:, :, None]
+    output = found[:, total:] @ inverse
+    right = sources_of(structure, coefficients)
+    for row, value in intercepts.items():
+        right[row] = right[row] + value if row in right else value
+    alone = steps.solve(right, structure.read | structure.charged)
+    moved = charges(structure, alone, batch)
+    rate = (inverse @ moved)[:, :, 0] / step
+    offset = (structure.volts(alone) - output @ moved)[:, :, 0]
+    n, m = total, output.shape[1]
+    noise = np.zeros((batch, n + m, n + m))
+    if temperature is not None or injected is not None:
+        noise = _noise(structure, coefficients, steps, inverse, output, step, temperature, injected)
+    return Reduced(drift, rate, output, np.broadcast_to(offset, (batch, m)), noise)
+
+
+def typical_step(structure: Structure, coefficients: Mapping[str, Array]) -> Array:
+    """Seconds between the fast and the slow capacitors of each circuit, (batch, 1), so that rounding takes neither."""
+    logarithms = []
+    for groups in (structure.capacitors, structure.resistors):
+        batch = max(len(coefficients[g.key]) for g in groups)
+        values = np.concatenate([np.broadcast_to(coefficients[g.key], (batch, g.count)) for g in groups], axis=1)
+        # Open resistors have no conductance.
+        logarithms.append(np.log(values, where=values > 0, out=np.full_like(values, np.nan)))
+    capacitance, conductance = (np.nanmean(own, axis=1, keepdims=True) for own in logarithms)
+    return np.asarray(np.exp(capacitance - conductance))
+
+
+def _noise(
+    structure: Structure,
+    coefficients: Mapping[str, Array],
+    steps: Factors,
+    inverse: Array,
+    output: Array,
+    step: Array,
+    temperature: Array | None,
+    injected: Array | None,
+) -> Array:
+    """Cross densities of (dz/dt, V) from those of the currents into nodes."""
+    batch = steps.batch
+    nodes = current_densities(structure, coefficients, temperature, injected, batch)
+    families = sorted({f for pair in nodes for f in pair})
+    n, m = output.shape[2], output.shape[1]
+    kicks, directs, kick_peaks, direct_peaks = {}, {}, {}, {}
+    kicked, seen = np.zeros((batch, n, 1)), np.zeros((batch, m, 1))
+    for family in families:
+        size = structure.all_sizes[family]
+        found = steps.solve({family: np.eye(size)[None]}, structure.read | structure.charged)
+        moved = charges(structure, found, batch, size)
+        wide, through = np.broadcast_to(structure.volts(found), (batch, m, size)), output @ moved
+        kicks[family], directs[family] = inverse @ moved / step[:, :, None], wide - through
+        kick_peaks[family], direct_peaks[family] = _row_peaks(kicks[family]), _row_peaks(directs[family])
+        kicked, seen = np.maximum(kicked, kick_peaks[family]), np.maximum(seen, _row_peaks(wide))
+    responses = {}
+    for family in families:
+        kept = direct_peaks[family] > ROUNDING * seen
+        if kept.any():
+            responses[family] = np.concatenate([kicks[family], kept * directs[family]], axis=1)
+        elif (kick_peaks[family] > ROUNDING * kicked).any():
+            responses[family] = kicks[family]
+    total = np.zeros((batch, n + m, n + m))
+    for (a, b), density in nodes.items():
+        if a in responses and b in responses:
+            left, right = responses[a], responses[b].transpose(0, 2, 1)
+            left = left * density[:, None, :] if density.ndim == 2 else left @ density
+            total[:, : left.shape[1], : right.shape[2]] += left @ right
+    return total
+
+
+def _row_peaks(matrices: Array) -> Array:
+    """Largest magnitude in each row, (batch, rows, 1)."""
+    return np.asarray(np.maximum(matrices.max(axis=2, keepdims=True), -matrices.min(axis=2, keepdims=True)))
+
+
+def current_densities(
+    structure: Structure,
+    coefficients: Mapping[str, Array],
+    temperature: Array | None,
+    injected: Array | None,
+    batch: int,
+) -> dict[tuple[int, int], Array]:
+    """One-sided cross densities of the noise currents into families of nodes, A²/Hz.
+
+    Those of resistors are ``4kT`` times their nodal conductances: what one takes from a node it gives to another.
+    """
+    found: dict[tuple[int, int], Array] = {}
+    if temperature is not None:
+        for key, block in structure.conductances(coefficients).items():
+            kelvin = np.reshape(temperature, (-1, *[1] * (block.ndim - 1)))
+            found[key] = johnson_current_density(1.0, kelvin) * block
+    if injected is not None:
+        for nodes, _ in structure.table.injected:
+            family, index = structure.pin(nodes)
+            own: Array = np.zeros((len(injected), structure.all_sizes[family]))
+            own[:, index] = injected[:, None]
+            known = found.get((family, family))
+            if known is not None and known.ndim == 3:
+                own = own[:, :, None] * np.eye(own.shape[1])
+            found[family, family] = own if known is None else known + own
+    return found

@@ -1,0 +1,396 @@
+"""The exact network as an engine: the netlist that ngspice runs, prepared once and solved for whole batches."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlists.array import ProgrammedArray
+from netlists.board import Board
+from netlists.device import Device, batch_of, stacked
+from netlists.elements import Values
+from solvers.engine import Reading
+from solvers.network.blocks import Factors
+from solvers.network.dense import Motion, Reduced, reduced
+from solvers.network.growth import SHARE, growth_of, unstable
+from solvers.network.irregular import Irregular, analysis_of, is_irregular
+from solvers.network.newton import Bias, Rest, at_rest, bias_of, intercepts_of
+from solvers.network.nodal import NodalAnalysis
+from solvers.network.noise import Pace, pace_of, sampled
+from solvers.network.parameters import parameter_slopes
+from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
+from solvers.network.state_space import StateSpace
+from solvers.network.structure import Structure
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from solvers.solution import Waveform
+from spu_circuit.errors import InputError
+from spu_circuit.sampling import Samples
+
+Array = NDArray[np.float64]
+
+EARLIER = (1.0, 1 / 2, 1 / 4, 1 / 8)
+"""Shares of the time at which peaks are looked for on the way."""
+ITERATIONS = 8
+"""Of the power iteration that tells an array's speed to a tenth."""
+PRECHARGE = 1e3
+"""Conductance that holds a precharged capacitor, S; see ``netlists.deck``."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A device's circuit, exactly where it is linear, and with saturating amplifiers at rest.
+
+    Args:
+        points: of the waveform; 0: there is none, only voltages at the end and their peaks on the way.
+        linearise: in transients take behavioural sources by their tangents at the operating point; False: refuse them
+            by name. Statistics count the amplifiers that pass their limits, where tangents do not hold.
+        readout_bandwidth: Hz, of whoever reads the outputs; must be far above the fastest mode. It bounds the noise
+            that goes straight to an output, past every capacitor, whose variance is infinite without it.
+
+    Raises:
+        InputError: a readout bandwidth that is not above 0.
+    """
+
+    points: int = 0
+    linearise: bool = False
+    readout_bandwidth: float | None = None
+    name: str = "network"
+
+    def __post_init__(self) -> None:
+        if self.readout_bandwidth is not None and not 0 < self.readout_bandwidth < inf:
+            raise InputError(f"readout_bandwidth is {self.readout_bandwidth:g} Hz; give one above 0")
+
+    def prepare(self, board: Board) -> "PreparedNetwork":
+        """See ``Engine``.
+
+        Raises:
+            InputError: an element is unknown, a loop, or a node floats.
+        """
+        return PreparedNetwork(self, board)
+
+
+@dataclass(frozen=True)
+class PreparedNetwork:
+    """The structure of a board. See ``Prepared``."""
+
+    engine: Network
+    board: Board
+
+    @cached_property
+    def structure(self) -> Structure:
+        return Structure(self.board.table)
+
+    @cached_property
+    def analysis(self) -> NodalAnalysis:
+        """The equations element by element, of a table that is irregular."""
+        return analysis_of(self.board.table)
+
+    @cached_property
+    def bias(self) -> Bias:
+        return bias_of(self.structure)
+
+    @cached_property
+    def decaying(self) -> list[tuple[float, float]]:
+        """Speed, 1/s, and load, S, of arrays that were seen to decay, none of them below another in both.
+
+        Slower arrays that load their amplifiers less are taken to decay too. That is observed, not proved; a speed is
+        a few steps of power iteration, a little below the true one.
+        """
+        return []
+
+    @cached_property
+    def pace(self) -> Pace:
+        found = pace_of(self.structure, self.structure.coefficients({}), self.bias.slopes)
+        # No matrix makes an array faster than this, so that noise is drawn alike for all.
+        hardware = self.board.hardware
+        cells = max(self.structure.all_sizes)
+        return replace(found, fastest=max(found.fastest, cells * hardware.array.G_max / hardware.cell.capacitance))
+
+    @cached_property
+    def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
+        """Of nominal amplifiers; see ``parameters.parameter_slopes``."""
+        return parameter_slopes(self.structure, {})
+
+    def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork | Irregular":
+        """See ``Prepared``."""
+        irregular = is_irregular(self.board.table)
+        values: Values = batched(array.values())
+        if samples is not None:
+            # Of an array with wires the table has only the resistors that its matrix needs.
+            values = self.board.values(samples, {} if irregular else values)
+        if irregular:
+            return Irregular(self, values, samples)
+        injected = np.atleast_1d(array.injected_noise_density(self.board.hardware))
+        return ProgrammedNetwork(self, values, samples, injected if injected.any() else None)
+
+
+def batched(values: Values) -> dict[str, Array]:
+    """Values of one device as a batch of one."""
+    return {key: value if np.ndim(value) > 1 else np.asarray(value)[None] for key, value in values.items()}
+
+
+class ProgrammedNetwork:
+    """Resistors and amplifiers of a batch of devices, factorised. See ``Programmed``.
+
+    Args:
+        injected: density of the noise current that is injected into each cell, A²/Hz, (batch,) or (1,); None: no noise.
+    """
+
+    def __init__(
+        self, prepared: PreparedNetwork, values: Values, samples: Samples | None, injected: Array | None
+    ) -> None:
+        self._prepared, self.samples, self._injected = prepared, samples, injected
+        self.structure, self.hardware = prepared.structure, prepared.board.hardware
+        self.batch = max(len(value) for value in values.values())
+        if samples is not None:
+            self.batch = max(self.batch, samples.count)
+        self.values = values
+        self._coefficients = self.structure.coefficients(values)
+
+    @cached_property
+    def flat(self) -> Factors:
+        """The equations at rest, with the slopes at the bias."""
+        slopes = self._prepared.bias.slopes
+        return self.structure.factors({**self._coefficients, **slopes}, self.structure.open, self.batch)
+
+    @cached_property
+    def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
+        """See ``parameters.parameter_slopes``."""
+        varied = any(key.startswith("X") for key in self.values)
+        return parameter_slopes(self.structure, self.values) if varied else self._prepared.parameter_slopes
+
+    def read(self, device: Device, seconds: Array, seeds: Array, limits: Array | None = None) -> Reading:
+        """Exact samples where the devices have noise, else the mean; see ``Programmed``.
+
+        Raises:
+            InputError: a transient of behavioural sources without ``linearise``, a mode that grows, or noise without
+                ``readout_bandwidth`` that passes every capacitor.
+        """
+        if len(seconds) == 0:
+            return Reading(np.zeros((0, device.cells)), (), np.zeros((0, device.cells)))
+        settled = bool(np.isinf(seconds).all())
+        coefficients, rest = self.settled(device, limits)
+        failures = tuple("" if found else NO_REST for found in rest.found)
+        volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
+        if settled or not rest.found.all():
+            if rest.found.all():
+                self._refuse_growth(device, coefficients, rest)
+            if limits is None:
+                volts = np.where(rest.found[:, None], volts, np.nan)
+            return Reading(volts, failures, np.abs(volts))
+        self.refuse_nonlinear()
+        time = np.broadcast_to(np.reshape(seconds, (-1, 1)), (self.batch, 1))
+        shares = self.structure.shares(coefficients, STEP * time)
+        full = {**coefficients, **rest.slopes}
+        steps = self.structure.stepping(full, shares, self.batch)
+        away = self.away(device, coefficients, rest)
+        self._refuse_growth(device, coefficients, rest)
+        moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
+        ways = [volts + found for found in moved]
+        dense = self._spaces_beyond(growth, device)
+        for k, space in dense.items():
+            for way, exact in zip(ways, space.mean(np.array(EARLIER) * time[k, 0]), strict=True):
+                way[k] = exact
+        peaks = np.maximum(np.abs(device.initial_volts), np.max([np.abs(way) for way in ways], axis=0))
+        waveforms = None
+        if self._prepared.engine.points:
+            law, start = self.law(device), self.start(device)
+            waveforms = tuple(
+                self._waveform(self._space(law, start, k), float(time[k, 0]), int(seeds[k])) for k in range(self.batch)
+            )
+            noisy = np.stack([wave.volts[-1] for wave in waveforms])
+            return Reading(noisy, failures, peaks, waveforms, self._covariances(device, time))
+        value = ways[0]
+        if self._noisy:
+            value = value + self._noise(coefficients, rest, time, seeds)
+            for k, space in dense.items():
+                value[k] = space.sample(time[k], np.random.default_rng(int(seeds[k])))[-1]
+        return Reading(value, failures, peaks, None, self._covariances(device, time))
+
+    def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
+        """All values with inputs, and the circuits at rest."""
+        inputs: Values = batched(device.inputs)
+        if self.samples is not None:
+            inputs = self._prepared.board.inputs(self.samples, inputs)
+        coefficients = dict(self._coefficients)
+        for group in self.structure.sources:
+            if group.key in inputs:
+                coefficients[group.key] = inputs[group.key]
+        families = self.structure.read | self.structure.charged
+        return coefficients, at_rest(self.structure, coefficients, self.flat, self._prepared.bias, families, limits)
+
+    def law(self, device: Device, noise: bool = True) -> Reduced:
+        """The dense law of all capacitors of the batch, of behavioural sources by their tangents at rest."""
+        return self._law(*self.settled(device), noise)
+
+    def motion(self, device: Device, noise: bool = True) -> Motion:
+        """Rest and the way there. Near rest it is exact, for behavioural sources too.
+
+        Raises:
+            InputError: one of the batch has no operating point.
+        """
+        coefficients, rest = self.settled(device)
+        if not rest.found.all():
+            raise InputError(f"{NO_REST}; check the amplifier's rail and current_limit")
+        away = self.away(device, coefficients, rest)[:, :, 0]
+        volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
+        return Motion(volts, away, self._law(coefficients, rest, noise))
+
+    def _law(self, coefficients: Mapping[str, Array], rest: Rest, noise: bool) -> Reduced:
+        intercepts = intercepts_of(self.structure, rest)
+        kelvin, injected = self._noise_sources if noise else (None, None)
+        return reduced(self.structure, coefficients, rest.slopes, intercepts, self.batch, kelvin, injected)
+
+    def start(self, device: Device) -> Array:
+        """Voltages of all capacitors at time 0, (batch, states)."""
+        coefficients, rest = self.settled(device)
+        at = charges(self.structure, rest.volts, self.batch)
+        return (at + self.away(device, coefficients, rest))[:, :, 0]
+
+    def space(self, device: Device, which: int = 0) -> StateSpace:
+        """The dense law of one of the batch. Raises InputError as ``read`` does."""
+        self.refuse_nonlinear()
+        return self._space(self.law(device), self.start(device), which)
+
+    def _space(self, law: Reduced, start: Array, which: int) -> StateSpace:
+        states = tuple(f"{g.key}{k}" for g in self.structure.capacitors for k in range(g.count))
+        names = tuple(p if isinstance(p, str) else "-".join(p) for p in self.structure.table.probes)
+        return StateSpace(
+            OrnsteinUhlenbeck(law.drift[which], law.input_rate[which], law.diffusion[which]),
+            start[which],
+            law.output[which],
+            law.offset[which],
+            law.noise[which],
+            states,
+            names,
+            self._prepared.engine.readout_bandwidth,
+        )
+
+    @property
+    def _noise_sources(self) -> tuple[Array | None, Array | None]:
+        """Temperature of the resistors, and density of the noise that is injected."""
+        if not self.hardware.noise.thermal:
+            return None, self._injected
+        kelvin = np.array([self.hardware.temperature]) if self.samples is None else self.samples.temperature
+        return kelvin, self._injected
+
+    @property
+    def _noisy(self) -> bool:
+        kelvin, injected = self._noise_sources
+        return kelvin is not None or injected is not None
+
+    def _noise(self, coefficients: Mapping[str, Array], rest: Rest, time: Array, seeds: Array) -> Array:
+        pace, bandwidth = self._prepared.pace, self._prepared.engine.readout_bandwidth
+        if pace.direct and bandwidth is None:
+            raise InputError(
+                "white noise goes straight to the outputs, past every capacitor, so its variance is infinite; give the "
+                "readout_bandwidth (--readout-bandwidth), or an amplifier without output_resistance"
+            )
+        kelvin, injected = self._noise_sources
+        rngs = [np.random.default_rng(seed) for seed in seeds.tolist()]
+        return sampled(self.structure, coefficients, rest.slopes, pace, time, kelvin, injected, rngs, bandwidth)
+
+    def _covariances(self, device: Device, time: Array) -> tuple[Callable[[], Array], ...] | None:
+        if not self._noisy:
+            return None
+        return tuple(lambda k=k: self.space(device, k).covariance(float(time[k, 0])) for k in range(self.batch))
+
+    def _waveform(self, space: StateSpace, seconds: float, seed: int) -> Waveform:
+        times = np.linspace(0, seconds, self._prepared.engine.points + 1)
+        path = space.sample(times, np.random.default_rng(seed)) if space.noisy else space.trajectory(times)
+        return Waveform(times, path)
+
+    def away(self, device: Device, coefficients: Mapping[str, Array], rest: Rest) -> Array:
+        """Voltages of all capacitors at time 0, less those at rest, (batch, states, 1)."""
+        at = charges(self.structure, rest.volts, self.batch)
+        start = joined(self.structure, self.structure.initial(batched(device.inputs)), self.batch)
+        given = ~np.isnan(start)
+        if given.all() or not self.structure.table.precharged:
+            return np.nan_to_num(start) - at
+        # Capacitors without a voltage of their own are at rest beside those that are held at one.
+        held = split(self.structure, PRECHARGE * given[:, :, 0])
+        steps = self.structure.stepping({**coefficients, **rest.slopes}, held, self.batch)
+        away = np.where(given, start - at, 0.0)
+        return np.where(given, away, steps.apply(away)[:, : away.shape[1]])
+
+    def refuse_nonlinear(self) -> None:
+        """Raise InputError where behavioural sources move and the engine does not ``linearise``."""
+        if self.structure.behavioural and not self._prepared.engine.linearise:
+            first = self.structure.behavioural[0]
+            assert first.expression is not None
+            raise InputError(
+                f"{first.key} is not linear ({first.expression.text!r}), nor are "
+                f"{sum(g.count for g in self.structure.behavioural) - 1} others; linearise about the operating point "
+                "(linearise = true, --linearise), or use ngspice"
+            )
+
+    def _refuse_growth(self, device: Device, coefficients: Mapping[str, Array], rest: Rest) -> None:
+        """Refuse operating points that no circuit stays at.
+
+        Cells without dynamics of their own relax as the programmed matrix does. With amplifiers an array of a positive
+        definite matrix outruns them if it is too fast or drives too much; one that does less of both than one of the
+        same board that was seen to decay decays too. All others are looked at: samples, other matrices, and cascades,
+        whose summing amplifiers turn the phase by what neither number knows.
+
+        Raises:
+            InputError: a mode grows.
+        """
+        decaying = self._prepared.decaying
+        definite = self.samples is None and device.array.definite
+        if definite and all("." not in g.key for g in self.structure.capacitors):
+            return
+        loads = device.array.loads(device.hardware)
+        comparable = definite and loads.shape[-1] == device.cells
+        if comparable:
+            paces = list(zip(_speeds(device), loads.max(axis=(-2, -1)).tolist(), strict=True))
+            if all(any(s <= p and d <= q for p, q in decaying) for s, d in paces):
+                return
+        time = np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
+        shares = self.structure.shares(coefficients, SHARE * time)
+        steps = self.structure.stepping({**coefficients, **rest.slopes}, shares, self.batch)
+        growth = growth_of(steps, sum(g.count for g in self.structure.capacitors))
+        self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
+        for s, d in paces if comparable else ():
+            if not any(s <= p and d <= q for p, q in decaying):
+                decaying[:] = [(p, q) for p, q in decaying if p > s or q > d] + [(s, d)]
+
+    def _spaces_beyond(self, growth: Array, device: Device) -> dict[int, StateSpace]:
+        """The dense laws of those whose modes the series of implicit steps does not hold for: they turn.
+
+        Raises:
+            InputError: a mode grows.
+        """
+        beyond = np.flatnonzero(growth > GROWTH).tolist()
+        if not beyond:
+            return {}
+        law, start = self.law(device), self.start(device)
+        found = {k: self._space(law, start, k) for k in beyond}
+        for k, space in found.items():
+            if (first := space.growing) is not None:
+                one = device[k if len(device.dac_volts) > 1 else 0]
+                raise unstable(first.rate, first.capacitor, len(space.capacitors), one)
+        return found
+
+
+def _speeds(device: Device) -> list[float]:
+    """How fast each array of a batch is, 1/s, by power iteration."""
+    drift = device.drift
+    vector = np.random.default_rng(0).standard_normal((len(drift), drift.shape[1], 1))
+    speed = np.zeros(len(drift))
+    for _ in range(ITERATIONS):
+        vector = drift @ (vector / np.linalg.norm(vector, axis=1, keepdims=True))
+        speed = np.linalg.norm(vector, axis=(1, 2))
+    return np.asarray(speed).tolist()
+
+
+NO_REST = "no operating point: its amplifiers are beyond their limits"
+
+
+def state_space(device: Device, engine: Network | None = None) -> StateSpace:
+    """The dense law of one device's circuit, its parts nominal."""
+    engine = engine or Network(linearise=True)
+    array: ProgrammedArray = stacked([device.array])
+    return engine.prepare(Board(device.hardware, device.circuit)).program(array).space(batch_of(device))

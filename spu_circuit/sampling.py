@@ -1,0 +1,367 @@
+"""Monte Carlo samples of a device: how far each of its parts is off, reproducibly by seed, sample number and part.
+
+Every random number comes from a counter-based generator (Philox) whose key is the seed and what the number is for, and
+whose counter is the sample number. So a sample does not depend on which others are drawn, where, or in what order,
+and the resistor at a place of the array is the same part whatever matrix is programmed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from spu_circuit.errors import InputError
+from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Spread, Variation
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+STEPS = 1 << 53
+"""Uniform numbers come in steps of 2⁻⁵³; half a step keeps them off 0 and 1."""
+SOBOL_DIMENSIONS = 21_201
+"""Of SciPy's direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30:2635, 2008)."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one kind in a circuit.
+
+    Args:
+        slots: number of each part's place on the board, (parts,); names its random numbers.
+        x, y: its place on the die, from −½ to ½, (parts,).
+    """
+
+    slots: Indices
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where random numbers come from.
+
+    Args:
+        seed: of all of them.
+        design: "plain": independent; "lhs": Latin hypercube over ``total`` samples (McKay, Beckman, Conover,
+            Technometrics 21:239, 1979); "sobol": scrambled Sobol sequence.
+        total: number of samples of a Latin hypercube.
+        streams: other seeds for some kinds of parts, which then vary for themselves.
+        inflation: importance sampling: what all parts of a sample share (lots, gradients, temperature) is drawn with
+            normal scores this many times as wide, and the samples get weights that make up for it.
+    """
+
+    seed: int
+    design: str = "plain"
+    total: int = 0
+    streams: Mapping[str, int] = field(default_factory=dict)
+    inflation: float = 1.0
+
+    def seed_of(self, kind: str) -> int:
+        return self.streams.get(kind, self.seed)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One Monte Carlo sample of a device: what draws it, and its number."""
+
+    sampling: Sampling
+    number: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a batch of samples has instead of nominal values.
+
+    Args:
+        relative: kind → factors, (samples, parts), in the order of the parts.
+        absolute: kind → what is added, in volts or LSB, (samples, parts).
+        open, closed: array resistors that are stuck, (samples, parts).
+        temperature: K, (samples,).
+        weights: how many samples of the wanted distribution each one stands for, (samples,).
+    """
+
+    relative: dict[str, Array]
+    absolute: dict[str, Array]
+    open: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+    temperature: Array
+    weights: Array
+
+    @property
+    def count(self) -> int:
+        return len(self.temperature)
+
+    def __getitem__(self, which: int) -> "Samples":
+        """One of them, as a batch of one."""
+        one = slice(which, which + 1)
+        return Samples(
+            {kind: values[one] for kind, values in self.relative.items()},
+            {kind: values[one] for kind, values in self.absolute.items()},
+            *(self.open[one], self.closed[one], self.temperature[one], self.weights[one]),
+        )
+
+
+def adds(variation: Variation, kind: str) -> bool:
+    """Whether a deviation of parts of this kind adds, in volts or LSB; else it multiplies."""
+    return not isinstance(getattr(variation, kind), RelativeVariation)
+
+
+def deviating(
+    variation: Variation, temperature: float, base: Samples | None, deviations: Mapping[str, Array]
+) -> Samples:
+    """Samples with further deviations.
+
+    Args:
+        temperature: nominal, K.
+        base: one sample, or one for each; None: nominal.
+        deviations: kind → (samples, parts).
+    """
+    count = len(next(iter(deviations.values())))
+    nothing = np.zeros((count, 0), dtype=bool)
+    if base is None:
+        base = Samples({}, {}, nothing, nothing, np.full(count, temperature), np.ones(count))
+
+    def wide(values: Any) -> Any:
+        return np.broadcast_to(values, (count, *values.shape[1:]))
+
+    relative = {kind: wide(own) for kind, own in base.relative.items()}
+    absolute = {kind: wide(own) for kind, own in base.absolute.items()}
+    for kind, off in deviations.items():
+        if adds(variation, kind):
+            absolute[kind] = absolute.get(kind, 0.0) + off
+        else:
+            relative[kind] = relative.get(kind, 1.0) * (1 + off)
+    return Samples(relative, absolute, *map(wide, (base.open, base.closed, base.temperature, base.weights)))
+
+
+def draw(
+    variation: Variation,
+    temperature: float,
+    parts: Mapping[str, Parts],
+    samples: range,
+    sampling: Sampling,
+) -> Samples:
+    """Draw samples.
+
+    Args:
+        temperature: nominal, K.
+        parts: by kind; kinds that do not vary are left out of the result.
+        samples: consecutive sample numbers.
+
+    Raises:
+        InputError: a Sobol sequence of more dimensions than there are direction numbers.
+    """
+    numbers = _uniforms(variation, parts, samples, sampling)
+    weights = _inflate(numbers, sampling.inflation, len(samples))
+    lots = _lots(variation, numbers)
+    spread = variation.temperature
+    kelvin = temperature + (spread.quantile(numbers["temperature"][:, 0]) if spread else np.zeros(len(samples)))
+    rise = kelvin - (variation.reference_temperature or temperature)
+    relative: dict[str, Array] = {}
+    absolute: dict[str, Array] = {}
+    for kind, places in parts.items():
+        of_kind = getattr(variation, kind)
+        if not _moves(variation, kind):
+            continue
+        local = of_kind.mismatch.quantile(numbers[f"{kind} local"]) if of_kind.mismatch else None
+        if isinstance(of_kind, RelativeVariation):
+            factors = np.full((len(samples), len(places.slots)), variation.ageing(kind))
+            factors *= 1 + of_kind.temperature_coefficient * rise[:, None]
+            if kind in lots:
+                factors *= 1 + lots[kind][:, None]
+            if of_kind.gradient:
+                slope = of_kind.gradient.quantile(numbers[f"{kind} gradient"])
+                factors *= 1 + slope[:, :1] * places.x + slope[:, 1:] * places.y
+            if local is not None:
+                factors *= 1 + local
+            relative[kind] = factors
+        else:
+            deviations = np.zeros((len(samples), len(places.slots)))
+            if kind in lots:
+                deviations += lots[kind][:, None]
+            if local is not None:
+                deviations += local
+            absolute[kind] = deviations
+    nothing = np.zeros((len(samples), 0), dtype=bool)
+    stuck, resistors = numbers.get("array_resistor stuck"), variation.array_resistor
+    is_open = nothing if stuck is None else stuck < resistors.stuck_open
+    is_closed = nothing if stuck is None else stuck > 1 - resistors.stuck_closed
+    return Samples(relative, absolute, is_open, is_closed, kelvin, weights)
+
+
+def bounded(variation: Variation, parts: Mapping[str, Parts]) -> dict[str, int]:
+    """What corners put at its extremes: "temperature", "KIND lot", "KIND gradient", "KIND local" → how many.
+
+    Stuck resistors have none.
+    """
+    found = {"temperature": 1} if variation.temperature else {}
+    for kind, places in parts.items():
+        for purpose, count in _purposes(variation, kind).items():
+            if not purpose.endswith("stuck"):
+                found[purpose] = len(places.slots) if count is None else count
+    return found
+
+
+def corners(
+    variation: Variation, temperature: float, parts: Mapping[str, Parts], extremes: Mapping[str, Array]
+) -> Samples:
+    """Samples whose parts are at the extremes of their distributions.
+
+    Args:
+        extremes: what ``bounded`` names → −1, 0 (nominal) or 1, (samples, 1) for all of them alike, or one for each.
+            What is missing is nominal.
+    """
+    count = len(next(iter(extremes.values())))
+
+    def moved(purpose: str, spread: Spread | None, width: int) -> Array:
+        at = np.broadcast_to(extremes.get(purpose, np.zeros((count, 1))), (count, width))
+        if spread is None:
+            return np.zeros(at.shape)
+        return np.where(at > 0, spread.extreme(1), np.where(at < 0, spread.extreme(-1), 0.0))
+
+    relative: dict[str, Array] = {}
+    absolute: dict[str, Array] = {}
+    kelvin = temperature + moved("temperature", variation.temperature, 1)[:, 0]
+    rise = kelvin - (variation.reference_temperature or temperature)
+    for kind, places in parts.items():
+        of_kind = getattr(variation, kind)
+        lot, local = moved(f"{kind} lot", of_kind.lot, 1), moved(f"{kind} local", of_kind.mismatch, len(places.slots))
+        if isinstance(of_kind, RelativeVariation):
+            slope = moved(f"{kind} gradient", of_kind.gradient, 2)
+            factors = (1 + lot) * (1 + slope[:, :1] * places.x + slope[:, 1:] * places.y) * (1 + local)
+            factors *= variation.ageing(kind) * (1 + of_kind.temperature_coefficient * rise[:, None])
+            relative[kind] = factors
+        else:
+            absolute[kind] = lot + local
+    nothing = np.zeros((count, 0), dtype=bool)
+    return Samples(relative, absolute, nothing, nothing, kelvin, np.ones(count))
+
+
+def varying(variation: Variation) -> tuple[str, ...]:
+    """The kinds of parts that differ between samples, "temperature" among them."""
+    kinds = tuple(kind for kind in KINDS if _purposes(variation, kind))
+    return (*kinds, "temperature") if variation.temperature else kinds
+
+
+def _moves(variation: Variation, kind: str) -> bool:
+    """Whether parts of a kind are ever off."""
+    of_kind = getattr(variation, kind)
+    steady = not isinstance(of_kind, RelativeVariation) or of_kind.temperature_coefficient == 0
+    return bool(_purposes(variation, kind)) or not steady or variation.ageing(kind) != 1
+
+
+def shared(variation: Variation) -> int:
+    """How many random numbers all parts of a sample share: those that importance sampling widens."""
+    counts = [count for kind in KINDS for count in _purposes(variation, kind).values() if count is not None]
+    return sum(counts) + (variation.temperature is not None)
+
+
+def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
+    """What random numbers a kind needs: purpose → how many of each sample; None: one a part."""
+    of_kind = getattr(variation, kind)
+    needed: dict[str, int | None] = {}
+    if of_kind.lot:
+        needed[f"{kind} lot"] = 1
+    if isinstance(of_kind, RelativeVariation) and of_kind.gradient:
+        needed[f"{kind} gradient"] = 2
+    if of_kind.mismatch:
+        needed[f"{kind} local"] = None
+    if isinstance(of_kind, ArrayVariation) and of_kind.stuck_open + of_kind.stuck_closed > 0:
+        needed[f"{kind} stuck"] = None
+    return needed
+
+
+def _uniforms(variation: Variation, parts: Mapping[str, Parts], samples: range, sampling: Sampling) -> dict[str, Array]:
+    """Purpose → numbers inside (0, 1), (samples, as many as it needs)."""
+    wanted: dict[str, tuple[str, Indices]] = {}
+    if variation.temperature:
+        wanted["temperature"] = "temperature", np.zeros(1, dtype=np.intp)
+    for kind, places in parts.items():
+        for purpose, count in _purposes(variation, kind).items():
+            wanted[purpose] = kind, places.slots if count is None else np.arange(count)
+    if sampling.design == "sobol":
+        return _sobol(wanted, samples, sampling)
+    draw_one = _latin if sampling.design == "lhs" else _independent
+    return {
+        purpose: draw_one(purpose, slots, samples, sampling.seed_of(kind), sampling.total)
+        for purpose, (kind, slots) in wanted.items()
+    }
+
+
+def _inflate(numbers: dict[str, Array], inflation: float, samples: int) -> Array:
+    """Widen the normal scores of what is shared, in place. Returns the likelihood ratios, (samples,)."""
+    weights = np.ones(1)
+    for purpose, shares in numbers.items():
+        if inflation > 1 and not purpose.endswith(("local", "stuck")):
+            scores = inflation * ndtri(shares)
+            # The largest number below 1 is a whole step away from it.
+            numbers[purpose] = np.clip(ndtr(scores), 0.5 / STEPS, 1 - 1 / STEPS)
+            ratio = inflation * np.exp(-(scores**2) * (1 - inflation**-2) / 2)
+            weights = weights * ratio.prod(axis=1)
+    return np.broadcast_to(weights, samples)
+
+
+def _independent(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
+    found = np.empty((len(samples), len(slots)))
+    last = int(slots.max(initial=-1)) + 1
+    for row, stream in enumerate(_streams(seed, purpose, samples)):
+        found[row] = stream.random(last)[slots]
+    return found + 0.5 / STEPS
+
+
+def _latin(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
+    """One sample in each of ``total`` strata of every number."""
+    within = _independent(purpose, slots, samples, seed, total)
+    strata = np.empty((len(samples), len(slots)))
+    for column, stream in enumerate(_streams(seed, f"{purpose} strata", slots.tolist())):
+        strata[:, column] = stream.permutation(total)[samples.start : samples.stop]
+    return (strata + within) / total
+
+
+def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: Sampling) -> dict[str, Array]:
+    """Numbers that are few to a sample first: they get the best of the sequence."""
+    from scipy.stats import qmc  # half a second, which all others spare
+
+    order = sorted(wanted, key=lambda purpose: len(wanted[purpose][1]))
+    sizes = [len(wanted[purpose][1]) for purpose in order]
+    if sum(sizes) > SOBOL_DIMENSIONS:
+        raise InputError(
+            f"design 'sobol' has numbers for {SOBOL_DIMENSIONS} parts, this device has {sum(sizes)} that vary; "
+            "take design = 'lhs'"
+        )
+    if not order:
+        return {}
+    # SciPy spawns from the generator, for which a Philox with a key of its own has no seed.
+    sequence = qmc.Sobol(sum(sizes), rng=np.random.default_rng([sampling.seed, crc32(b"sobol")]))
+    if samples.start:
+        sequence.fast_forward(samples.start)
+    # The sequence has steps of its own, and a 0 would be a part 8 σ away.
+    points = sequence.random(len(samples)) + 0.5 / sequence.maxn
+    return dict(zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True))
+
+
+def _streams(seed: int, purpose: str, numbers: Iterable[int]) -> Iterator[np.random.Generator]:
+    """One stream for each number, to be used up before the next: it is one generator, set anew."""
+    philox = np.random.Philox(key=np.array([seed, crc32(purpose.encode())], dtype=np.uint64))
+    stream, state = np.random.Generator(philox), philox.state
+    for number in numbers:
+        state["state"]["counter"][:] = 0, 0, 0, number
+        philox.state = state
+        yield stream
+
+
+def _lots(variation: Variation, numbers: Mapping[str, Array]) -> dict[str, Array]:
+    """The common deviation of each kind that has one, (samples,), correlated as the variation says."""
+    kinds = [kind for kind in KINDS if f"{kind} lot" in numbers]
+    if not kinds:
+        return {}
+    where = [KINDS.index(kind) for kind in kinds]
+    values, vectors = np.linalg.eigh(variation.lot_correlation[np.ix_(where, where)])
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    scores = ndtri(np.concatenate([numbers[f"{kind} lot"] for kind in kinds], axis=1)) @ root.T
+    shares = ndtr(scores)
+    return {kind: getattr(variation, kind).lot.quantile(shares[:, k]) for k, kind in enumerate(kinds)}

@@ -1,0 +1,62 @@
+"""SPICE lines as a flat list of elements: values, units, parameters and formulas as ngspice reads them."""
+
+import numpy as np
+
+from solvers.network.nodal import NodalAnalysis
+from solvers.network.reader import read_lines
+from solvers.ngspice_process import run_deck
+
+
+def at_rest(lines, outputs):
+    found = NodalAnalysis(read_lines(lines.splitlines()), outputs).reduce(linearise=True)
+    return found.output[0] @ np.linalg.solve(found.drift[0], found.input_rate[0]) + found.offset[0]
+
+
+def test_values_are_those_that_ngspice_reads():
+    """Operating points of dividers; on the way options of a value, units, an inch's thousandth."""
+    lines = """V1 in 0 ac 1 dc 2
+R1 in a 1k
+R2 a 0 1k tc=0.01 ac=5
+R3 in b 1mil
+R4 b 0 20u
+R5 in c 1kohm
+R6 c 0 3k
+X1 in d half m=2
+.subckt half a b m=1
+R1 a b {m*1k}
+.ends
+.model unused d
+R7 d 0 1k
+C1 a 0 10nF"""
+    deck = f".title dividers\n{lines}\n.options temp=27 tnom=27\n.save v(a) v(b) v(c) v(d)\n.op\n.end\n"
+    (plot,) = run_deck(deck, 60)
+    nodes = ["a", "b", "c", "d"]
+    np.testing.assert_allclose(
+        at_rest(lines, nodes), [plot[f"v({node})"][0] for node in nodes], rtol=1e-6
+    )  # gmin of ngspice
+
+
+def test_currents_choices_and_parameters_of_a_subcircuit_are_read():
+    """2 V over 1 kΩ: I = 2 mA through the source; each choice at both sides of its bounds. Values by hand."""
+    text = """
+        .param scale=2
+        .subckt cell a b params: k=1 twice={2*k}
+        + offset=0
+        .param gain={twice*scale}
+        Vs a m dc 0
+        Rs m 0 1k
+        B1 b 0 v={gain*i(Vs)*1k + offset}
+        .ends
+        V1 in 0 2
+        X1 in one cell params: k=3
+        X2 in two cell offset='1+scale'
+        B2 low 0 v=min(v(in), 1) + limit(v(in), 3, 4)
+        B3 high 0 v=max(v(in), 1) + limit(v(in), -1, 1)
+        B4 0 push i=i(V1)
+        Rpush push 0 1
+        R1 in c 1
+        C1 c 0 1n
+    """
+    # V1 carries −4 mA, counted from + to − through the source.
+    rest = at_rest(text, ["one", "two", "low", "high", "push"])
+    np.testing.assert_allclose(rest, [6 * 2 * 2, 2 * 2 * 2 + 3, 1 + 3, 2 + 1, -4e-3], rtol=1e-12)
