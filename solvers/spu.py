@@ -1,8 +1,6 @@
 """The whole device: program, simulate, read out. One system or a batch of them."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache, partial, wraps
@@ -205,7 +203,7 @@ class Spu:
             residual = _residuals(systems, values)
             return Solutions(values, statistics_arrays(residual, settled_fraction=0.0), perf_counter() - began)
 
-        size = min(self._together(), max(1, -(-count // (os.cpu_count() or 1))))
+        size = self._together()
 
         def part(chosen: slice) -> tuple[Array, dict[str, Array]]:
             some = _some(systems, chosen)
@@ -215,8 +213,7 @@ class Spu:
             return found.values, found.statistics(self.hardware, _residuals(some, found.values), analog_time)
 
         _keep_freed_memory()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts = list(pool.map(part, _chunks(count, size)))
+        parts = [part(chosen) for chosen in _chunks(count, size)]
         values = np.concatenate([values for values, _ in parts])
         arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in StatisticsArrays._fields}
         return Solutions(values, statistics_arrays(**arrays), perf_counter() - began)
