@@ -65,7 +65,7 @@ def monte_carlo() -> list[Figure]:
     note = "command, store and report included; mean, settling time and yield; 2 workers"
     against = f"{rate:.0f} /s, processes warm, store included, against"
     return [
-        at_most(f"{name}, end to end", whole, "s", 10, note),
+        at_most(f"{name}, end to end", whole, "s", 6, note),
         at_most(f"memory of {name}", peak, "GiB", 2, "largest sum over all processes, sampled every 50 ms"),
         at_most(f"set-up of {name}", setup, "s", 2, "every part of every copy drawn, to element values, one process"),
         at_least("copies a second over spicelib's", rate / spicelib, "×", 200, f"{against} {spicelib:.2f} /s"),
