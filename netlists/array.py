@@ -1,5 +1,6 @@
 """What a topology is: resistors that hold a matrix, and the circuit that they make."""
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Self
 
@@ -13,7 +14,7 @@ from spu_circuit.problem import System
 Array = NDArray[np.float64]
 
 
-class ProgrammedArray:
+class ProgrammedArray(ABC):
     """The resistors that hold a matrix, as one topology arranges them, or a batch (...) of such arrays.
 
     The array solves ``D A D y = D b`` with the diagonal matrix D of ``scaling`` (..., n), and ``x = D y``. A topology
@@ -35,30 +36,35 @@ class ProgrammedArray:
     """Non-zero entries that no level can hold, (...)."""
 
     @classmethod
+    @abstractmethod
     def program(cls, system: System, hardware: Hardware) -> Self:
         """Put the matrix of a system on the hardware.
 
         Raises:
             MappingError: the topology or its levels cannot hold the matrix.
         """
-        raise NotImplementedError
+        ...
 
     @property
+    @abstractmethod
     def matrix(self) -> Array:
         """The programmed ``D A D`` in the problem's units, as the levels hold it, (..., n, n)."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def circuit(self, hardware: Hardware) -> ElementTable:
         """The netlist of one array, its inputs and charges at 0 V. Which elements it has does not depend on values."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def values(self) -> Values:
         """What the programmed elements of ``circuit`` have, (..., elements)."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def inputs(self, dac_volts: Array, initial_volts: Array) -> Values:
         """What the sources of ``circuit`` have, and what its capacitors and amplifiers begin at, (..., elements)."""
-        raise NotImplementedError
+        ...
 
     @cached_property
     def definite(self) -> bool:
