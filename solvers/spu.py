@@ -160,9 +160,7 @@ class Spu:
             value = np.zeros_like(system.b) if state is None else state
             statistics = Statistics(self.engine.name, system.residual(value), perf_counter() - began, 0.0)
             return Solution(value, statistics)
-        array = _batch_of_one(program_array(system, self.hardware))
-        states = None if state is None else state[None]
-        found = self._found(array, system.b[None], _power(system), analog_time, states, [seed])
+        found = self._found_one(system, analog_time, state, seed)
         device, reading = found.device[0], found.reading
         covariance, variance = None, None
         if reading.covariances is not None:
@@ -203,17 +201,15 @@ class Spu:
             residual = _residuals(systems, values)
             return Solutions(values, statistics_arrays(residual, settled_fraction=0.0), perf_counter() - began)
 
-        size = self._together()
-
-        def part(chosen: slice) -> tuple[Array, dict[str, Array]]:
+        _keep_freed_memory()
+        parts = []
+        for chosen in _chunks(count, self._together()):
             some = _some(systems, chosen)
             array = self._programmed(some)
             own = None if states is None else states[chosen]
             found = self._found(array, b[chosen], partial(_powers, some), analog_time, own, numbers[chosen])
-            return found.values, found.statistics(self.hardware, _residuals(some, found.values), analog_time)
-
-        _keep_freed_memory()
-        parts = [part(chosen) for chosen in _chunks(count, size)]
+            statistics = found.statistics(self.hardware, _residuals(some, found.values), analog_time)
+            parts.append((found.values, statistics))
         values = np.concatenate([values for values, _ in parts])
         arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in StatisticsArrays._fields}
         return Solutions(values, statistics_arrays(**arrays), perf_counter() - began)
@@ -362,17 +358,14 @@ class Spu:
     def _linearised(
         self, system: System, analog_time: float = inf, state: Array | None = None
     ) -> "tuple[_Found, Adjoint]":
-        array = _batch_of_one(program_array(system, self.hardware))
-        states = None if state is None else state[None]
-        found = self._found(array, system.b[None], _power(system), analog_time, states, [0])
+        found = self._found_one(system, analog_time, state)
         seconds = None if analog_time == inf else analog_time * found.device.time_constant
         return found, adjoint_of(found.programmed, found.device, seconds)
 
     @_on_one_thread
     def ranged(self, system: System) -> Device:
         """The device as a solve of this system programs it, at the voltage scale that auto-ranging ends with."""
-        array = _batch_of_one(program_array(system, self.hardware))
-        return self._found(array, system.b[None], _power(system), inf, None, [0]).device[0]
+        return self._found_one(system).device[0]
 
     def program(self, system: System, volts_per_unit: float, initial_state: Array | None = None) -> Device:
         """The device as a solve of this system at this voltage scale programs it."""
@@ -395,16 +388,13 @@ class Spu:
         state = None if initial_state is None else check_state(initial_state, len(system.b))
         if analog_time == 0:
             raise InputError("analog time is 0, where nothing happens; give a time above 0, or inf")
-        nominal = Spu(self.hardware, IdealLaw())
-        array = _batch_of_one(program_array(system, self.hardware))
-        states = None if state is None else state[None]
-        device = nominal._found(array, system.b[None], _power(system), analog_time, states, [seed]).device
+        device = Spu(self.hardware, IdealLaw())._found_one(system, analog_time, state, seed).device
         writer = self.engine if isinstance(self.engine, Ngspice) else Ngspice()
         one = device[0]
         table = None
         if self.sample is not None:
-            board, prepared = replace(self, engine=writer)._prepare(array)
-            programmed = prepared.program(array, self._samples(board, NO_DEVIATIONS))
+            board, prepared = replace(self, engine=writer)._prepare(device.array)
+            programmed = prepared.program(device.array, self._samples(board, NO_DEVIATIONS))
             table = programmed.table(one, 0)  # type: ignore[attr-defined]
         return writer.deck(one, law_of(one), analog_time * float(one.time_constant), seed, table)
 
@@ -432,6 +422,14 @@ class Spu:
                 self._prepared.pop(oldest, None)
             self._prepared[key] = found
         return found
+
+    def _found_one(
+        self, system: System, analog_time: float = inf, state: Array | None = None, seed: int = 0
+    ) -> "_Found":
+        """``_found`` of a batch of one."""
+        array = _batch_of_one(program_array(system, self.hardware))
+        states = None if state is None else state[None]
+        return self._found(array, system.b[None], partial(_powers, [system]), analog_time, states, [seed])
 
     def _found(
         self,
@@ -546,10 +544,6 @@ def _first_scale(
         if states is not None:
             used = np.maximum(used, (np.abs(array.outputs(states / array.scaling)) / limits).max(axis=-1))
         return np.asarray(np.where(used > 0, np.minimum(largest, 0.5 / used), 1.0))
-
-
-def _power(system: System) -> Callable[[Array], Array]:
-    return lambda vectors: np.array([float(vectors[0] @ system.product(vectors[0]))])
 
 
 def _powers(systems: Systems | Sequence[System], vectors: Array) -> Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from netlists.board import AMPLIFIER, OF_ADC, OF_DAC, Board, converter_errors
 from netlists.device import Device
 from netlists.elements import Elements
+from solvers.network.blocks import add
 from solvers.network.newton import intercepts_of, sources_of
 from solvers.network.structure import Group
 from spu_circuit.errors import SimulationError
@@ -70,7 +71,7 @@ class Adjoint:
         self.factors = structure.factors(slopes, structure.open, programmed.batch) if behaving else programmed.flat
         right = sources_of(structure, self.coefficients)
         for group, value in intercepts_of(structure, rest).items():
-            right[group] = right[group] + value if group in right else value
+            add(right, group, value)
         # All unknowns from one more Newton step, which leaves nothing of the chord method's tolerance.
         self.unknowns = self.factors.solve(right, range(len(structure.all_sizes)))
 
@@ -139,7 +140,7 @@ class Adjoint:
         for (family, index), sign in zip(self.structure.outputs, (1.0, -1.0), strict=False):
             own = np.zeros((len(gradient), self.structure.all_sizes[family], gradient.shape[2]))
             own[:, index] = sign * gradient
-            right[family] = right[family] + own if family in right else own
+            add(right, family, own)
         return right
 
     def _at_rest(self, right: Mapping[int, Array], wide: int) -> dict[str, Array]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from netlists.device import Device
 from solvers.network.adjoint import Adjoint, Pin, across
+from solvers.network.blocks import add
 from solvers.network.newton import Rest
 from solvers.network.parameters import IMAGINARY
 from solvers.network.relaxation import GROWTH, STEP, TERMS, charges, series_of, split
@@ -125,7 +126,7 @@ class RelaxationAdjoint(Adjoint):
         for (family, index), sign in ((first, 1.0), (second, -1.0)):
             if family >= 0:
                 part = sign * self.structure.gathered(value, family, index)
-                right[family] = right[family] + part if family in right else part
+                add(right, family, part)
 
     def _by_slopes(self, adjoint: dict[int, Array], unknowns: dict[int, Array], wide: int) -> dict[str, Array]:
         """By the slopes of behavioural sources, (batch, elements, k) each."""
@@ -149,7 +150,7 @@ class RelaxationAdjoint(Adjoint):
                 if isinstance(control, str):
                     row = structure.branch(control)
                     part = structure.unit * np.asarray(own)
-                    right[row] = right[row] + part if row in right else part
+                    add(right, row, part)
                 else:
                     self._between(right, control[0], control[1], np.asarray(own))
 

@@ -291,43 +291,29 @@ class Factors:
         order = self.order
         inward, outward = order.paths(frozenset(given), frozenset(wanted), transposed)
         right = dict(given)
+        times = _times_transposed if transposed else _times
         for number in inward:
             step, (inverse, below, beside) = order.steps[number], self._steps[number]
-            if transposed:
-                own = inverse[:, :, None] * right[step.column]
-                right[step.column] = own
-                for c in step.beside:
-                    right[c] = _less(right.get(c), _times_transposed(beside[c], own))
-            else:
-                own = inverse[:, :, None] * right[step.row]
-                right[step.row] = own
-                for r in step.below:
-                    right[r] = _less(right.get(r), _times(below[r], own))
+            entry, spread, blocks = (step.column, step.beside, beside) if transposed else (step.row, step.below, below)
+            own = inverse[:, :, None] * right[entry]
+            right[entry] = own
+            for group in spread:
+                right[group] = _less(right.get(group), times(blocks[group], own))
         found = self._core_solved(right, transposed)
         for number in outward:
             step, (inverse, below, beside) = order.steps[number], self._steps[number]
-            if transposed:
-                rest: Array | None = None
-                for r in step.below:
-                    if r in found:
-                        rest = _less(rest, _times_transposed(below[r], found[r]))
-                if rest is not None:
-                    rest = inverse[:, :, None] * rest
-                if step.column in right:
-                    rest = right[step.column] if rest is None else rest + right[step.column]
-                if rest is not None:
-                    found[step.row] = rest
-            else:
-                rest = None
-                for c in step.beside:
-                    if c in found:
-                        rest = _less(rest, _times(beside[c], found[c]))
-                if rest is not None:
-                    rest = inverse[:, :, None] * rest
-                if step.row in right:
-                    rest = right[step.row] if rest is None else rest + right[step.row]
-                if rest is not None:
-                    found[step.column] = rest
+            entry, result = (step.column, step.row) if transposed else (step.row, step.column)
+            needs, blocks = (step.below, below) if transposed else (step.beside, beside)
+            rest: Array | None = None
+            for group in needs:
+                if group in found:
+                    rest = _less(rest, times(blocks[group], found[group]))
+            if rest is not None:
+                rest = inverse[:, :, None] * rest
+            if entry in right:
+                rest = right[entry] if rest is None else rest + right[entry]
+            if rest is not None:
+                found[result] = rest
         return found
 
     def _core_solved(self, right: Mapping[int, Array], transposed: bool) -> dict[int, Array]:
@@ -368,6 +354,11 @@ def _times(block: Array, vector: Array) -> Array:
 
 def _times_transposed(block: Array, vector: Array) -> Array:
     return block[:, :, None] * vector if block.ndim == 2 else block.transpose(0, 2, 1) @ vector
+
+
+def add(right: dict[int, Array], group: int, value: Array) -> None:
+    """Add to a group's right-hand side; one that is not there is zero."""
+    right[group] = right[group] + value if group in right else value
 
 
 def _less(value: Array | None, product: Array) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors
+from solvers.network.blocks import Factors, add
 from solvers.network.newton import sources_of
 from solvers.network.relaxation import charges
 from solvers.network.structure import Structure
@@ -92,7 +92,7 @@ def reduced(
     output = found[:, total:] @ inverse
     right = sources_of(structure, coefficients)
     for row, value in intercepts.items():
-        right[row] = right[row] + value if row in right else value
+        add(right, row, value)
     alone = steps.solve(right, structure.read | structure.charged)
     moved = charges(structure, alone, batch)
     rate = (inverse @ moved)[:, :, 0] / step

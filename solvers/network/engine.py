@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
 from netlists.board import Board
-from netlists.device import Device, batch_of, stacked
+from netlists.device import Device, batch_of
 from netlists.elements import Values
 from solvers.engine import Reading
 from solvers.network.blocks import Factors
@@ -392,5 +392,5 @@ NO_REST = "no operating point: its amplifiers are beyond their limits"
 def state_space(device: Device, engine: Network | None = None) -> StateSpace:
     """The dense law of one device's circuit, its parts nominal."""
     engine = engine or Network(linearise=True)
-    array: ProgrammedArray = stacked([device.array])
-    return engine.prepare(Board(device.hardware, device.circuit)).program(array).space(batch_of(device))
+    one = batch_of(device)
+    return engine.prepare(Board(device.hardware, device.circuit)).program(one.array).space(one)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors
+from solvers.network.blocks import Factors, add
 from solvers.network.structure import Group, Structure
 from spu_circuit.errors import InputError
 
@@ -72,14 +72,14 @@ def bias_of(structure: Structure) -> Bias:
     if not structure.behavioural:
         return Bias({}, {}, {})
     nominal = structure.coefficients({})
-    volts = _rising(structure, nominal, _controlling(structure)) or {}
+    volts = _rising(structure, nominal, structure.controlling) or {}
     slopes = structure.tangents(volts)
     factors = structure.factors({**nominal, **slopes}, structure.open, 1)
     answers = {}
     for group in structure.behavioural:
         right: dict[int, Array] = {}
         _drive_one(structure, right, group, np.ones((1, group.count, 1)))
-        moved = factors.solve(right, _controlling(structure))
+        moved = factors.solve(right, structure.controlling)
         for k, control in enumerate(group.controls):
             answers[f"{group.key}'{k}"] = structure.control(control, moved) + np.zeros((1, group.count))
     return Bias(volts, slopes, answers)
@@ -106,7 +106,7 @@ def at_rest(
             at their first estimate, a few parts in 10⁵ off. What the chord method leaves is given up too. Infinite,
             or None: it is found as exactly as can be.
     """
-    wanted = families | _controlling(structure)
+    wanted = families | structure.controlling
     right = sources_of(structure, coefficients)
     if not structure.behavioural:
         return Rest(flat.solve(right, wanted), {}, np.ones(flat.batch, dtype=bool))
@@ -152,7 +152,7 @@ def _chords(
         if not within.all():
             return volts, np.asarray(within)
     settled, moving = np.zeros(factors.batch, dtype=bool), np.ones(factors.batch, dtype=bool)
-    watched, last = _controlling(structure), np.full(factors.batch, np.inf)
+    watched, last = structure.controlling, np.full(factors.batch, np.inf)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for _ in range(CHORDS):
             change = {}
@@ -235,25 +235,13 @@ def _newton(
         fresh = factors.solve(full, wanted)
         moved = {family: own - volts.get(family, 0.0) for family, own in fresh.items()}
         change = float(_moved(moved, fresh, structure.read, 1)[0]) / TOLERANCE
-        change = max(change, float(_moved(moved, fresh, _controlling(structure), 1)[0]) / INNER)
+        change = max(change, float(_moved(moved, fresh, structure.controlling, 1)[0]) / INNER)
         volts = fresh
         if not np.isfinite(change):
             return None
         if change <= 1:
             return volts
     return None
-
-
-def _controlling(structure: Structure) -> frozenset[int]:
-    """Families of the behavioural sources' controls."""
-    found: set[int] = set()
-    for group in structure.behavioural:
-        for control in group.controls:
-            if isinstance(control, str):
-                found.add(structure.branch(control))
-            else:
-                found.update(family for family, _ in control if family >= 0)
-    return frozenset(found)
 
 
 def _intercepts(structure: Structure, slopes: Mapping[str, Array], volts: Mapping[int, Array]) -> dict[str, Array]:
@@ -276,7 +264,7 @@ def _drive_one(structure: Structure, right: dict[int, Array], group: Group, valu
     """Add what a group of behavioural sources gives beside its slopes, (batch, elements, 1)."""
     if group.kind == "BV":
         row = structure.branch(group.key)
-        right[row] = right[row] + value if row in right else value
+        add(right, row, value)
     else:
         structure.inject(right, group.nodes[:2], value)
 

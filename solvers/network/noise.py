@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors
+from solvers.network.blocks import Factors, add
 from solvers.network.dense import typical_step
 from solvers.network.relaxation import charges, series_of
 from solvers.network.structure import Group, Structure
@@ -244,7 +244,7 @@ class _Currents:
         at = 0
         for family, root in self._nodes:
             own = root[:, :, None] * scores[:, at : at + root.shape[1]] * scale
-            right[family] = right[family] + own if family in right else own
+            add(right, family, own)
             at += root.shape[1]
         for g, root in self._each:
             own = root[:, :, None] * scores[:, at : at + g.count] * scale

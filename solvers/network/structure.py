@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from netlists.deck import lines_of
 from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
-from solvers.network.blocks import Factors, Key, Plan, SingularError, plan, with_diagonal
+from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, with_diagonal
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.reader import Element, FlatCircuit, read_lines
 from spu_circuit.errors import InputError
@@ -469,6 +469,18 @@ class Structure:
         """Families of the outputs' nodes."""
         return frozenset(f for f, _ in self.outputs if f >= 0)
 
+    @cached_property
+    def controlling(self) -> frozenset[int]:
+        """Families of the behavioural sources' controls."""
+        found: set[int] = set()
+        for group in self.behavioural:
+            for control in group.controls:
+                if isinstance(control, str):
+                    found.add(self.branch(control))
+                else:
+                    found.update(family for family, _ in control if family >= 0)
+        return frozenset(found)
+
     def volts(self, found: Mapping[int, Array]) -> Array:
         """Of the outputs, (batch, n, k), from those of families."""
         total: Array | None = None
@@ -514,7 +526,7 @@ class Structure:
             if family < 0:
                 continue
             wide = sign * self.gathered(current, family, index)
-            right[family] = right[family] + wide if family in right else wide
+            add(right, family, wide)
 
     def gathered(self, values: Array, family: int, index: Indices) -> Array:
         """Sums over the elements at each node of a family: (batch, elements, k) to (batch, nodes, k)."""
