@@ -1,1 +1,1 @@
-"""What people run: training, single solves, figures, reports, the command line."""
+"""What people run: single solves, trainings, tolerance sweeps, validation, benchmarks."""

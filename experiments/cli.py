@@ -1,38 +1,20 @@
-"""The command line."""
+"""The command line: which commands there are, and how errors are told."""
 
-import json
-import os
 import sys
-import zipfile
-from contextlib import closing
-from dataclasses import asdict
-from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Column, Table
 
-from experiments.config import Training, load_training
-from experiments.progress import Bars
-from experiments.store import open_existing
-from experiments.sweeps import commands
+from experiments.solve import commands as solve_commands
+from experiments.solve import hardware
+from experiments.sweeps import commands as sweep_commands
 from experiments.sweeps.store import NAME as SWEEP_STORE
-from solvers.engine import Engine
-from solvers.solution import Solution
-from solvers.spu import ENGINES, Spu, engine_named
+from experiments.training import commands as training_commands
+from experiments.training.store import NAME as TRAINING_STORE
+from experiments.validation import commands as validation_commands
 from spu_circuit import __version__
-from spu_circuit.description import Description
 from spu_circuit.errors import InputError, SpuError
-from spu_circuit.hardware import AMPLIFIER_FIELDS, Amplifier, Hardware, load_hardware, presets
-from spu_circuit.problem import GgnSystem, LinearSystem, System
-from spu_circuit.quantity import parse_quantity
-from spu_circuit.variation import KINDS, Variation
-
-Array = NDArray[np.float64]
 
 # Typer uses its own copy of Click or the installed one, by version; this is the base of its usage errors in both.
 UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -43,76 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Simulate a stochastic processing unit, an analog array that solves linear systems, and train models on it.",
 )
-hardware_app = typer.Typer(no_args_is_help=True, help="Show the hardware descriptions that come with the package.")
-app.add_typer(hardware_app, name="hardware")
-console = Console()
-
-STATISTICS = {
-    "solver": ("engine", ""),
-    "residual": ("residual |Ax - b| / |b|", ""),
-    "settled_fraction": ("cells within 1 % of where ideal amplifiers would end", ""),
-    "saturated_nodes": ("amplifiers beyond their trusted range", ""),
-    "clipped_codes": ("clipped DAC codes", ""),
-    "lost_entries": ("entries lost below the smallest conductance", ""),
-    "ngspice_runs": ("ngspice runs", ""),
-    "range_changes": ("changes of the voltage scale", ""),
-    "analog_seconds": ("time on the device", "s"),
-    "wall_seconds": ("time here", "s"),
-    "volts_per_unit": ("voltage scale", "V per unit of x"),
-    "siemens_per_unit": ("conductance scale", "S per unit of A"),
-    "injected_noise": ("injected noise, squared", "units of x"),
-}
-"""What is printed of a solution's statistics, with units."""
-
-MatrixFile = Annotated[
-    Path | None, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")
-]
-FactorFile = Annotated[
-    Path | None, typer.Option("--factor", help="B instead of A = BᵀB + λ: .npy file, k × n, real; needs --damping.")
-]
-Damping = Annotated[float | None, typer.Option("--damping", help="λ of --factor, above 0, units of A.")]
-HessianFile = Annotated[
-    Path | None, typer.Option("--hessian", help="H in A = BᵀHB + λ: .npy file, k × k, semidefinite. Default: identity.")
-]
-VectorFile = Annotated[Path, typer.Option("--vector", help="b: .npy file, length n, real.")]
-HardwareName = Annotated[
-    str, typer.Option("--hardware", help=f"Preset ({', '.join(presets())}) or a TOML file; see 'hardware show'.")
-]
-EngineName = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        help=f"What computes the voltages: {', '.join(sorted(ENGINES))} (resistors alone: no wires, ideal amplifiers).",
-    ),
-]
-AnalogTime = Annotated[
-    float, typer.Option("--time", help="How long the array relaxes, in units of τ = C/g_u; inf: settled, no noise.")
-]
-InitialFile = Annotated[
-    Path | None, typer.Option("--initial", help="x at time 0: .npy file, length n, units of x. Default: zeros.")
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise; a whole number, no unit.")]
-Points = Annotated[
-    int | None, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; of network's waveform.")
-]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
-Linearise = Annotated[
-    bool, typer.Option("--linearise", help="network: take amplifiers that saturate by their tangents at rest.")
-]
-Reltol = Annotated[float | None, typer.Option("--reltol", help="ngspice: relative tolerance. Default: 1e-4.")]
-Method = Annotated[str | None, typer.Option("--method", help="ngspice: gear or trap. Default: trap.")]
-ReadoutBandwidth = Annotated[
-    str | None,
-    typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
-]
-Output = Annotated[Path, typer.Option("--output", help="Folder of the run: store, tables, figures, report.")]
-DataPath = Annotated[
-    Path | None, typer.Option("--data", help="Local .npz of MNIST: 'images' (n, 28, 28) in 0..255, 'labels' (n,).")
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Processes on this machine. They change no result. Default: the config's."),
-]
+REPORTS = {TRAINING_STORE: training_commands.report, SWEEP_STORE: sweep_commands.report}
+"""By the name of the store that a folder holds."""
 
 
 def main() -> None:
@@ -144,358 +58,33 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-@app.command()
-def demo(output: Output = Path("runs/digits"), workers: Workers = None) -> None:
-    """Train on handwritten digits with every linear system solved by ngspice: about two minutes."""
-    _train(load_training("digits"), output, None, workers, None)
-
-
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped config: digits, mnist.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Folder of the run. Default: runs/NAME, NAME from the config.")
-    ] = None,
-    data: DataPath = None,
-    workers: Workers = None,
-    scheduler: commands.Scheduler = None,
-    record_systems: Annotated[
-        bool, typer.Option("--record-systems", help="Keep the linear system of every step, as a workload for sweeps.")
-    ] = False,
-) -> None:
-    """Run a training experiment, or go on with one that was stopped.
-
-    The table 'grid' of the config names fields and the values that each takes; every combination is trained.
-
-    Learning rates and seeds of an optimizer are trained side by side, with the numbers that each would have alone. A
-    solve that fails ends its own training; the others are finished before the error is shown.
-    """
-    training = load_training(config)
-    if record_systems:
-        training = training.changed(record_systems=True)
-    _train(training, output or Path("runs") / training.name, data, workers, scheduler)
-
-
-@app.command()
-def solve(
-    vector: VectorFile,
-    matrix: MatrixFile = None,
-    factor: FactorFile = None,
-    damping: Damping = None,
-    hessian: HessianFile = None,
-    hardware: HardwareName = "ideal",
-    engine: EngineName = "ngspice",
-    time: AnalogTime = inf,
-    initial: InitialFile = None,
-    seed: Seed = 0,
-    points: Points = None,
-    timeout: Timeout = None,
-    linearise: Linearise = False,
-    readout_bandwidth: ReadoutBandwidth = None,
-    reltol: Reltol = None,
-    method: Method = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-) -> None:
-    """Solve A x = b on a simulated device.
-
-    A is given as it is (--matrix) or by its factor (--factor and --damping), which hardware of topology 'factored'
-    takes without forming A.
-
-    Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
-    fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
-    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
-    device's seconds; volts and siemens per unit.
-    """
-    chosen = _engine(
-        engine,
-        points=points,
-        timeout=timeout,
-        linearise=linearise or None,
-        readout_bandwidth=readout_bandwidth,
-        reltol=reltol,
-        method=method,
-    )
-    system = _system(vector, matrix, factor, damping, hessian)
-    spu, state = _device(hardware, chosen, initial)
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
-    if state is not None and time == inf:
-        raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
-    solution = spu.solve(system, time, state, seed)
-    for warning in _doubts(solution, spu.hardware, time):
-        print(f"warning: {warning}", file=sys.stderr)
-    if output is not None:
-        _save(output, solution.value)
-    if as_json:
-        print(json.dumps(_as_json(solution, output), allow_nan=False))
-    else:
-        _print_solution(solution, output)
-
-
-@app.command()
-def netlist(
-    vector: VectorFile,
-    matrix: MatrixFile = None,
-    factor: FactorFile = None,
-    damping: Damping = None,
-    hessian: HessianFile = None,
-    hardware: HardwareName = "ideal",
-    engine: EngineName = "ngspice",
-    time: AnalogTime = inf,
-    initial: InitialFile = None,
-    seed: Seed = 0,
-    points: Points = None,
-    reltol: Reltol = None,
-    method: Method = None,
-) -> None:
-    """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b.
-
-    Takes the arguments of solve. The deck is ngspice's whatever the engine, and its voltage scale is chosen by the
-    ideal law, so that ngspice need not be installed.
-    """
-    system = _system(vector, matrix, factor, damping, hessian)
-    engine_named(engine)
-    spu, state = _device(hardware, _engine("ngspice", points=points, reltol=reltol, method=method), initial)
-    sys.stdout.write(spu.deck(system, time, state, seed))
-
-
-@app.command()
-def validate(
-    full: Annotated[bool, typer.Option("--full", help="Every case and condition number: minutes.")] = False,
-    output: Annotated[Path, typer.Option("--output", help="Folder of the tables, figures and page.")] = Path(
-        "runs/validation"
-    ),
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Cases at a time. Default: one per core.")
-    ] = None,
-) -> None:
-    """Compare ngspice, network, sde and closed forms on a matrix of devices; status 1 where any two disagree.
-
-    Also measures the error of each kind of hardware against the condition number, with what sets it. Under a minute,
-    or minutes with --full.
-    """
-    from experiments.validation import run
-
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output: {str(output)!r} cannot be written: {error.strerror}") from None
-    if not run(full, workers or os.cpu_count() or 1, output, console):
-        raise typer.Exit(1)
-
-
-@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a training run or a sweep, finished or not.")],
 ) -> None:
     """Write report.html and summary.json of a run or a sweep again; of a run also history.csv and the figures."""
-    if (folder / SWEEP_STORE).is_file():
-        commands.report(folder)
-        return
-    from experiments.report import write_reports
-
-    with closing(open_existing(folder)) as store:
-        if not write_reports(store):
-            raise InputError(f"output: {str(folder)!r} holds no finished step yet; train first")
-    console.print(f"wrote {folder / 'report.html'}")
+    for name, write in REPORTS.items():
+        if (folder / name).is_file():
+            write(folder)
+            return
+    raise InputError(
+        f"folder: {str(folder)!r} holds neither {' nor '.join(REPORTS)}; give the folder of a run or sweep"
+    )
 
 
-app.command()(commands.sweep)
-app.command()(commands.tolerate)
-app.command()(commands.export)
-app.command()(commands.replay)
-
-
-@hardware_app.command("list")
-def hardware_list() -> None:
-    """Name the presets."""
-    table = Table("preset", "description", box=None)
-    for name in presets():
-        table.add_row(name, load_hardware(name).description)
-    console.print(table)
-
-
-@hardware_app.command("show")
-def hardware_show(
-    name: Annotated[str, typer.Argument(help="Preset or TOML file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, SI units.")] = False,
-) -> None:
-    """Show every value of a hardware description, in SI units, with its meaning."""
-    hardware = load_hardware(name)
-    if as_json:
-        print(hardware.model_dump_json())
-        return
-    table = Table(Column("field", no_wrap=True), Column("value", overflow="fold"), "meaning", box=None)
-    for field, value, meaning in _described(hardware):
-        table.add_row(field, value, meaning)
-    console.print(table)
-
-
-def _train(training: Training, folder: Path, data: Path | None, workers: int | None, scheduler: str | None) -> None:
-    try:
-        from experiments.report import write_reports
-        from experiments.train import prepare, run
-        from experiments.trial import advance  # noqa: F401  (imports what training needs)
-    except ModuleNotFoundError as error:
-        raise InputError(f"training needs {error.name}; install it with: pip install 'spu-circuit[train]'") from None
-    config = prepare(training, data)
-    try:
-        with Bars(training, console) as bars:
-            if not run(training, config, folder, data, bars, workers, scheduler):
-                console.print("This run was finished before; nothing was left to compute.")
-    except KeyboardInterrupt:
-        if (folder / "run.sqlite").is_file():
-            with closing(open_existing(folder)) as store:
-                write_reports(store)
-        console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
-        raise typer.Exit(130) from None
-    except SpuError:
-        if (folder / "run.sqlite").is_file():
-            with closing(open_existing(folder)) as store:
-                if store.failures():
-                    write_reports(store)
-        raise
-    with closing(open_existing(folder)) as store:
-        for sentence in write_reports(store):
-            console.print(sentence, highlight=False)
-    console.print(f"Report: {folder / 'report.html'}", highlight=False)
-
-
-def _engine(name: str, **given: Any) -> Engine:
-    """The engine with the settings that are given; one that it does not have is refused."""
-    text = given.get("readout_bandwidth")
-    if text is not None:
-        try:
-            given["readout_bandwidth"] = parse_quantity(text, "Hz")
-        except ValueError as error:
-            raise InputError(f"readout-bandwidth: {error}") from None
-    return engine_named(name, **given)
-
-
-def _system(
-    vector: Path, matrix: Path | None, factor: Path | None, damping: float | None, hessian: Path | None
-) -> System:
-    if matrix is not None and factor is None:
-        if damping is not None or hessian is not None:
-            raise InputError("--damping and --hessian belong to --factor; put them into the matrix, or give its factor")
-        return LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
-    if factor is None or matrix is not None:
-        raise InputError("give either --matrix, or --factor with --damping")
-    if damping is None:
-        raise InputError("--factor needs --damping: BᵀB alone has no inverse where B has fewer rows than columns")
-    curvature = None if hessian is None else _load_npy(hessian, "hessian")
-    return GgnSystem(_load_npy(factor, "factor"), damping, _load_npy(vector, "vector"), curvature)
-
-
-def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, Array | None]:
-    state = None if initial is None else _load_npy(initial, "initial state")
-    return Spu(load_hardware(hardware), engine), state
-
-
-def _load_npy(path: Path, name: str) -> Any:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{name}: no file {str(path)!r}") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
-        raise InputError(f"{name}: {str(path)!r} is not a .npy file of numbers; save it with numpy.save") from None
-    if not isinstance(loaded, np.ndarray):
-        raise InputError(f"{name}: {str(path)!r} is an archive of several arrays; save one array with numpy.save")
-    return loaded
-
-
-def _save(path: Path, value: Array) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            np.save(file, value)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"output: {str(path)!r} cannot be written: {error.strerror}") from None
-
-
-def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
-    """What makes a solution less than its digits promise."""
-    statistics, doubts = solution.statistics, []
-    if statistics.saturated_nodes:
-        cause = ", and the order of the library's pins" if hardware.amplifier.model == "subckt" else ""
-        doubts.append(
-            f"{statistics.saturated_nodes} amplifiers saturate at every voltage scale; check rails and offset{cause}"
-        )
-    noisy = hardware.amplifier.model == "subckt" and hardware.noise.thermal and 0 < time < inf
-    if noisy and statistics.solver == "ngspice":
-        doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
-    if statistics.clipped_codes:
-        doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
-    if statistics.lost_entries:
-        doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
-    if not statistics.residual < 0.1:
-        doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
-    return doubts
-
-
-def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
-    statistics = {k: (None if v == inf else v) for k, v in asdict(solution.statistics).items()}
-    error = solution.standard_error
-    shown: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
-    return shown | {
-        "standard_error": None if error is None else error.tolist(),
-        "residual": statistics.pop("residual"),
-        "statistics": statistics,
-    }
-
-
-def _print_solution(solution: Solution, output: Path | None) -> None:
-    if output is not None:
-        console.print(f"wrote {output}", highlight=False)
-    else:
-        errors = solution.standard_error
-        for i, value in enumerate(solution.value.tolist()):
-            spread = "" if errors is None else f" ± {errors[i]:.2g}"
-            console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
-        if errors is not None:
-            console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
-    shown = asdict(solution.statistics)
-    for name, (label, unit) in STATISTICS.items():
-        value = shown[name]
-        if value is not None:
-            text = value if isinstance(value, str) else f"{value:.6g}{unit and ' ' + unit}"
-            console.print(f"{label}: {text}", highlight=False)
-
-
-def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
-    """Field, value and meaning of everything; of the variation only what varies, or what could."""
-    rows = []
-    for name, field in type(hardware).model_fields.items():
-        value = getattr(hardware, name)
-        if name == "variation" and value == Variation():
-            rows.append((name, "none", f"{field.description}: spread of {', '.join(KINDS)}, temperature"))
-        else:
-            rows += _leaves(name, value, field.description or "", name == "variation")
-    return rows
-
-
-def _leaves(path: str, value: Any, meaning: str, only_given: bool) -> list[tuple[str, str, str]]:
-    if not isinstance(value, Description):
-        return [(path, _text(value), meaning)]
-    rows = []
-    library = isinstance(value, Amplifier) and value.model == "subckt"
-    for name, field in type(value).model_fields.items():
-        inner = getattr(value, name)
-        if name == "library_text":
-            continue
-        if library and name not in AMPLIFIER_FIELDS["subckt"].split() and name != "model":
-            inner = "in the library"
-        if not only_given or inner != field.get_default(call_default_factory=True):
-            rows += _leaves(f"{path}.{name}", inner, field.description or "", only_given)
-    return rows
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str) and "\n" in value:
-        return f"{len(value.splitlines())} lines, see --json"
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+for command in (
+    training_commands.demo,
+    training_commands.train,
+    solve_commands.solve,
+    solve_commands.netlist,
+    validation_commands.validate,
+    report,
+    sweep_commands.sweep,
+    sweep_commands.tolerate,
+    sweep_commands.export,
+    sweep_commands.replay,
+):
+    app.command()(command)
+app.add_typer(hardware.app, name="hardware")
 
 
 if __name__ == "__main__":

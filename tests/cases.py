@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.benchmarks.systems import dominant_system, ggn_system, spd_system
+from experiments.shared.systems import dominant_system, ggn_system, spd_system
 from netlists.board import Board
 from netlists.device import Device, batch_of, load, program_array, stacked
 from netlists.elements import ElementTable

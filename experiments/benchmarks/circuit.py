@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 
 from experiments.benchmarks.measure import Figure, at_most, paired
-from experiments.benchmarks.systems import spd_system
+from experiments.shared.systems import spd_system
 from netlists.device import load, program_array
 from solvers.ideal import law_of
 from solvers.ngspice import Ngspice

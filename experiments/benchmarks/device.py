@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, paired, seconds
-from experiments.benchmarks.systems import spd_system
+from experiments.shared.systems import spd_system
 from netlists.board import Board
 from netlists.device import Device, batch_of
 from solvers.network import Network
@@ -159,9 +159,9 @@ def _digits(cells: int, count: int) -> list[LinearSystem]:
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
 
-    from experiments import models
-    from experiments.config import load_experiment
-    from experiments.data import load_data
+    from experiments.training import models
+    from experiments.training.config import load_experiment
+    from experiments.training.data import load_data
     from optim.curvature import gauss_newton_factor, loss_and_gradient
     from optim.losses import softmax_cross_entropy
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from experiments.benchmarks.measure import Figure, at_most, seconds
 from experiments.benchmarks.network import SPREAD, sampled, varied
-from experiments.benchmarks.systems import ggn_system
+from experiments.shared.systems import ggn_system
 from netlists.board import Board
 from netlists.device import Device, batch_of, load, program_array
 from solvers.network import Network

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, paired
-from experiments.benchmarks.systems import ggn_system, spd_system
+from experiments.shared.systems import ggn_system, spd_system
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.sde import Sde, euler_maruyama
 

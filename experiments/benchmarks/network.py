@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, seconds
-from experiments.benchmarks.systems import spd_system
+from experiments.shared.systems import spd_system
 from netlists.board import Board
 from netlists.device import Device, batch_of, load, program_array
 from solvers.ideal import law_of

@@ -15,7 +15,7 @@ from time import perf_counter
 import psutil
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, seconds
-from experiments.executor import executor
+from experiments.shared.executor import executor
 from experiments.sweeps.cases import cases_of
 from experiments.sweeps.config import read_sweep
 from experiments.sweeps.evaluate import benches, drawn_samples, question_of

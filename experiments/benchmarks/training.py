@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import models
 from experiments.benchmarks.measure import Figure, at_least, at_most, paired, seconds
-from experiments.config import Experiment, Optimizer, load_experiment, load_training, single
-from experiments.data import load_data
-from experiments.report import write_reports
-from experiments.store import Store, Trial
-from experiments.summary import summarize
-from experiments.train import prepare, run
-from experiments.trial import WIDTH, Method, Place, batch, build_solver, stacked, stepper
+from experiments.training import models
+from experiments.training.config import Experiment, Optimizer, load_experiment, load_training, single
+from experiments.training.data import load_data
+from experiments.training.report import write_reports
+from experiments.training.run import prepare, run
+from experiments.training.store import Store, Trial
+from experiments.training.summary import summarize
+from experiments.training.trial import WIDTH, Method, Place, batch, build_solver, stacked, stepper
 from optim.curvature import gauss_newton_factor, loss_and_gradient
 from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient

@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.page import write
+from experiments.shared.files import write
+from experiments.shared.options import Scheduler
+from experiments.shared.versions import versions
 from experiments.sweeps.cases import corner_name
 from experiments.sweeps.config import Sweep, read_sweep
 from experiments.sweeps.contributions import METRIC, explain
@@ -23,7 +25,6 @@ from experiments.sweeps.statistics import passes, yield_of
 from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.tolerate import Target, Tried
 from experiments.sweeps.tolerate import tolerate as search_tolerance
-from experiments.versions import versions
 from spu_circuit.errors import InputError
 
 console = Console()
@@ -37,10 +38,7 @@ OutputFolder = Annotated[
 ]
 EngineChoice = Annotated[str | None, typer.Option("--engine", help="network or ngspice. Default: the config's.")]
 SweepFolder = Annotated[Path, typer.Argument(help="Folder of a sweep, finished or not.")]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine. They change no result.")]
-Scheduler = Annotated[
-    str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, such as tcp://host:8786, instead.")
-]
+WorkerCount = Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine. They change no result.")]
 
 
 def sweep(
@@ -48,7 +46,7 @@ def sweep(
     output: OutputFolder = None,
     engine: EngineChoice = None,
     audit: Annotated[float, typer.Option("--audit", help="Share of the copies that ngspice repeats, 0 to 1.")] = 0.0,
-    workers: Workers = 2,
+    workers: WorkerCount = 2,
     scheduler: Scheduler = None,
     batch: Annotated[
         int | None, typer.Option("--batch", min=1, help="Copies that a worker gets at a time. It changes no result.")
@@ -102,7 +100,7 @@ def tolerate(
         typer.Option("--width", min=0.001, max=1, help="Relative distance of the answer's two tolerances."),
     ] = 0.05,
     output: OutputFolder = None,
-    workers: Workers = 2,
+    workers: WorkerCount = 2,
     scheduler: Scheduler = None,
 ) -> None:
     """Find the loosest tolerance of a part that keeps the yield.
@@ -169,10 +167,7 @@ def replay(
     if to is None:
         sys.stdout.write(deck)
         return
-    try:
-        write(to, deck)
-    except OSError as error:
-        raise InputError(f"to: {str(to)!r} cannot be written: {error.strerror}") from None
+    write(to, deck, "to")
     console.print(f"wrote {to}", highlight=False)
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from experiments.config import EngineSettings, check_engine, config_file
-from experiments.grid import points as grid_points
-from experiments.grid import without_grid
+from experiments.shared.configs import config_file
+from experiments.shared.engines import EngineSettings, check_engine
+from experiments.shared.grid import points as grid_points
+from experiments.shared.grid import without_grid
 from experiments.sweeps.metrics import METRICS
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from experiments.grid import value_text
+from experiments.shared.files import inert, writing
+from experiments.shared.grid import value_text
 from experiments.sweeps.findings import planned
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.run import Plan
@@ -20,7 +21,7 @@ from spu_circuit.errors import InputError
 
 WRITERS = {
     ".parquet": pyarrow.parquet.write_table,
-    ".csv": lambda table, path: pyarrow.csv.write_csv(table.rename_columns(_headed(table.schema)), path),
+    ".csv": lambda table, file: pyarrow.csv.write_csv(_inert(table), file),
 }
 
 
@@ -43,13 +44,8 @@ def export(store: SweepStore, path: Path) -> int:
     made = table(plan, store)
     if made.num_rows == 0:
         raise InputError(f"output: {str(store.folder)!r} holds no finished copy yet; run the sweep first")
-    part = path.with_name(path.name + ".part")
-    try:
-        writer(made, part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"to: {str(path)!r} cannot be written: {error.strerror or error}") from None
+    with writing(path, field="to") as file:
+        writer(made, file)
     return int(made.num_rows)
 
 
@@ -102,7 +98,12 @@ def _alike(values: Sequence[Any]) -> tuple[list[Any], pa.DataType]:
     return [value_text(value) for value in values], pa.string()
 
 
-def _headed(schema: pa.Schema) -> list[str]:
-    """Names of the columns, with units in brackets."""
-    units = [(field.metadata or {}).get(b"unit", b"").decode() for field in schema]
-    return [f"{name} [{unit}]" if unit else name for name, unit in zip(schema.names, units, strict=True)]
+def _inert(table: pa.Table) -> pa.Table:
+    """For spreadsheets: units in the head, and no text that they would compute."""
+    units = [(field.metadata or {}).get(b"unit", b"").decode() for field in table.schema]
+    head = [f"{name} [{unit}]" if unit else name for name, unit in zip(table.column_names, units, strict=True)]
+    columns = [
+        pa.array(map(inert, column.to_pylist()), pa.string()) if column.type == pa.string() else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=list(map(inert, head)))

@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from experiments.figures import STYLE
-from experiments.grid import axis_name, value_text
+from experiments.shared.grid import axis_name, value_text
+from experiments.shared.plotting import STYLE
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.effects import EITHER_WAY, Effect
 from experiments.sweeps.findings import Group, ranked

@@ -9,8 +9,8 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.grid import axis_name, value_text
-from experiments.store import first_difference
+from experiments.shared.grid import axis_name, value_text
+from experiments.shared.store import first_difference
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import Row

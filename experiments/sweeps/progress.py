@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.progress import Display
+from experiments.shared.progress import Display
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.run import Plan
 from experiments.sweeps.statistics import passes

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments import page
-from experiments.grid import setting_text, value_text
+from experiments.shared import page
+from experiments.shared.files import write
+from experiments.shared.grid import setting_text, value_text
 from experiments.sweeps.cases import NOMINAL
 from experiments.sweeps.contributions import METRIC, Explained, explain, table_of
 from experiments.sweeps.effects import Effect, correlations, noise_of, ranges, totals
@@ -60,7 +61,7 @@ def write_report(store: SweepStore) -> list[str]:
     versions = store.claimed()["versions"]
     setting = setting_text(plan.settings[chosen.key[0]])
     where = f" At {setting}." if setting else ""
-    page.write(
+    write(
         store.folder / "summary.json",
         json.dumps(summary(plan, every, kind, effects, versions), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
     )
@@ -76,7 +77,7 @@ def write_report(store: SweepStore) -> list[str]:
     if told is not None:
         sections["contributions"] = "Contributions", _contributions(told, where)
         sentences.insert(1, _addition(told))
-        page.write(store.folder / "contributions.csv", table_of(plan.sweeps))
+        write(store.folder / "contributions.csv", table_of(plan.sweeps))
     if effects and drawn is not None and chosen.sweep.analysis.kind not in CORNERS:
         sections["pairs"] = "Pairs", _pairs(chosen, effects, drawn, where)
     sections["worst"] = "Worst copies", _worst(found, every, str(store.folder))
@@ -91,7 +92,7 @@ def write_report(store: SweepStore) -> list[str]:
     body = first + "".join(page.section(name, title, html) for name, (title, html) in sections.items())
     contents = {name: title for name, (title, _) in sections.items()}
     heading = f"{sweep.name}: tolerance sweep of a simulated SPU"
-    page.write(store.folder / "report.html", page.page(heading, heading, body, contents))
+    write(store.folder / "report.html", page.page(heading, heading, body, contents))
     return sentences
 
 

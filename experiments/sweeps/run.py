@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from experiments.executor import Executor, executor
+from experiments.shared.executor import Executor, executor
 from experiments.sweeps.cases import Case, cases_of
 from experiments.sweeps.config import Sweep, points
 from experiments.sweeps.evaluate import Row, benches, evaluate, failed

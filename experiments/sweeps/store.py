@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.store import first_difference
+from experiments.shared.store import first_difference
 from experiments.sweeps.evaluate import Row
 from spu_circuit.errors import InputError
 

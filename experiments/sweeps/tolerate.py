@@ -1,6 +1,5 @@
 """The loosest tolerance of a part that keeps the yield: a search with a statement at each step."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -12,14 +11,15 @@ from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
-from experiments.executor import Executor, executor
+from experiments.shared.executor import Executor, executor
+from experiments.shared.files import write, write_csv
+from experiments.shared.versions import versions
 from experiments.sweeps.cases import NOMINAL
 from experiments.sweeps.config import Sweep, points
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.run import Plan, compute, plan
 from experiments.sweeps.statistics import clopper_pearson, passes, yield_of
 from experiments.sweeps.store import SweepStore
-from experiments.versions import versions
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError
 from spu_circuit.sampling import varying
@@ -308,8 +308,6 @@ def _loosest(spread: Spread) -> float:
 
 
 def _write(folder: Path, target: Target, answer: Answer) -> None:
-    with (folder / "tolerate.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(field.name for field in fields(Tried))
-        writer.writerows(astuple(tried) for tried in answer.tried)
-    (folder / "tolerate.json").write_text(json.dumps(asdict(target) | asdict(answer), indent=1, ensure_ascii=False))
+    write_csv(folder / "tolerate.csv", [field.name for field in fields(Tried)], map(astuple, answer.tried))
+    found = asdict(target) | asdict(answer)
+    write(folder / "tolerate.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")

@@ -2,11 +2,11 @@
 
 from functools import lru_cache
 
-from experiments.config import Experiment, load_experiment
-from experiments.data import Split, load_data
-from experiments.store import Trial
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
+from experiments.training.config import Experiment, load_experiment
+from experiments.training.data import Split, load_data
+from experiments.training.store import Trial
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.sampling import Sample
@@ -19,7 +19,7 @@ def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
         InputError: the config does not train on a device, or the analysis has no samples to train on.
         SimulationError: a solve failed.
     """
-    from experiments.trial import Method, Place, advance
+    from experiments.training.trial import Method, Place, advance
 
     experiment, trial = trained(sweep)
     settings = experiment.optimizers[trial.optimizer]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.systems import dominant_system, spd_system
-from experiments.recording import read_systems
+from experiments.shared.systems import dominant_system, spd_system
 from experiments.sweeps.config import Workload
+from experiments.training.recording import read_systems
 from spu_circuit.errors import InputError
 from spu_circuit.problem import LinearSystem
 

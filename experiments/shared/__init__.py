@@ -1,0 +1,1 @@
+"""What several kinds of experiments use: pages, files, stores, grids, executors, engine settings."""

@@ -1,0 +1,27 @@
+"""Configs that come with the package."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from spu_circuit.errors import InputError
+
+
+def config_file(path: str | Path, table: str) -> bytes:
+    """The content of a TOML file, or of a config that comes with the package.
+
+    Args:
+        table: that all configs of the wanted kind have.
+
+    Raises:
+        InputError: no such file; lists the shipped ones of this kind.
+    """
+    shipped = {
+        source.name.removesuffix(".toml"): source.read_bytes()
+        for source in files("experiments").joinpath("configs").iterdir()
+        if source.name.endswith(".toml") and f"[{table}".encode() in source.read_bytes()
+    }
+    if str(path) in shipped:
+        return shipped[str(path)]
+    if not Path(path).is_file():
+        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(sorted(shipped))}")
+    return Path(path).read_bytes()

@@ -1,0 +1,260 @@
+"""The commands that solve one system, or write its deck."""
+
+import json
+import sys
+import zipfile
+from dataclasses import asdict
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from experiments.shared.files import writing
+from solvers.engine import Engine
+from solvers.solution import Solution
+from solvers.spu import ENGINES, Spu, engine_named
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware, load_hardware, presets
+from spu_circuit.problem import GgnSystem, LinearSystem, System
+from spu_circuit.quantity import parse_quantity
+
+Array = NDArray[np.float64]
+console = Console()
+
+STATISTICS = {
+    "solver": ("engine", ""),
+    "residual": ("residual |Ax - b| / |b|", ""),
+    "settled_fraction": ("cells within 1 % of where ideal amplifiers would end", ""),
+    "saturated_nodes": ("amplifiers beyond their trusted range", ""),
+    "clipped_codes": ("clipped DAC codes", ""),
+    "lost_entries": ("entries lost below the smallest conductance", ""),
+    "ngspice_runs": ("ngspice runs", ""),
+    "range_changes": ("changes of the voltage scale", ""),
+    "analog_seconds": ("time on the device", "s"),
+    "wall_seconds": ("time here", "s"),
+    "volts_per_unit": ("voltage scale", "V per unit of x"),
+    "siemens_per_unit": ("conductance scale", "S per unit of A"),
+    "injected_noise": ("injected noise, squared", "units of x"),
+}
+"""What is printed of a solution's statistics, with units."""
+
+MatrixFile = Annotated[
+    Path | None, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")
+]
+FactorFile = Annotated[
+    Path | None, typer.Option("--factor", help="B instead of A = BᵀB + λ: .npy file, k × n, real; needs --damping.")
+]
+Damping = Annotated[float | None, typer.Option("--damping", help="λ of --factor, above 0, units of A.")]
+HessianFile = Annotated[
+    Path | None, typer.Option("--hessian", help="H in A = BᵀHB + λ: .npy file, k × k, semidefinite. Default: identity.")
+]
+VectorFile = Annotated[Path, typer.Option("--vector", help="b: .npy file, length n, real.")]
+HardwareName = Annotated[
+    str, typer.Option("--hardware", help=f"Preset ({', '.join(presets())}) or a TOML file; see 'hardware show'.")
+]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help=f"What computes the voltages: {', '.join(sorted(ENGINES))} (resistors alone: no wires, ideal amplifiers).",
+    ),
+]
+AnalogTime = Annotated[
+    float, typer.Option("--time", help="How long the array relaxes, in units of τ = C/g_u; inf: settled, no noise.")
+]
+InitialFile = Annotated[
+    Path | None, typer.Option("--initial", help="x at time 0: .npy file, length n, units of x. Default: zeros.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the noise; a whole number, no unit.")]
+Points = Annotated[
+    int | None, typer.Option("--points", min=10, help="Steps of an ngspice transient, at least; of network's waveform.")
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0.1, help="Kill ngspice after this many seconds.")]
+Linearise = Annotated[
+    bool, typer.Option("--linearise", help="network: take amplifiers that saturate by their tangents at rest.")
+]
+Reltol = Annotated[float | None, typer.Option("--reltol", help="ngspice: relative tolerance. Default: 1e-4.")]
+Method = Annotated[str | None, typer.Option("--method", help="ngspice: gear or trap. Default: trap.")]
+ReadoutBandwidth = Annotated[
+    str | None,
+    typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
+]
+
+
+def solve(
+    vector: VectorFile,
+    matrix: MatrixFile = None,
+    factor: FactorFile = None,
+    damping: Damping = None,
+    hessian: HessianFile = None,
+    hardware: HardwareName = "ideal",
+    engine: EngineName = "ngspice",
+    time: AnalogTime = inf,
+    initial: InitialFile = None,
+    seed: Seed = 0,
+    points: Points = None,
+    timeout: Timeout = None,
+    linearise: Linearise = False,
+    readout_bandwidth: ReadoutBandwidth = None,
+    reltol: Reltol = None,
+    method: Method = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Solve A x = b on a simulated device.
+
+    A is given as it is (--matrix) or by its factor (--factor and --damping), which hardware of topology 'factored'
+    takes without forming A.
+
+    Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
+    fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
+    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
+    device's seconds; volts and siemens per unit.
+    """
+    chosen = _engine(
+        engine,
+        points=points,
+        timeout=timeout,
+        linearise=linearise or None,
+        readout_bandwidth=readout_bandwidth,
+        reltol=reltol,
+        method=method,
+    )
+    system = _system(vector, matrix, factor, damping, hessian)
+    spu, state = _device(hardware, chosen, initial)
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
+    if state is not None and time == inf:
+        raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
+    solution = spu.solve(system, time, state, seed)
+    for warning in _doubts(solution, spu.hardware, time):
+        print(f"warning: {warning}", file=sys.stderr)
+    if output is not None:
+        with writing(output) as file:
+            np.save(file, solution.value)
+    if as_json:
+        print(json.dumps(_as_json(solution, output), allow_nan=False))
+    else:
+        _print_solution(solution, output)
+
+
+def netlist(
+    vector: VectorFile,
+    matrix: MatrixFile = None,
+    factor: FactorFile = None,
+    damping: Damping = None,
+    hessian: HessianFile = None,
+    hardware: HardwareName = "ideal",
+    engine: EngineName = "ngspice",
+    time: AnalogTime = inf,
+    initial: InitialFile = None,
+    seed: Seed = 0,
+    points: Points = None,
+    reltol: Reltol = None,
+    method: Method = None,
+) -> None:
+    """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b.
+
+    Takes the arguments of solve. The deck is ngspice's whatever the engine, and its voltage scale is chosen by the
+    ideal law, so that ngspice need not be installed.
+    """
+    system = _system(vector, matrix, factor, damping, hessian)
+    engine_named(engine)
+    spu, state = _device(hardware, _engine("ngspice", points=points, reltol=reltol, method=method), initial)
+    sys.stdout.write(spu.deck(system, time, state, seed))
+
+
+def _engine(name: str, **given: Any) -> Engine:
+    """The engine with the settings that are given; one that it does not have is refused."""
+    text = given.get("readout_bandwidth")
+    if text is not None:
+        try:
+            given["readout_bandwidth"] = parse_quantity(text, "Hz")
+        except ValueError as error:
+            raise InputError(f"readout-bandwidth: {error}") from None
+    return engine_named(name, **given)
+
+
+def _system(
+    vector: Path, matrix: Path | None, factor: Path | None, damping: float | None, hessian: Path | None
+) -> System:
+    if matrix is not None and factor is None:
+        if damping is not None or hessian is not None:
+            raise InputError("--damping and --hessian belong to --factor; put them into the matrix, or give its factor")
+        return LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+    if factor is None or matrix is not None:
+        raise InputError("give either --matrix, or --factor with --damping")
+    if damping is None:
+        raise InputError("--factor needs --damping: BᵀB alone has no inverse where B has fewer rows than columns")
+    curvature = None if hessian is None else _load_npy(hessian, "hessian")
+    return GgnSystem(_load_npy(factor, "factor"), damping, _load_npy(vector, "vector"), curvature)
+
+
+def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, Array | None]:
+    state = None if initial is None else _load_npy(initial, "initial state")
+    return Spu(load_hardware(hardware), engine), state
+
+
+def _load_npy(path: Path, name: str) -> Any:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{name}: no file {str(path)!r}") from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
+        raise InputError(f"{name}: {str(path)!r} is not a .npy file of numbers; save it with numpy.save") from None
+    if not isinstance(loaded, np.ndarray):
+        raise InputError(f"{name}: {str(path)!r} is an archive of several arrays; save one array with numpy.save")
+    return loaded
+
+
+def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
+    """What makes a solution less than its digits promise."""
+    statistics, doubts = solution.statistics, []
+    if statistics.saturated_nodes:
+        cause = ", and the order of the library's pins" if hardware.amplifier.model == "subckt" else ""
+        doubts.append(
+            f"{statistics.saturated_nodes} amplifiers saturate at every voltage scale; check rails and offset{cause}"
+        )
+    noisy = hardware.amplifier.model == "subckt" and hardware.noise.thermal and 0 < time < inf
+    if noisy and statistics.solver == "ngspice":
+        doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
+    if statistics.clipped_codes:
+        doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
+    if statistics.lost_entries:
+        doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
+    if not statistics.residual < 0.1:
+        doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
+    return doubts
+
+
+def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
+    statistics = {k: (None if v == inf else v) for k, v in asdict(solution.statistics).items()}
+    error = solution.standard_error
+    shown: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
+    return shown | {
+        "standard_error": None if error is None else error.tolist(),
+        "residual": statistics.pop("residual"),
+        "statistics": statistics,
+    }
+
+
+def _print_solution(solution: Solution, output: Path | None) -> None:
+    if output is not None:
+        console.print(f"wrote {output}", highlight=False)
+    else:
+        errors = solution.standard_error
+        for i, value in enumerate(solution.value.tolist()):
+            spread = "" if errors is None else f" ± {errors[i]:.2g}"
+            console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
+        if errors is not None:
+            console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
+    shown = asdict(solution.statistics)
+    for name, (label, unit) in STATISTICS.items():
+        value = shown[name]
+        if value is not None:
+            text = value if isinstance(value, str) else f"{value:.6g}{unit and ' ' + unit}"
+            console.print(f"{label}: {text}", highlight=False)

@@ -1,0 +1,192 @@
+"""A training experiment as data, read from TOML."""
+
+from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from experiments.shared.configs import config_file
+from experiments.shared.engines import EngineSettings, check_engine
+from experiments.shared.grid import Grid, Setting, points, without_grid
+from spu_circuit.description import Description
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import from_document, read_toml
+
+SHARED = {"name", "workers", "record_systems"}
+"""Fields that a grid cannot set."""
+
+
+class Data(Description):
+    """Images and their fixed split; the split seed is the only randomness."""
+
+    name: Literal["digits", "mnist"]
+    train: Annotated[int, Field(ge=1, description="training images")]
+    validation: Annotated[int, Field(ge=1, description="images that choose the learning rates")]
+    test: Annotated[int, Field(ge=1, description="images that nothing is chosen by")]
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Network(Description):
+    """The model: a multilayer perceptron, or one convolution and two dense layers."""
+
+    kind: Literal["mlp", "cnn"]
+    hidden: Annotated[tuple[int, ...], Field(description="width of each hidden dense layer")] = (32,)
+    channels: Annotated[int, Field(ge=1, description="of the convolution (cnn)")] = 6
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden {self.hidden} has a layer without units")
+        if self.kind == "cnn" and len(self.hidden) != 1:
+            raise ValueError(f"a cnn has one hidden dense layer; hidden is {self.hidden}")
+        return self
+
+
+CURVED = "momentum damping curvature curvature_samples"
+FIELDS = {
+    "adam": "betas",
+    "sgd": "momentum",
+    "ngd": f"{CURVED} solver cg_iterations",
+    "tngd": f"{CURVED} adam betas hardware engine points linearise readout_bandwidth reltol method injected_noise "
+    "mapping analog_time warm_start delay",
+}
+"""What each kind of optimizer takes besides its learning rates."""
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Optimizer(EngineSettings):
+    """One optimizer. Every learning rate of ``learning_rates`` is run; the validation loss chooses among them."""
+
+    kind: Literal["tngd", "ngd", "adam", "sgd"]
+    learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
+    damping: Annotated[float, Field(gt=0, allow_inf_nan=False, description="λ")] = 1.0
+    curvature: Literal["ggn", "fisher"] = "ggn"
+    curvature_samples: Annotated[
+        int | None, Field(ge=1, description="samples of the batch that B is made of; none: all")
+    ] = None
+    adam: Annotated[bool, Field(description="tngd: feed the natural gradient to Adam (TNGD-Adam)")] = False
+    betas: Annotated[tuple[Beta, Beta], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
+    solver: Literal["cholesky", "woodbury", "cg"] = "woodbury"
+    cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None
+    hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
+    engine: str = "ngspice"
+    injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
+    mapping: Literal["primal", "dual"] = "dual"
+    analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
+    warm_start: bool = False
+    delay: Annotated[float, Field(ge=0, description="t_d in τ")] = 0.0
+
+    @property
+    def taken(self) -> set[str]:
+        """The fields that mean something for this kind."""
+        return {"kind", "learning_rates", *FIELDS[self.kind].split()}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in sorted(self.model_fields_set - self.taken):
+            raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
+        if self.adam and self.momentum:
+            raise ValueError(f"adam = true has no momentum {self.momentum:g}; leave it out, or set betas")
+        if self.kind == "tngd" and self.hardware != "none":
+            check_engine(self)
+        if self.hardware == "none" and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
+            raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
+        if self.hardware != "none" and "injected_noise" in self.model_fields_set:
+            raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
+        return self
+
+
+class Experiment(Description):
+    """A training experiment: every optimizer on the same batches with the same seeds."""
+
+    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
+    steps: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        Field(min_length=1, description="of weights, batches and noise"),
+    ]
+    evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test images")] = 1
+    workers: Annotated[int, Field(ge=1, description="processes on this machine; 1: the command itself")] = 2
+    record_systems: Annotated[bool, Field(description="keep the linear systems of all steps, for sweeps")] = False
+    data: Data
+    network: Network
+    optimizers: dict[str, Optimizer]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.optimizers:
+            raise ValueError("optimizers is empty; add a table [optimizers.NAME]")
+        for name, optimizer in self.optimizers.items():
+            if (optimizer.curvature_samples or 0) > self.batch_size:
+                raise ValueError(f"optimizers.{name}.curvature_samples is above batch_size {self.batch_size}; lower it")
+            if len(set(optimizer.learning_rates)) < len(optimizer.learning_rates):
+                raise ValueError(f"optimizers.{name}.learning_rates repeat; list each once")
+        if self.batch_size > self.data.train:
+            raise ValueError(f"batch_size {self.batch_size} is above the {self.data.train} training images")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
+        return self
+
+
+@dataclass(frozen=True)
+class Training:
+    """An experiment at every point of a grid.
+
+    Args:
+        grid: dotted names of fields and the values that each takes; empty: there is one point, at which nothing is set.
+        settings: what the grid sets at each point.
+        experiments: what that makes.
+    """
+
+    grid: Grid
+    settings: tuple[Setting, ...]
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def name(self) -> str:
+        return self.experiments[0].name
+
+    def changed(self, **changes: Any) -> Self:
+        """With other values of fields at every point."""
+        return replace(self, experiments=tuple(each.model_copy(update=changes) for each in self.experiments))
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read a TOML file, or a config that comes with the package by its name ("digits").
+
+    Raises:
+        InputError: no such file, not TOML, a grid, or a field is wrong; names the field and the cure.
+    """
+    training = load_training(path)
+    if training.grid:
+        raise InputError(f"config {path}: grid: one experiment is wanted here, not one at each point; leave it out")
+    return training.experiments[0]
+
+
+def load_training(path: str | Path) -> Training:
+    """Read a config that may have a grid. See ``load_experiment``.
+
+    Raises:
+        InputError: also where the grid sets what all points share.
+    """
+    where = f"config {path}"
+    document, grid = without_grid(read_toml(config_file(path, "optimizers"), where), where)
+    if wrong := sorted(SHARED & grid.keys()):
+        raise InputError(f"{where}: grid.{wrong[0]}: all points share it; set it outside the grid")
+    found = [(setting, from_document(Experiment, own, where)) for setting, own in points(document, grid)]
+    return Training(grid, tuple(setting for setting, _ in found), tuple(experiment for _, experiment in found))
+
+
+def points_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The experiment at every point, with what the grid sets there as ``setting``, of a config as stores keep it."""
+    return list(config["points"]) if "points" in config else [{"setting": {}} | config]
+
+
+def single(experiment: Experiment) -> Training:
+    """An experiment without a grid."""
+    return Training({}, ({},), (experiment,))

@@ -1,0 +1,53 @@
+"""Progress of a training run on the terminal: a bar per optimizer, over all its trials at all points of the grid."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from experiments.shared.progress import Display
+from experiments.training.config import Training
+from experiments.training.store import Step, Trial
+
+
+class Bars(Display):
+    """A context manager, called with the last step of every trial."""
+
+    def __init__(self, training: Training, console: Console) -> None:
+        self._steps = [experiment.steps for experiment in training.experiments]
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        totals: Counter[str] = Counter()
+        for experiment in training.experiments:
+            for name, settings in experiment.optimizers.items():
+                totals[name] += experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
+        for name, total in totals.items():
+            self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")
+
+    def __call__(self, latest: dict[Trial, tuple[int, Step]]) -> None:
+        for name, task in self._tasks.items():
+            mine = [(*entry, self._steps[t.point]) for t, entry in latest.items() if t.optimizer == name]
+            if not mine:
+                continue
+            running = [step for count, step, steps in mine if count < steps and not step.diverged]
+            done = sum(steps if step.diverged else count for count, step, steps in mine)
+            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step, _ in mine]))
+
+
+def _shown(steps: list[Step]) -> str:
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    parts = [f"loss {mean([s.loss for s in steps]):.3f}"]
+    if accuracies := [s.test_accuracy for s in steps if s.test_accuracy is not None]:
+        parts.append(f"accuracy {100 * mean(accuracies):.1f} %")
+    if errors := [s.solve_error for s in steps if s.solve_error is not None]:
+        parts.append(f"solve error {100 * mean(errors):.1f} %")
+    return "  ".join(parts)

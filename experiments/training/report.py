@@ -1,0 +1,320 @@
+"""From a run store to files that people and scripts read."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from html import escape
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from experiments.shared import page
+from experiments.shared.files import write, write_csv
+from experiments.shared.grid import Setting, axis_name, setting_text, value_text
+from experiments.training.config import points_of
+from experiments.training.figures import draw_all, draw_grid
+from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
+from experiments.training.summary import results, summarize
+
+TITLES = {
+    "loss.png": "Training loss",
+    "accuracy.png": "Test accuracy",
+    "solve_error.png": "How exactly the circuit solved",
+    "settling.png": "One solve, as the circuit saw it",
+    "grid.png": "Test accuracy across the grid",
+}
+CAPTIONS = {
+    "loss.png": "Mean over the seeds; the band is their range.",
+    "accuracy.png": "Mean over the seeds; the band is their range.",
+    "solve_error.png": "Relative distance between the natural gradient that the optimizer used and the exact one.",
+    "settling.png": "Node voltages of one solve as simulated, over the mean that the ideal linear law of the same "
+    "programmed resistors predicts. The lower panel shows the distance between the two, beside the thermal noise "
+    "that the ideal law predicts. What is above the noise comes from the amplifiers.",
+    "grid.png": "After training, mean over the seeds; the bar is its standard error.",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the report shows of one point of the grid.
+
+    Args:
+        config: the experiment there, with what the grid sets as ``setting``.
+        entries: of summary.json, by optimizer.
+        labels: optimizers as people call them.
+        figures: PNG files.
+    """
+
+    config: dict[str, Any]
+    entries: dict[str, Any]
+    labels: dict[str, str]
+    figures: list[Path]
+
+    @property
+    def setting(self) -> Setting:
+        return dict(self.config["setting"])
+
+    def concerning(self, name: str) -> Setting:
+        """What of the setting is not another optimizer's."""
+        return {
+            field: value
+            for field, value in self.setting.items()
+            if not field.startswith("optimizers.") or field.startswith(f"optimizers.{name}.")
+        }
+
+
+def write_reports(store: Store) -> list[str]:
+    """Write config.json, history.csv, summary.json, the figures and report.html beside the store.
+
+    Returns:
+        The findings as sentences; none where no step was begun.
+    """
+    folder = store.path.parent
+    claimed, history = store.claimed(), store.history()
+    failures = store.failures()
+    if not history and not failures:
+        return []
+    config, versions = claimed["experiment"], claimed["versions"]
+    configs, summary = points_of(config), summarize(history, config, failures)
+    write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
+    write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    _write_history(folder / "history.csv", history, configs)
+    exhibits = store.exhibits()
+    points = [
+        _shown(number, point, entry["optimizers"], history, exhibits, _figures_folder(folder, number, config))
+        for number, (point, entry) in enumerate(zip(configs, summary.get("points", [summary]), strict=True))
+    ]
+    sentences = in_words(points)
+    sentences += [f"{trial} failed in step {failure.step}: {failure.error}" for trial, failure in failures.items()]
+    body = _grid_body(points, sentences, folder) if "points" in config else _body(points[0], sentences)
+    write(folder / "report.html", _page(config, versions, body))
+    return sentences
+
+
+def _shown(
+    number: int,
+    config: dict[str, Any],
+    entries: dict[str, Any],
+    history: Sequence[Step],
+    exhibits: dict[Trial, Arrays],
+    folder: Path,
+) -> Shown:
+    labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
+    found = results([step for step in history if step.point == number], config)
+    chosen = {(number, result.optimizer, result.learning_rate) for result in found}
+    arrays = [each for t, each in exhibits.items() if (t.point, t.optimizer, t.learning_rate) in chosen]
+    return Shown(config, entries, labels, draw_all(found, arrays, labels, folder) if found else [])
+
+
+def _figures_folder(folder: Path, number: int, config: dict[str, Any]) -> Path:
+    """That of the run; where there is a grid, one for each point."""
+    if "points" not in config:
+        return folder
+    own = folder / f"point-{number}"
+    own.mkdir(exist_ok=True)
+    return own
+
+
+def _write_history(path: Path, history: Sequence[Step], configs: Sequence[dict[str, Any]]) -> None:
+    """Every step as a row; where there is a grid, with the point's number and what is set there."""
+    names = list(configs[0]["setting"])
+    settings = [[value_text(value) for value in config["setting"].values()] for config in configs]
+    head = [*(["point", *names] if names else []), *COLUMNS[1:]]
+    rows = ([*([step.point, *settings[step.point]] if names else []), *astuple(step)[1:]] for step in history)
+    write_csv(path, head, rows)
+
+
+def label(name: str, settings: dict[str, Any]) -> str:
+    """An optimizer as people call it."""
+    kind = settings["kind"]
+    if kind == "tngd":
+        where = "ideal SDE" if settings["hardware"] == "none" else f"{settings['engine']}, {settings['hardware']}"
+        text = f"TNGD{'-Adam' if settings['adam'] else ''} ({where})"
+    elif kind == "sgd":
+        text = f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
+    elif kind == "ngd":
+        text = f"exact NGD ({settings['solver']})"
+    else:
+        text = "Adam"
+    return text if name == kind else f"{name}: {text}"
+
+
+def in_words(points: Sequence[Shown]) -> list[str]:
+    """The findings as sentences; where there is a grid, of every optimizer where its validation loss is lowest."""
+    sentences = []
+    if not all(
+        name in point.entries and point.entries[name]["complete"]
+        for point in points
+        for name in point.config["optimizers"]
+    ):
+        sentences.append("This run is not finished; the figures show what there is. The same command goes on with it.")
+    for name in dict.fromkeys(name for point in points for name in point.entries):
+        best = min((point for point in points if name in point.entries), key=lambda p: _validation_loss(p, name))
+        if sentence := _sentence(name, best.config, best.entries, best.labels):
+            where = setting_text(best.concerning(name))
+            found = f"{name} has its lowest validation loss at {where}. " if where else ""
+            sentences.append(found + sentence)
+    return sentences
+
+
+def _validation_loss(point: Shown, name: str) -> float:
+    losses = point.entries[name]["validation_loss_of_each_learning_rate"].values()
+    return min((loss for loss in losses if loss is not None), default=inf)
+
+
+def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: dict[str, str]) -> str:
+    """What one optimizer reached; empty where it has not been evaluated."""
+    entry = found[name]
+    accuracy, error = entry["final_test_accuracy"]["mean"], entry["final_test_accuracy"]["standard_error"]
+    if accuracy is None:
+        return ""
+    spread = "" if error is None else f" ± {100 * error:.2f} (standard error over {len(entry['seeds'])} seeds)"
+    text = f"{labels[name]} reads {100 * accuracy:.2f} %{spread} of the test images correctly after training."
+    if config["optimizers"][name]["kind"] == "tngd":
+        text += (
+            f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "
+            f"Half of the natural gradients are within {100 * entry['median_relative_solve_error']:.3g} % of the "
+            f"exact ones, the worst within {100 * entry['worst_relative_solve_error']:.3g} %; without any solve "
+            f"half of them would be within {100 * entry['median_relative_error_without_solving']:.3g} %."
+        )
+        if entry["median_lost_entries"]:
+            text += (
+                f" In the median solve {entry['median_lost_entries']:.0f} matrix entries are lost below the "
+                f"smallest conductance and {100 * entry['median_settled_fraction']:.0f} % of the cells have "
+                "settled to 1 %."
+            )
+        exact = _same_but_exact(name, config, found)
+        if exact is not None:
+            text += f" With the same systems solved exactly, training reaches {100 * exact:.2f} %."
+        if entry["solves_with_saturation"]:
+            text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
+    return text
+
+
+def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) -> float | None:
+    """Final accuracy of the exact natural gradient that differs from this optimizer in nothing but the solver."""
+    same = ("damping", "curvature", "curvature_samples", "momentum")
+    settings = config["optimizers"][name]
+    for other, entry in found.items():
+        theirs = config["optimizers"][other]
+        alike = theirs["kind"] == "ngd" and not settings["adam"] and all(theirs[k] == settings[k] for k in same)
+        if alike and entry["learning_rate"] == found[name]["learning_rate"]:
+            return entry["final_test_accuracy"]["mean"]
+    return None
+
+
+HEAD = (
+    *("learning rate", "final test accuracy", "best", "final loss", "solves", "by ngspice"),
+    *("median error", "worst error", "median residual", "solves saturated"),
+)
+BESIDE_SETTINGS = [name for name in HEAD if name not in ("best", "by ngspice", "median residual")]
+"""Columns that have room beside those of a grid."""
+MEANING = """Of each list of learning rates the one with the lowest final validation loss is shown. Accuracies are
+mean ± standard error over the seeds. Errors are ‖g̃ − F⁻¹g‖/‖F⁻¹g‖, residuals ‖F g̃ − g‖/‖g‖ of the system that was asked
+for."""
+
+
+def _page(config: dict[str, Any], versions: dict[str, str], body: str) -> str:
+    made = ", ".join(f"{escape(name)} {escape(text)}" for name, text in versions.items())
+    full = escape(json.dumps(config, indent=2))
+    name = config["name"]
+    body += f"""
+<h2>Configuration</h2><details><summary>everything that determines this run</summary><pre>{full}</pre></details>
+<p class="about">Made with {made}.</p>"""
+    heading = f"{name}: training on a simulated stochastic processing unit"
+    return page.page(f"{name}: training on a simulated SPU", heading, body)
+
+
+def _body(point: Shown, sentences: list[str]) -> str:
+    rows = [page.row(point.labels[name], _cells(entry).values()) for name, entry in point.entries.items()]
+    return f"""{page.paragraphs(sentences)}
+{page.table(("optimizer", *HEAD), rows)}
+<p class="about">{escape(_about(point.config))} {MEANING}</p>
+{"".join(page.figure(path, TITLES[path.name], CAPTIONS[path.name]) for path in point.figures)}"""
+
+
+def _grid_body(points: Sequence[Shown], sentences: list[str], folder: Path) -> str:
+    """Optimizers across the grid, then each point's figures, folded."""
+    names = list(dict.fromkeys(name for point in points for name in point.entries))
+    rows: dict[str, str] = {}
+    for name in names:
+        for point in points:
+            if name in point.entries:
+                own, cells = point.concerning(name), _cells(point.entries[name])
+                shown = [escape(value_text(own[field])) if field in own else "–" for field in point.setting]
+                # Where nothing of the grid concerns an optimizer, it is alike at all points and has one row.
+                key = f"{name} {setting_text(own)}"
+                rows.setdefault(
+                    key, page.row(point.labels[name], shown + [cells[column] for column in BESIDE_SETTINGS])
+                )
+    unknown = {"mean": None, "standard_error": None}
+    accuracies = {
+        name: [point.entries[name]["final_test_accuracy"] if name in point.entries else unknown for point in points]
+        for name in names
+    }
+    draw_grid([point.setting for point in points], accuracies, folder / "grid.png")
+    abouts = dict.fromkeys(_about(point.config) for point in points)
+    if len(abouts) == 1:
+        about = f'<p class="about">{escape(next(iter(abouts)))} {MEANING}</p>'
+    else:
+        items = "".join(f"<li>{escape(f'{setting_text(p.setting)}: {_about(p.config)}')}</li>" for p in points)
+        about = f'<ul class="about">{items}</ul><p class="about">{MEANING}</p>'
+    folded = "".join(
+        f"<details><summary>{escape(setting_text(point.setting))}</summary>{_pictures(point)}</details>"
+        for point in points
+        if point.figures
+    )
+    return f"""{page.paragraphs(sentences)}
+{page.table(("optimizer", *map(axis_name, points[0].setting), *BESIDE_SETTINGS), rows.values())}
+{about}
+{page.figure(folder / "grid.png", TITLES["grid.png"], CAPTIONS["grid.png"])}
+<h2>Figures of each point</h2>{folded}"""
+
+
+def _pictures(point: Shown) -> str:
+    where = setting_text(point.setting)
+    return "".join(
+        page.illustration(
+            path.read_bytes(),
+            f"{TITLES[path.name]} at {where}",
+            CAPTIONS[path.name],
+            f"<h3>{escape(TITLES[path.name])}</h3>",
+        )
+        for path in point.figures
+    )
+
+
+def _about(config: dict[str, Any]) -> str:
+    data = config["data"]
+    return (
+        f"{data['name']}: {data['train']} training, {data['validation']} validation and {data['test']} test images; "
+        f"{config['steps']} steps of {config['batch_size']} images, seeds {', '.join(map(str, config['seeds']))}."
+    )
+
+
+def _cells(entry: dict[str, Any]) -> dict[str, str]:
+    """What a row says of an optimizer, by column."""
+
+    def percent(statistic: dict[str, float | None]) -> str:
+        if statistic["mean"] is None:
+            return "–"
+        error = "" if statistic["standard_error"] is None else f" ± {100 * statistic['standard_error']:.2f}"
+        return f"{100 * statistic['mean']:.2f}{error} %"
+
+    def shown(value: float | None, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    solved = entry["solves"] > 0
+    cells = [
+        f"{entry['learning_rate']:g}",
+        percent(entry["final_test_accuracy"]),
+        percent(entry["best_test_accuracy"]),
+        shown(entry["final_loss"]["mean"], ".4f"),
+        f"{entry['solves']}" if solved else "–",
+        f"{entry['solves_by_ngspice']}" if solved else "–",
+        shown(entry["median_relative_solve_error"], ".1%"),
+        shown(entry["worst_relative_solve_error"], ".1%"),
+        shown(entry["median_residual"], ".1%"),
+        shown(entry["solves_with_saturation"], "d"),
+    ]
+    return dict(zip(HEAD, cells, strict=True))

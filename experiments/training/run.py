@@ -1,0 +1,270 @@
+"""A training experiment: all its trials at every point of its grid, on any executor, resumable."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from itertools import groupby
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from experiments.shared.executor import Executor, executor
+from experiments.shared.versions import versions
+from experiments.training.config import Data, Experiment, Optimizer, Training, points_of
+from experiments.training.data import Split, fingerprint, load_data
+from experiments.training.store import Chunk, Step, Store, Trial
+from solvers.ngspice_process import ngspice_program
+from spu_circuit.errors import InputError, SimulationError, SpuError
+from spu_circuit.hardware import Hardware, load_hardware
+
+if TYPE_CHECKING:
+    from experiments.training.trial import Method, Place
+
+CHUNK_SECONDS = 1.0
+"""About how long a worker computes before it hands over its steps."""
+METHODS = 16
+"""Optimizers whose solvers and compiled programs a process keeps."""
+
+Progress = Callable[[dict[Trial, tuple[int, Step]]], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The next steps of trials of one optimizer, with all that they are computed from.
+
+    Args:
+        places: trials that differ in learning rate and seed alone, and where they stand.
+        hardware: of the optimizer, where it has a device.
+        data_path: of a local copy of the images, which the worker reads.
+        data_sha256: of the images.
+        steps: how many.
+    """
+
+    experiment: Experiment
+    places: "tuple[Place, ...]"
+    hardware: Hardware | None
+    data_path: Path | None
+    data_sha256: str
+    steps: int
+
+    @property
+    def settings(self) -> Optimizer:
+        return self.experiment.optimizers[self.places[0].trial.optimizer]
+
+
+def trials(training: Training) -> list[Trial]:
+    """All trials, those that simulate circuits first, since they take longest."""
+    found = [
+        Trial(point, name, rate, seed)
+        for point, experiment in enumerate(training.experiments)
+        for name, settings in experiment.optimizers.items()
+        for rate in settings.learning_rates
+        for seed in experiment.seeds
+    ]
+    return sorted(found, key=lambda t: training.experiments[t.point].optimizers[t.optimizer].kind != "tngd")
+
+
+def resolve(experiment: Experiment) -> dict[str, Any]:
+    """The config with its hardware descriptions spelled out.
+
+    Raises:
+        InputError: an unknown hardware or engine, or settings that contradict each other.
+    """
+    from experiments.training.trial import build_natural, build_solver
+
+    for name, settings in experiment.optimizers.items():
+        try:
+            if solver := build_solver(settings):
+                build_natural(settings, solver)
+        except InputError as error:
+            raise InputError(f"config: optimizers.{name}: {error}") from None
+    # Through text, which is where infinities become strings.
+    resolved = json.loads(experiment.model_dump_json(exclude={"workers", "record_systems"}))
+    for name, settings in experiment.optimizers.items():
+        resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in settings.taken}
+    used = {o.hardware for o in experiment.optimizers.values() if o.kind == "tngd" and o.hardware != "none"}
+    resolved["hardware"] = {name: json.loads(load_hardware(name).model_dump_json()) for name in sorted(used)}
+    return resolved
+
+
+def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
+    """Check all that can be checked before the first step: what the store keeps, to know the experiment again.
+
+    Returns:
+        The resolved experiment; where there is a grid, that of every point.
+
+    Raises:
+        InputError: see ``resolve`` and ``load_data``.
+    """
+    digests: dict[Data, str] = {}
+    found = []
+    for experiment in training.experiments:
+        data = experiment.data
+        resolved = resolve(experiment)
+        if data not in digests:
+            digests[data] = fingerprint(load_data(data, data_path))
+        found.append(resolved | {"data_sha256": digests[data]})
+    if not training.grid:
+        return found[0]
+    points = [{"setting": setting} | point for setting, point in zip(training.settings, found, strict=True)]
+    return {"name": training.name, "grid": dict(training.grid), "points": points}
+
+
+def run(
+    training: Training,
+    config: dict[str, Any],
+    folder: Path,
+    data_path: Path | None,
+    progress: Progress,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> bool:
+    """Finish every trial; what an earlier run finished is kept. A trial whose solve fails ends there, the others go on.
+
+    Args:
+        config: what ``prepare`` returns for this experiment.
+        workers: processes on this machine; 1: this process itself; None: as many as the config says.
+        scheduler: address of a Dask scheduler instead. Only this process writes the store.
+
+    Returns:
+        Whether there was anything left to do.
+
+    Raises:
+        KeyboardInterrupt: stopped by the user; what is finished is in the store, up to about a second ago.
+        InputError: the folder cannot be written or holds another experiment, or the scheduler does not answer.
+        NgspiceMissingError: ngspice is asked for and not installed.
+        InputError, SimulationError: a solve failed, after all other trials are finished.
+    """
+    used = [settings for experiment in training.experiments for settings in experiment.optimizers.values()]
+    simulated = any(o.kind == "tngd" and o.hardware != "none" and o.engine == "ngspice" for o in used)
+    if scheduler is None and simulated:
+        ngspice_program()
+    with closing(Store(folder)) as store:
+        store.claim(config, versions())
+        latest = store.latest()
+        progress(latest)
+        todo = [trial for trial in trials(training) if not _ended(training, trial, latest)]
+        if todo:
+            digests = [point["data_sha256"] for point in points_of(config)]
+            with executor(min(workers or training.experiments[0].workers, len(todo)), scheduler) as computers:
+                _finish(training, todo, data_path, digests, store, computers, latest, progress)
+    return bool(todo)
+
+
+def _finish(
+    training: Training,
+    todo: list[Trial],
+    data_path: Path | None,
+    digests: list[str],
+    store: Store,
+    computers: Executor,
+    latest: dict[Trial, tuple[int, Step]],
+    progress: Progress,
+) -> None:
+    """Compute trials chunk by chunk; each is in the store before the next one of its trial begins."""
+    from experiments.training.trial import Place
+
+    queue: deque[Task] = deque()
+    device = cache(load_hardware)
+    for group in _groups(training, todo, computers.processes()):
+        experiment, point = training.experiments[group[0].point], group[0].point
+        settings = experiment.optimizers[group[0].optimizer]
+        hardware = device(settings.hardware) if settings.kind == "tngd" and settings.hardware != "none" else None
+        places = tuple(Place(trial, *store.state(trial)) for trial in group)
+        queue.append(Task(experiment, places, hardware, data_path, digests[point], 1))
+    failures: list[tuple[Trial, SpuError]] = []
+    for task, result in computers.results(advanced, queue):
+        if result is None:
+            raise SimulationError(
+                f"worker processes died twice of a step of {task.places[0].trial.optimizer} (out of memory?); finished "
+                "steps are kept and the same command goes on from there"
+            )
+        chunks, seconds = result
+        going = []
+        for chunk in chunks:
+            store.commit(chunk)
+            trial = chunk.trial
+            if chunk.steps:
+                latest[trial] = chunk.steps[-1].step + 1, chunk.steps[-1]
+            if chunk.error:
+                failures.append((trial, chunk.error))
+            elif not _ended(training, trial, latest):
+                going.append(Place(trial, latest[trial][1], chunk.state))
+        progress(latest)
+        if going:
+            # What was begun goes on first, so that few trials are open at a time.
+            queue.appendleft(replace(task, steps=_pace(task.steps, seconds), places=tuple(going)))
+    if failures:
+        trial, error = min(failures, key=lambda failure: todo.index(failure[0]))
+        more = f"; {len(failures) - 1} more failed, see 'failed' in summary.json" if len(failures) > 1 else ""
+        raise type(error)(f"{trial}, step {latest[trial][0] if trial in latest else 0}: {error}{more}")
+
+
+def _groups(training: Training, todo: Sequence[Trial], processes: int) -> list[list[Trial]]:
+    """Trials that are advanced together. The results do not depend on it, only the time.
+
+    Every process computes where a device is simulated; for other trials it would compile for longer than it computes.
+    """
+    from experiments.training.trial import width
+
+    found = []
+    for (point, name), group in groupby(todo, key=lambda trial: (trial.point, trial.optimizer)):
+        mine, experiment = list(group), training.experiments[point]
+        size = width(experiment, name)
+        if experiment.optimizers[name].kind == "tngd":
+            size = min(size, ceil(len(mine) / processes))
+        found += [mine[start : start + size] for start in range(0, len(mine), size)]
+    return found
+
+
+def advanced(task: Task) -> tuple[list[Chunk], float]:
+    """What a worker does, and the seconds that it took."""
+    from experiments.training.trial import advance
+
+    began = perf_counter()
+    data = _data(task.experiment.data, task.data_path, task.data_sha256)
+    chunks = advance(task.experiment, task.places, data, task.steps, _method(task.settings, task.hardware))
+    return chunks, perf_counter() - began
+
+
+_METHODS: "dict[Optimizer, tuple[Hardware | None, Method]]" = {}
+
+
+def _method(settings: Optimizer, hardware: Hardware | None) -> "Method":
+    """Built once in a process for an optimizer, since it keeps what is prepared and compiled."""
+    from experiments.training.trial import Method, build_solver
+
+    known, method = _METHODS.get(settings, (None, None))
+    if method is None or known != hardware:
+        method = Method(settings, build_solver(settings, hardware))
+        while len(_METHODS) >= METHODS:
+            _METHODS.pop(next(iter(_METHODS)))
+        _METHODS[settings] = hardware, method
+    return method
+
+
+def _ended(training: Training, trial: Trial, latest: dict[Trial, tuple[int, Step]]) -> bool:
+    if trial not in latest:
+        return False
+    count, last = latest[trial]
+    return count == training.experiments[trial.point].steps or last.diverged
+
+
+def _pace(steps: int, seconds: float) -> int:
+    """Steps of the next chunk, after so many took so long."""
+    if seconds < CHUNK_SECONDS / 2:
+        return 2 * steps
+    return max(1, steps // 2) if seconds > 2 * CHUNK_SECONDS else steps
+
+
+@lru_cache(maxsize=2)
+def _data(description: Data, path: Path | None, sha256: str) -> Split:
+    """The images. Raises InputError where a worker finds others than the command did."""
+    data = load_data(description, path)
+    if fingerprint(data) != sha256:
+        raise InputError("data: a worker reads other images than this command; give both the same file and packages")
+    return data

@@ -1,0 +1,270 @@
+"""The run store: every finished step of every trial, in SQLite. What is in it is never lost."""
+
+import io
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import astuple, dataclass, fields
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.shared.store import first_difference
+from spu_circuit.errors import InputError, SpuError
+
+Arrays = dict[str, NDArray[Any]]
+
+
+NAME = "run.sqlite"
+LAYOUT = 2
+"""Of the tables, kept as SQLite's user_version. Stores that have none are of layout 1, without points of a grid."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One optimizer with one learning rate and one seed at one point of the grid."""
+
+    point: int
+    optimizer: str
+    learning_rate: float
+    seed: int
+
+    def __str__(self) -> str:
+        where = f", point {self.point} of the grid" if self.point else ""
+        return f"{self.optimizer}, learning rate {self.learning_rate:g}, seed {self.seed}{where}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of the history. None where it does not apply: solves to Adam, accuracies between evaluations.
+
+    ``solve_error`` is ‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖, ``unsolved_error`` the same for what the mapping gives at time 0.
+
+    Times: ``analog_seconds`` of the device, ``wall_seconds`` since the trial began, both cumulative.
+    """
+
+    point: int
+    optimizer: str
+    learning_rate: float
+    seed: int
+    step: int
+    samples_seen: int
+    loss: float
+    validation_loss: float | None
+    test_accuracy: float | None
+    solve_error: float | None
+    unsolved_error: float | None
+    residual: float | None
+    settled_fraction: float | None
+    saturated_nodes: int
+    clipped_codes: int
+    lost_entries: int
+    ngspice_runs: int
+    analog_seconds: float
+    wall_seconds: float
+
+    @property
+    def trial(self) -> Trial:
+        return Trial(self.point, self.optimizer, self.learning_rate, self.seed)
+
+    @property
+    def diverged(self) -> bool:
+        """The loss before this step was not finite: the trial ends here."""
+        return self.loss == inf
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive finished steps of one trial, with what goes with them.
+
+    Args:
+        steps: none where the first one failed.
+        state: what to go on from after the last of them.
+        exhibit: a solve for the report, where one of the steps is chosen to show it.
+        systems: the linear systems that were solved, by number of the step, where they are recorded.
+        error: what failed in the step after these; it ends the trial.
+    """
+
+    trial: Trial
+    steps: tuple[Step, ...]
+    state: Arrays
+    exhibit: Arrays | None
+    systems: dict[int, Arrays]
+    error: SpuError | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended a trial: the number of the step that failed, and the error in one line."""
+
+    step: int
+    error: str
+
+
+COLUMNS = [f.name for f in fields(Step)]
+KEY = "point, optimizer, learning_rate, seed"
+OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?"
+
+
+class Store:
+    """Open, or create, the store of an output folder. Safe for several processes at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            key, create = KEY, "CREATE TABLE IF NOT EXISTS"
+            with self._transaction():
+                self._refuse_other_layouts(folder)
+                self._connection.execute(f"{create} config (name TEXT PRIMARY KEY, json TEXT)")
+                self._connection.execute(f"{create} history ({', '.join(COLUMNS)}, PRIMARY KEY ({key}, step))")
+                self._connection.execute(f"{create} state ({key}, arrays BLOB, PRIMARY KEY ({key}))")
+                self._connection.execute(f"{create} exhibit ({key}, arrays BLOB, PRIMARY KEY ({key}))")
+                self._connection.execute(f"{create} failure ({key}, step, error, PRIMARY KEY ({key}))")
+                self._connection.execute(f"{create} system ({key}, step, arrays BLOB, PRIMARY KEY ({key}, step))")
+        except OSError as error:
+            raise InputError(f"output: {str(folder)!r} cannot be written: {error.strerror}") from None
+        except sqlite3.Error as error:
+            raise InputError(f"output: {str(self.path)!r} cannot be used: {error}; choose another folder") from None
+
+    def _refuse_other_layouts(self, folder: Path) -> None:
+        """Mark a new store with the layout. Raises InputError where it has tables of another one."""
+        (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        if tables and layout != LAYOUT:
+            raise InputError(
+                f"output: {str(folder)!r} holds a run of store layout {layout or 1}, this version reads layout "
+                f"{LAYOUT}, whose trials have a point of the grid; choose another folder with --output, or the version "
+                "that began it"
+            )
+        self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _transaction(self) -> sqlite3.Connection:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def claim(self, config: dict[str, Any], versions: dict[str, str]) -> None:
+        """Make this the store of a config, with the versions of what it is begun with.
+
+        Raises:
+            InputError: it already holds another one; names the first difference.
+        """
+        with self._transaction():
+            row = self._connection.execute("SELECT json FROM config WHERE name = 'experiment'").fetchone()
+            if row is None:
+                for name, value in (("experiment", config), ("versions", versions)):
+                    self._connection.execute("INSERT INTO config VALUES (?, ?)", (name, json.dumps(value)))
+                return
+        kept, new = json.loads(row[0]), json.loads(json.dumps(config))
+        grids = ({"grid": each.get("grid", {})} for each in (kept, new))
+        if difference := first_difference(*grids) or first_difference(kept, new):
+            name, old, new = difference
+            raise InputError(
+                f"output: {str(self.path.parent)!r} holds a run with {name} = {old!r}, this config has {new!r}; choose "
+                "another folder with --output, or restore the config"
+            )
+
+    def claimed(self) -> dict[str, Any]:
+        """What the store was claimed with: "experiment" and "versions". Empty before that."""
+        return {name: json.loads(text) for name, text in self._connection.execute("SELECT * FROM config")}
+
+    def commit(self, chunk: Chunk) -> None:
+        """Keep finished steps together with the state to go on from, or the failure after them; all or nothing.
+
+        Raises:
+            InputError: one of the steps is there already, or the disk is full or failed.
+        """
+        trial, key = chunk.trial, astuple(chunk.trial)
+        blobs: list[tuple[str, tuple[Any, ...]]] = []
+        if chunk.steps:
+            blobs.append(("state", (*key, _pack(chunk.state))))
+        if chunk.exhibit is not None:
+            blobs.append(("exhibit", (*key, _pack(chunk.exhibit))))
+        blobs += [("system", (*key, step, _pack(arrays))) for step, arrays in chunk.systems.items()]
+        try:
+            with self._transaction():
+                marks = ", ".join("?" * len(COLUMNS))
+                self._connection.executemany(f"INSERT INTO history VALUES ({marks})", map(astuple, chunk.steps))
+                self._connection.execute(f"DELETE FROM failure {OF_TRIAL}", key)
+                if chunk.error is not None:
+                    (count,) = self._connection.execute(f"SELECT COUNT(*) FROM history {OF_TRIAL}", key).fetchone()
+                    blobs.append(("failure", (*key, count, str(chunk.error))))
+                for table, row in blobs:
+                    marks = ", ".join("?" * len(row))
+                    self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
+        except sqlite3.IntegrityError:
+            raise InputError(
+                f"output: another process has written step {chunk.steps[-1].step} of {trial.optimizer} to "
+                f"{str(self.path.parent)!r}; wait for it to end, or choose another folder"
+            ) from None
+        except sqlite3.Error as error:
+            raise InputError(
+                f"output: {str(self.path)!r} cannot be written: {error}; what was finished before is safe, and the "
+                "same command goes on from there"
+            ) from None
+
+    def state(self, trial: Trial) -> tuple[Step | None, Arrays | None]:
+        """The last finished step of a trial and the state after it."""
+        key = astuple(trial)
+        row = self._connection.execute(f"SELECT * FROM history {OF_TRIAL} ORDER BY step DESC LIMIT 1", key).fetchone()
+        blob = self._connection.execute(f"SELECT arrays FROM state {OF_TRIAL}", key).fetchone()
+        return (None, None) if row is None or blob is None else (Step(*row), _unpack(blob[0]))
+
+    def history(self) -> list[Step]:
+        """Every finished step, by trial and number."""
+        return [Step(*row) for row in self._connection.execute(f"SELECT * FROM history ORDER BY {KEY}, step")]
+
+    def latest(self) -> dict[Trial, tuple[int, Step]]:
+        """Of every begun trial: how many steps are finished, and the last of them."""
+        # SQLite takes the other columns from the row of the maximum.
+        rows = self._connection.execute(f"SELECT COUNT(*), MAX(step), * FROM history GROUP BY {KEY}")
+        steps = [(count, Step(*row)) for count, _, *row in rows]
+        return {step.trial: (count, step) for count, step in steps}
+
+    def failures(self) -> dict[Trial, Failure]:
+        """Of every trial that a failed solve ended: which step, and why."""
+        rows = self._connection.execute(f"SELECT * FROM failure ORDER BY {KEY}")
+        return {Trial(*key): Failure(step, error) for *key, step, error in rows}
+
+    def systems(self) -> dict[tuple[Trial, int], Arrays]:
+        """Recorded systems by trial and step."""
+        rows = self._connection.execute(f"SELECT * FROM system ORDER BY {KEY}, step")
+        return {(Trial(*key), step): _unpack(blob) for *key, step, blob in rows}
+
+    def exhibits(self) -> dict[Trial, Arrays]:
+        """Recorded solves."""
+        rows = self._connection.execute(f"SELECT * FROM exhibit ORDER BY {KEY}")
+        return {Trial(*key): _unpack(blob) for *key, blob in rows}
+
+
+def open_existing(folder: Path) -> Store:
+    """The store of a folder that must already have one. Raises InputError where it has none."""
+    path = folder / NAME
+    if not path.is_file():
+        raise InputError(f"output: {str(folder)!r} holds no run (no run.sqlite); give the folder of a training run")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT COUNT(*) FROM history")
+    except sqlite3.Error as error:
+        raise InputError(f"output: {str(path)!r} cannot be read: {error}") from None
+    return Store(folder)
+
+
+def _pack(arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _unpack(blob: bytes) -> Arrays:
+    with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
+        return dict(arrays)

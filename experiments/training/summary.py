@@ -1,0 +1,149 @@
+"""What a training run found: per optimizer, the chosen learning rate and its results over the seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+
+from experiments.training.config import points_of
+from experiments.training.store import Failure, Step, Trial
+
+
+@dataclass(frozen=True)
+class Result:
+    """One optimizer at one point of the grid, at its chosen learning rate; ``trials`` maps seed to steps."""
+
+    optimizer: str
+    learning_rate: float
+    trials: dict[int, list[Step]]
+    complete: bool
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for steps in self.trials.values() for step in steps]
+
+    @property
+    def solve_errors(self) -> list[float]:
+        return [step.solve_error for step in self.steps if step.solve_error is not None]
+
+
+def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
+    """The chosen learning rate of every optimizer that has a step: lowest final validation loss, mean over seeds.
+
+    Args:
+        history: of one point of the grid.
+        config: of that point.
+    """
+    trials, found = _by_trial(history), []
+    for name, settings in config["optimizers"].items():
+        begun = {trial.learning_rate for trial in trials if trial.optimizer == name}
+        rates = [rate for rate in settings["learning_rates"] if rate in begun]
+        if not rates:
+            continue
+        best = min(rates, key=lambda rate: _final_validation_loss(trials, name, rate))
+        chosen = {t.seed: steps for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, best)}
+        expected = len(config["seeds"]) * len(settings["learning_rates"])
+        ended = [s for t, s in trials.items() if t.optimizer == name and (len(s) == config["steps"] or s[-1].diverged)]
+        found.append(Result(name, best, chosen, complete=len(ended) == expected))
+    return found
+
+
+def summarize(
+    history: Sequence[Step], config: dict[str, Any], failures: Mapping[Trial, Failure] | None = None
+) -> dict[str, Any]:
+    """``summary.json``: accuracies as fractions, errors relative, mean and standard error over the seeds.
+
+    Args:
+        failures: of the trials that a failed solve ended.
+
+    Returns:
+        Steps, results of the optimizers by name, and which trials failed and why; where there is a grid, a list of
+        these under "points".
+    """
+    failed = [(trial.point, {**asdict(trial), **asdict(failure)}) for trial, failure in (failures or {}).items()]
+    points = [
+        {
+            "setting": point["setting"],
+            "steps": point["steps"],
+            "optimizers": _optimizers([step for step in history if step.point == number], point),
+            "failed": [{k: v for k, v in entry.items() if k != "point"} for own, entry in failed if own == number],
+        }
+        for number, point in enumerate(points_of(config))
+    ]
+    if "points" in config:
+        return {"name": config["name"], "grid": config["grid"], "points": points}
+    del points[0]["setting"]
+    return {"name": config["name"], **points[0]}
+
+
+def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]:
+    """The results at one point."""
+    optimizers, trials = {}, _by_trial(history)
+    for result in results(history, config):
+        finals = [steps[-1].test_accuracy for steps in result.trials.values()]
+        bests = [_best_accuracy(steps) for steps in result.trials.values()]
+        errors, steps = result.solve_errors, result.steps
+        simulates = any(step.settled_fraction is not None for step in steps)
+        optimizers[result.optimizer] = {
+            "complete": result.complete,
+            "learning_rate": result.learning_rate,
+            "seeds": sorted(result.trials),
+            "final_test_accuracy": _over_seeds(finals),
+            "best_test_accuracy": _over_seeds(bests),
+            "final_loss": _over_seeds([s[-1].loss if not s[-1].diverged else None for s in result.trials.values()]),
+            "solves": len(errors),
+            "solves_by_ngspice": sum(step.ngspice_runs > 0 for step in steps),
+            "ngspice_runs": sum(step.ngspice_runs for step in steps),
+            "median_relative_solve_error": _median(errors),
+            "worst_relative_solve_error": max(errors, default=None),
+            "median_relative_error_without_solving": _median([step.unsolved_error for step in steps]),
+            "median_residual": _median([step.residual for step in steps]),
+            "worst_residual": max((step.residual for step in steps if step.residual is not None), default=None),
+            "median_settled_fraction": _median([step.settled_fraction for step in steps]),
+            "median_lost_entries": _median([step.lost_entries for step in steps]) if simulates else None,
+            "solves_with_saturation": sum(step.saturated_nodes > 0 for step in steps) if simulates else None,
+            "solves_with_clipped_codes": sum(step.clipped_codes > 0 for step in steps) if simulates else None,
+            "analog_seconds": sum(s[-1].analog_seconds for s in result.trials.values()),
+            "wall_seconds": sum(s[-1].wall_seconds for s in result.trials.values()),
+            "validation_loss_of_each_learning_rate": {
+                f"{rate:g}": _finite(_final_validation_loss(trials, result.optimizer, rate))
+                for rate in config["optimizers"][result.optimizer]["learning_rates"]
+            },
+        }
+    return optimizers
+
+
+def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Mean and its standard error, which a single value has not."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return {"mean": None, "standard_error": None}
+    error = float(np.std(known, ddof=1)) / sqrt(len(known)) if len(known) > 1 else None
+    return {"mean": float(np.mean(known)), "standard_error": error}
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
+
+
+def _by_trial(history: Sequence[Step]) -> dict[Trial, list[Step]]:
+    trials: dict[Trial, list[Step]] = {}
+    for step in history:
+        trials.setdefault(step.trial, []).append(step)
+    return trials
+
+
+def _final_validation_loss(trials: dict[Trial, list[Step]], name: str, rate: float) -> float:
+    last = [steps[-1].validation_loss for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, rate)]
+    return float(np.mean([inf if loss is None else loss for loss in last])) if last else inf
+
+
+def _best_accuracy(steps: Sequence[Step]) -> float | None:
+    return max((step.test_accuracy for step in steps if step.test_accuracy is not None), default=None)
+
+
+def _finite(value: float) -> float | None:
+    return value if value < inf else None

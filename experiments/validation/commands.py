@@ -1,0 +1,110 @@
+"""The command that validates: progress while it computes, tables at the end."""
+
+import os
+from collections.abc import Sequence
+from itertools import groupby
+from math import isnan
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from experiments.validation.compare import CASES, Check, Outcome, compared, worst
+from experiments.validation.conditioning import EVERY_CONDITION, FEW_CONDITIONS, SETUPS, Point, findings, study
+from experiments.validation.report import number, verdict, write_validation
+from solvers.ngspice_process import ngspice_program
+from spu_circuit.errors import InputError
+
+console = Console()
+
+FEW_SYSTEMS, MANY_SYSTEMS = 3, 7
+"""Random systems for each condition number, without and with --full: odd, so that a median is one of them."""
+
+
+def validate(
+    full: Annotated[bool, typer.Option("--full", help="Every case and condition number: minutes.")] = False,
+    output: Annotated[Path, typer.Option("--output", help="Folder of the tables, figures and page.")] = Path(
+        "runs/validation"
+    ),
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Cases at a time. Default: one per core.")
+    ] = None,
+) -> None:
+    """Compare ngspice, network, sde and closed forms on a matrix of devices; status 1 where any two disagree.
+
+    Also measures the error of each kind of hardware against the condition number, with what sets it. Under a minute,
+    or minutes with --full.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output: {str(output)!r} cannot be written: {error.strerror}") from None
+    if not run(full, workers or os.cpu_count() or 1, output):
+        raise typer.Exit(1)
+
+
+def run(full: bool, workers: int, folder: Path) -> bool:
+    """Compare, write, and print.
+
+    Args:
+        full: all cases and condition numbers.
+        workers: cases at a time; changes no result.
+        folder: exists.
+
+    Returns:
+        Whether every check holds.
+
+    Raises:
+        NgspiceMissingError: there is no ngspice.
+    """
+    ngspice_program()
+    cases = tuple(case for case in CASES if full or not case.full)
+    conditions, systems = (EVERY_CONDITION, MANY_SYSTEMS) if full else (FEW_CONDITIONS, FEW_SYSTEMS)
+    outcomes: list[Outcome] = []
+    points: list[Point] = []
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
+        comparing = bars.add_task("comparing engines", total=len(cases))
+        conditioning = bars.add_task("condition numbers", total=len(SETUPS) * len(conditions))
+        for outcome in compared(cases, workers):
+            outcomes.append(outcome)
+            bars.advance(comparing)
+        for found in study(conditions, systems, workers):
+            points += found
+            bars.advance(conditioning)
+    write_validation(outcomes, points, folder)
+    checks = [check for outcome in outcomes for check in outcome.checks]
+    console.print(_checks_table(checks))
+    console.print(_findings_table(points))
+    console.print(_summary_table(checks))
+    console.print(f"Page: {folder / 'validation.html'}", highlight=False)
+    console.print(verdict(checks), highlight=False)
+    return all(check.holds for check in checks)
+
+
+def _checks_table(checks: Sequence[Check]) -> Table:
+    table = Table("quantity", "engines", "difference (bound)", "reason for the bound", "", box=None)
+    for case, mine in groupby(checks, key=lambda check: check.case):
+        table.add_row(f"[bold]{case}[/bold]")
+        for check in mine:
+            mark = "yes" if check.holds else "[red]NO[/red]"
+            table.add_row(f"  {check.quantity}", check.engines, number(check), check.reason, mark)
+    return table
+
+
+def _findings_table(points: Sequence[Point]) -> Table:
+    table = Table("hardware", "condition", "error", "what sets it", box=None)
+    for finding in findings(list(points)):
+        error = "–" if isnan(finding.error) else f"{finding.error:.2g}"
+        table.add_row(f"{finding.topology}, {finding.preset}", f"{finding.condition:g}", error, finding.reason)
+    return table
+
+
+def _summary_table(checks: Sequence[Check]) -> Table:
+    table = Table("agreement", "worst difference (bound)", "case", box=None)
+    for agreement, check in worst(checks).items():
+        table.add_row(agreement, number(check), check.case)
+    return table

@@ -1,0 +1,212 @@
+"""The command line as a newcomer meets it: help, single solves, mistakes."""
+
+import json
+import subprocess
+import sys
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from experiments.shared.systems import spd_system
+
+
+def spu(*arguments, cwd=None, env=None):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=env,
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    system = spd_system(3, 4)
+    np.save(tmp_path / "A.npy", system.A)
+    np.save(tmp_path / "b.npy", system.b)
+    return tmp_path
+
+
+def test_solve_prints_one_json_object(files):
+    run = spu("solve", "--matrix", "A.npy", "--vector", "b.npy", "--time", "inf", "--seed", 0, "--json", cwd=files)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    exact = np.linalg.solve(np.load(files / "A.npy"), np.load(files / "b.npy"))
+    np.testing.assert_allclose(found["value"], exact, rtol=1e-6)
+    assert found["standard_error"] is None
+    assert found["residual"] < 1e-6
+    assert found["statistics"]["ngspice_runs"] >= 1
+
+
+def test_solve_writes_the_value_and_bench_noise_has_an_error(files):
+    run = spu(
+        *("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--engine", "ngspice"),
+        *("--time", 8, "--seed", 1, "--output", "x.npy", "--json"),
+        cwd=files,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert "value" not in found
+    assert len(found["standard_error"]) == len(np.load(files / "x.npy")) == 3
+    assert min(found["standard_error"]) > 0
+
+
+def test_doubtful_solutions_come_with_a_warning(files):
+    """Rails of a millivolt: nothing fits, and the answer says so."""
+    text = files / "weak.toml"
+    text.write_text(resources.files("spu_circuit").joinpath("presets/bench.toml").read_text().replace("13.5 V", "1 nV"))
+    run = spu("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "weak.toml", "--json", cwd=files)
+    assert run.returncode == 0
+    assert "warning: the residual is" in run.stderr
+    assert "warning: 3 amplifiers saturate" in run.stderr
+
+
+def test_network_takes_nonlinear_presets_by_their_tangents(files):
+    """Nine digits of the operating point that ngspice finds; in time the readout's bandwidth bounds the noise."""
+    common = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--json")
+    exact, found = (
+        json.loads(spu(*common, *options, cwd=files).stdout)["value"]
+        for options in (("--engine", "ngspice"), ("--engine", "network", "--linearise"))
+    )
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    limited = ("--engine", "network", "--linearise", "--time", 2, "--readout-bandwidth", "10 MHz")
+    assert spu(*common, *limited, cwd=files).returncode == 0
+
+
+def test_options_of_the_network_engine_are_refused_elsewhere(files):
+    refuses(files, "engine 'ngspice' has no 'linearise'; leave it out", "--linearise", None)
+    refuses(files, "engine 'ngspice' has no 'readout_bandwidth'", "--readout-bandwidth", "1 MHz")
+    refuses(files, "wanted 'Hz'", "--engine", "network", "--readout-bandwidth", "1 kg")
+
+
+def test_netlist_is_a_deck_that_ngspice_runs(files):
+    deck = spu("netlist", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--time", 2, cwd=files)
+    assert deck.returncode == 0, deck.stderr
+    (files / "deck.cir").write_text(deck.stdout)
+    run = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=files, capture_output=True, text=True)
+    assert run.returncode == 0
+    assert "v(v2)" in run.stdout
+
+
+def test_every_option_has_help():
+    commands = ["demo", "train", "solve", "netlist", "validate", "report", "sweep", "tolerate", "export", "replay"]
+    for command in (*commands, "hardware show"):
+        run = spu(*command.split(), "--help")
+        assert run.returncode == 0
+        assert "Usage" in run.stdout
+    assert "units of τ" in spu("solve", "--help").stdout
+
+
+def test_hardware_is_listed_and_shown_with_meanings():
+    assert all(name in spu("hardware", "list").stdout for name in ("bench", "ideal", "paper", "rram"))
+    words = spu("hardware", "show", "bench").stdout.split()
+    assert {"cell.capacitance", "1e-08", "integration", "amplifier.output_resistance"} <= set(words)
+    assert json.loads(spu("hardware", "show", "bench", "--json").stdout)["cell"]["capacitance"] == pytest.approx(1e-8)
+
+
+BAD_MATRICES = {
+    "square": np.ones((2, 3)),
+    "symmetric": np.array([[1, 2, 0], [0, 1, 0], [0, 0, 1.0]]),
+    "positive definite": np.diag([1, 1, -1.0]),
+    "finite": np.diag([1, 1, np.nan]),
+    "empty": np.zeros((0, 0)),
+    "complex": np.eye(3) * 1j,
+    "vector has length 3": np.eye(4),
+}
+
+
+@pytest.mark.parametrize("word", BAD_MATRICES)
+def test_bad_matrices_are_one_line_and_status_two(files, word):
+    np.save(files / "bad.npy", BAD_MATRICES[word])
+    refuses(files, word, "--matrix", "bad.npy", "--output", "x.npy")
+    assert not (files / "x.npy").exists()
+
+
+def test_a_factor_is_solved_without_its_matrix(files):
+    """BᵀHB + λI on the cascade of three arrays, and what belongs together."""
+    rng = np.random.default_rng(0)
+    B, root = rng.normal(size=(2, 3)), rng.normal(size=(2, 2))
+    np.save(files / "B.npy", B)
+    np.save(files / "H.npy", root @ root.T)
+    given = ("--factor", "B.npy", "--hessian", "H.npy", "--vector", "b.npy", "--hardware", "factored")
+    run = spu("solve", *given, "--damping", 0.5, "--json", cwd=files)
+    assert run.returncode == 0, run.stderr
+    exact = np.linalg.solve(B.T @ root @ root.T @ B + 0.5 * np.eye(3), np.load(files / "b.npy"))
+    np.testing.assert_allclose(json.loads(run.stdout)["value"], exact, rtol=5e-3)  # sixteen bits
+    for arguments, words in (
+        (given, "--factor needs --damping"),
+        ((*given, "--damping", 0.5, "--matrix", "A.npy"), "either --matrix, or --factor with --damping"),
+        (("--matrix", "A.npy", "--vector", "b.npy", "--damping", 0.5), "belong to --factor"),
+    ):
+        run = spu("solve", *arguments, cwd=files)
+        assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+        assert words in run.stderr
+
+
+def refuses(folder, words, *arguments):
+    options = {"--matrix": "A.npy", "--vector": "b.npy"} | dict(zip(arguments[::2], arguments[1::2], strict=True))
+    given = [part for option in options.items() for part in option if part is not None]
+    run = spu("solve", *given, cwd=folder)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1, run.stderr
+    assert run.stderr.startswith("error: ")
+    assert words in run.stderr
+
+
+def test_bad_arguments_are_one_line_and_status_two(files):
+    (files / "text.npy").write_text("1 2 3")
+    (files / "none.toml").write_text('name = "x"\n[cell]\ncapacitance = "-1 nF"\n')
+    np.savez(files / "several.npy.npz", a=np.eye(3))
+    np.save(files / "wide.npy", np.diag([1.0, 1e-3, 1e-3]))
+    refuses(files, "is not a .npy file", "--matrix", "text.npy")
+    refuses(files, "archive of several arrays", "--matrix", "several.npy.npz")
+    refuses(files, "no file 'missing.npy'", "--matrix", "missing.npy")
+    refuses(files, "no preset or file 'bensh'; did you mean 'bench'?", "--hardware", "bensh")
+    refuses(files, "no 'spice'; did you mean 'ngspice'? engines are network, ngspice, sde", "--engine", "spice")
+    refuses(files, "analog time is -1", "--time", "-1")
+    refuses(files, "'nowhere/x.npy' cannot be written; name a .npy file", "--output", "nowhere/x.npy")
+    refuses(files, "greater than 0", "--hardware", "none.toml")
+    refuses(files, "2 of 9 entries (2 on the diagonal) are lost", "--hardware", "bench", "--matrix", "wide.npy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["solve"], "Missing option '--vector'"),
+        (["solve", "--time", "soon"], "Invalid value for '--time'"),
+        (["solve", "--tim", "3"], "No such option: --tim"),
+        (["solev"], "No such command 'solev'"),
+        (["train"], "Missing argument"),
+    ],
+)
+def test_usage_errors_are_one_line_too(arguments, words):
+    run = spu(*arguments)
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
+    assert words in run.stderr
+    assert "see --help" in run.stderr
+
+
+def test_nothing_asked_for_shows_the_help():
+    run = spu()
+    assert "Commands" in run.stdout + run.stderr
+
+
+def test_without_ngspice_the_message_names_the_cure_and_sde_works(files):
+    env = {"PATH": "/nonexistent"}
+    run = spu("solve", "--matrix", "A.npy", "--vector", "b.npy", cwd=files, env=env)
+    assert run.returncode == 1
+    assert "apt-get install ngspice" in run.stderr
+    assert "engine 'network' or 'sde'" in run.stderr
+    assert spu("solve", "--matrix", "A.npy", "--vector", "b.npy", "--engine", "sde", cwd=files, env=env).returncode == 0
+
+
+def test_report_and_train_name_what_they_miss(tmp_path):
+    run = spu("report", tmp_path)
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert "holds neither run.sqlite nor sweep.sqlite" in run.stderr
+    run = spu("train", "nothing.toml", cwd=tmp_path)
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []

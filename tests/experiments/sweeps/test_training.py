@@ -1,0 +1,112 @@
+"""Sweeps whose workload comes from training: recorded systems, and whole runs on drawn copies."""
+
+import tomllib
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from experiments.sweeps.run import plan, run
+from experiments.sweeps.store import SweepStore
+from experiments.training.config import Experiment, single
+from experiments.training.recording import read_systems
+from experiments.training.run import prepare
+from experiments.training.run import run as run_training
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import from_toml
+
+TRAINING = """
+name = "tiny"
+steps = 4
+batch_size = 8
+seeds = [0]
+workers = 1
+evaluate_every = 4
+record_systems = true
+[data]
+name = "digits"
+train = 64
+validation = 20
+test = 40
+[network]
+kind = "mlp"
+hidden = [4]
+[optimizers.tngd]
+kind = "tngd"
+learning_rates = [0.3]
+damping = 1.0
+curvature_samples = 1
+hardware = "paper"
+engine = "network"
+"""
+SWEEP = """
+name = "boards"
+[hardware]
+base = "paper"
+[hardware.variation.array_resistor]
+local = { tolerance = "5 %", meaning = "sigma" }
+[workload]
+kind = "recorded"
+folder = "FOLDER"
+systems = 3
+[analysis]
+kind = "monte carlo"
+samples = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    experiment = from_toml(Experiment, TRAINING.encode(), "test")
+    training = single(experiment)
+    run_training(training, prepare(training, None), folder, None, lambda latest: None)
+    return folder
+
+
+def rows_of(text, folder):
+    document = tomllib.loads(text)
+    planned = plan(document, {}, "test")
+    with closing(SweepStore(folder)) as store:
+        store.claim(planned.config, {})
+        run(planned, store)
+        return store.rows((0, "copies"))
+
+
+def test_recorded_systems_are_those_of_the_run(recorded):
+    """A sample of ten classes makes nine rows of B; the model has 64·4 + 4 + 4·10 + 10 parameters."""
+    systems = read_systems(recorded, 4)
+    assert [system.B.shape for system in systems] == [(9, 310)] * 4
+    assert {system.damping for system in systems} == {1.0}
+    assert not np.array_equal(systems[0].gradient, systems[3].gradient)
+    with pytest.raises(InputError, match=r"workload\.systems: 5 are asked for, .* has 4 recorded"):
+        read_systems(recorded, 5)
+
+
+def test_a_copy_solves_recorded_systems_and_the_worst_counts(recorded, tmp_path):
+    text = SWEEP.replace("FOLDER", str(recorded))
+    three = rows_of(text, tmp_path / "three")
+    one = rows_of(text.replace("systems = 3", "systems = 1"), tmp_path / "one")
+    assert all(row.status == "ok" for row in three)
+    errors, single = (np.array([row.metrics[0] for row in rows]) for rows in (three, one))
+    # Each of some 81 resistors is 5 % off: an error of the order of a percent.
+    assert (errors > 0.001).all()
+    assert (errors < 0.2).all()
+    assert (errors >= single - 1e-12).all()
+
+
+def test_whole_training_runs_on_drawn_copies(tmp_path):
+    config = tmp_path / "tiny.toml"
+    config.write_text(TRAINING)
+    text = SWEEP.replace('kind = "recorded"\nfolder = "FOLDER"\nsystems = 3', f'kind = "training"\nconfig = "{config}"')
+    text = text.replace('name = "boards"', 'name = "boards"\nmetrics = ["final_accuracy"]').replace(
+        "samples = 8", "samples = 2"
+    )
+    text = text.replace("[analysis]", 'optimizer = "tngd"\n[analysis]')
+    rows = rows_of(text, tmp_path / "out")
+    assert [row.status for row in rows] == ["ok", "ok"]
+    # 40 test images: accuracies are multiples of 1/40, up to single precision.
+    accuracies = np.array([row.metrics[0] for row in rows])
+    np.testing.assert_allclose(40 * accuracies, np.rint(40 * accuracies), atol=1e-4)
+    with pytest.raises(InputError, match=r"'tngdd' is no tngd of .*; take tngd"):
+        rows_of(text.replace('"tngd"', '"tngdd"'), tmp_path / "other")

@@ -1,0 +1,122 @@
+import pytest
+
+from experiments.training.config import load_experiment, load_training
+from experiments.training.run import resolve, trials
+from experiments.training.trial import build_solver
+from solvers.network import Network
+from spu_circuit.errors import InputError
+
+TEXT = """
+name = "small"
+steps = 2
+batch_size = 8
+seeds = [0]
+[data]
+name = "digits"
+train = 100
+validation = 20
+test = 20
+[network]
+kind = "mlp"
+hidden = [4]
+[optimizers.tngd]
+kind = "tngd"
+learning_rates = [0.5]
+"""
+
+
+def test_shipped_configs_load_and_put_the_circuit_first():
+    for name in ("digits", "mnist"):
+        training = load_training(name)
+        assert trials(training)[0].optimizer.startswith("tngd")
+        resolve(training.experiments[0])
+
+
+def test_resolved_config_spells_out_the_hardware():
+    assert resolve(load_experiment("digits"))["hardware"]["bench"]["cell"]["capacitance"] == pytest.approx(1e-8)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("steps = 2", "stepps = 2", "unknown key 'stepps'; did you mean 'steps'"),
+        (
+            "learning_rates",
+            "learning_rate",
+            "unknown key 'optimizers.tngd.learning_rate'; did you mean 'learning_rates'",
+        ),
+        ("hidden = [4]", "hidden = [0]", "layer without units"),
+        ("seeds = [0]", "seeds = [0, 0]", "repeat"),
+        ("batch_size = 8", "batch_size = 800", "above the 100 training images"),
+        ('kind = "tngd"', 'kind = "adam"\nmomentum = 0.5', "kind 'adam' has no 'momentum'"),
+        ('kind = "tngd"', 'kind = "tngd"\nhardware = "nope"', "no preset or file 'nope'"),
+        ('kind = "tngd"', 'kind = "tngd"\nengine = "nope"', "no 'nope'; engines are"),
+        ('kind = "tngd"', 'kind = "tngd"\nwarm_start = true', "warm_start belongs to the primal mapping"),
+        ("[0.5]", "[nan]", "finite"),
+        ("[0.5]", "[0.5, 0.5]", "learning_rates repeat"),
+        ("seeds = [0]", "seeds = [-1]", "greater than or equal to 0"),
+        ('kind = "tngd"', 'kind = "tngd"\ncurvature_samples = 9', "above batch_size 8"),
+        ('kind = "tngd"', 'kind = "tngd"\nadam = true\nmomentum = 0.5', "has no momentum"),
+        ('kind = "tngd"', 'kind = "tngd"\nhardware = "none"\nengine = "sde"', "has no 'engine'"),
+        ('kind = "tngd"', 'kind = "tngd"\nlinearise = true', "engine 'ngspice' has no 'linearise'; leave it out"),
+        ('kind = "tngd"', 'kind = "tngd"\nengine = "network"\nreadout_bandwidth = 1e6', "has no unit"),
+        ('"small"', '"../small"', "name: "),
+        ("steps = 2", "steps = 0", "steps: .*greater than or equal to 1"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_cure(tmp_path, before, after, words):
+    assert before in TEXT
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT.replace(before, after, 1))
+    with pytest.raises(InputError, match=words):
+        resolve(load_experiment(path))
+
+
+def test_network_engine_takes_its_options_from_the_config(tmp_path):
+    path = tmp_path / "small.toml"
+    options = 'kind = "tngd"\nengine = "network"\nlinearise = true\nreadout_bandwidth = "10 MHz"'
+    path.write_text(TEXT.replace('kind = "tngd"', options, 1))
+    solver = build_solver(load_experiment(path).optimizers["tngd"])
+    assert solver.engine == Network(linearise=True, readout_bandwidth=1e7)
+
+
+def test_missing_config_lists_the_shipped_ones():
+    with pytest.raises(InputError, match="configs that come with it are digits, mnist"):
+        load_experiment("digit")
+
+
+GRID = TEXT + '[grid]\n"optimizers.tngd.damping" = [0.5, 1]\nbatch_size = [4, 8]\n'
+
+
+def test_every_combination_of_a_grid_is_a_point(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(GRID)
+    training = load_training(path)
+    set_there = [(e.optimizers["tngd"].damping, e.batch_size) for e in training.experiments]
+    assert set_there == [(0.5, 4), (0.5, 8), (1, 4), (1, 8)]
+    assert [tuple(setting.values()) for setting in training.settings] == set_there
+    assert [(trial.point, trial.seed) for trial in trials(training)] == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    with pytest.raises(InputError, match="grid: one experiment is wanted here"):
+        load_experiment(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("tngd.damping", "tngd.dampin", r"unknown key 'optimizers\.tngd\.dampin'; did you mean 'damping'"),
+        ("optimizers.tngd.damping", "optimizers.tgnd.damping", r"optimizers\.tgnd\.kind is missing"),
+        ("optimizers.tngd.damping", "steps.first", "'steps' is not a table; check the name"),
+        ("[0.5, 1]", "[0.5, 0.5]", r"grid\.optimizers\.tngd\.damping repeats a value"),
+        ("[0.5, 1]", "0.5", "write a list of at least one value"),
+        ("[0.5, 1]", "[0.5, -1]", r"damping: .*greater than 0"),
+        ("batch_size = [4, 8]", 'name = ["a", "b"]', r"grid\.name: all points share it"),
+        ("batch_size = [4, 8]", "workers = [1, 2]", r"grid\.workers: all points share it"),
+    ],
+)
+def test_mistakes_in_a_grid_are_one_line_with_the_cure(tmp_path, before, after, words):
+    path = tmp_path / "small.toml"
+    assert before in GRID
+    path.write_text(GRID.replace(before, after))
+    with pytest.raises(InputError, match=words) as caught:
+        load_training(path)
+    assert "\n" not in str(caught.value)

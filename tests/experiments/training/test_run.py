@@ -1,0 +1,149 @@
+"""A run of several trials: together, stopped, resumed, and with one that fails."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+
+from experiments.training import run, trial
+from experiments.training.config import Experiment, single
+from experiments.training.report import write_reports
+from experiments.training.store import Failure, Store, Trial, open_existing
+from optim.host import step_seed
+from solvers.sde import Sde
+from solvers.solution import solve_each
+from spu_circuit.errors import MappingError
+from spu_circuit.hardware import from_toml
+
+TEXT = """
+name = "together"
+steps = 4
+batch_size = 8
+seeds = [0, 1, 2]
+evaluate_every = 2
+[data]
+name = "digits"
+train = 60
+validation = 20
+test = 20
+[network]
+kind = "mlp"
+hidden = [4]
+[optimizers.tngd]
+kind = "tngd"
+learning_rates = [0.3, 0.6]
+curvature_samples = 1
+hardware = "bench"
+engine = "network"
+[optimizers.adam]
+kind = "adam"
+learning_rates = [0.03]
+"""
+UNSUITABLE = "entry of row 3 is negative; take another topology"
+
+
+class Refusing(Sde):
+    """Refuses what the trials with seed 1 ask for in their third step."""
+
+    def solve_batch(self, systems, analog_time=inf, initial_states=None, seeds=None):
+        if step_seed(1, 2) in seeds:
+            raise MappingError(UNSUITABLE)
+        return solve_each(self, systems, analog_time, initial_states, seeds)
+
+
+@pytest.fixture
+def training(monkeypatch):
+    monkeypatch.setattr(run, "_METHODS", {})
+    monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)  # a step at a time
+    return single(from_toml(Experiment, TEXT.encode(), "test"))
+
+
+def go(training, folder, progress=lambda latest: None, workers=1):
+    return run.run(training, run.prepare(training, None), folder, None, progress, workers)
+
+
+def untimed(folder):
+    with closing(open_existing(folder)) as store:
+        history, latest = store.history(), store.latest()
+        states = {trial: store.state(trial)[1] for trial in latest}
+    return [replace(step, wall_seconds=0.0) for step in history], states
+
+
+def test_a_stopped_run_ends_as_if_nothing_had_been_with_other_workers(training, tmp_path):
+    """Its groups are others after the stop, since some trials are ahead; the same numbers come out, to the last bit."""
+    go(training, tmp_path / "whole")
+    calls = []
+
+    def stop(latest):
+        calls.append(latest)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(training, tmp_path / "stopped", stop)
+    steps = len(untimed(tmp_path / "stopped")[0])
+    assert 0 < steps < 36
+    # A kill between two trials of a group: one of them has nothing yet.
+    with closing(Store(tmp_path / "stopped")) as store:
+        last = store.state(Trial(0, "tngd", 0.3, 0))[0]
+        store._connection.execute("DELETE FROM history WHERE learning_rate = 0.6 AND seed = 2")
+    assert last is not None
+    go(training, tmp_path / "stopped", workers=2)
+    (steps, states), (again, others) = untimed(tmp_path / "whole"), untimed(tmp_path / "stopped")
+    assert len(steps) == 36
+    assert again == steps
+    for one, state in states.items():
+        assert all(np.array_equal(state[key], others[one][key], equal_nan=True) for key in state)
+
+
+def test_a_trial_that_fails_is_named_and_the_others_are_finished(training, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial, "build_solver", lambda settings, *_: Refusing() if settings.kind == "tngd" else None)
+    words = rf"tngd, learning rate 0\.3, seed 1, step 2: {UNSUITABLE}; 1 more failed"
+    for _ in range(2):
+        with pytest.raises(MappingError, match=words) as caught:
+            go(training, tmp_path)
+        assert "\n" not in str(caught.value)
+    with closing(open_existing(tmp_path)) as store:
+        expected = {Trial(0, "tngd", rate, 1): Failure(2, UNSUITABLE) for rate in (0.3, 0.6)}
+        assert store.failures() == expected
+        counts = {one: count for one, (count, _) in store.latest().items()}
+        assert counts == {one: 2 if one in expected else 4 for one in run.trials(training)}
+        assert any(f"seed 1 failed in step 2: {UNSUITABLE}" in line for line in write_reports(store))
+    failed = json.loads((tmp_path / "summary.json").read_text())["failed"]
+    assert failed[0] == {"optimizer": "tngd", "learning_rate": 0.3, "seed": 1, "step": 2, "error": UNSUITABLE}
+    # With the cause out of the way the same command goes on, and nothing is left of the failure.
+    monkeypatch.setattr(trial, "build_solver", lambda settings, *_: Sde() if settings.kind == "tngd" else None)
+    monkeypatch.setattr(run, "_METHODS", {})
+    assert go(training, tmp_path)
+    with closing(open_existing(tmp_path)) as store:
+        assert store.failures() == {}
+        assert {count for count, _ in store.latest().values()} == {4}
+
+
+def test_a_failure_in_the_first_step_leaves_a_report(training, tmp_path, monkeypatch):
+    class Never(Sde):
+        def solve_batch(self, systems, *_):
+            raise MappingError(UNSUITABLE)
+
+    only = training.changed(optimizers={"tngd": training.experiments[0].optimizers["tngd"]})
+    monkeypatch.setattr(trial, "build_solver", lambda settings, *_: Never())
+    with pytest.raises(MappingError, match=r"tngd, learning rate 0\.3, seed 0, step 0: .*; 5 more failed"):
+        go(only, tmp_path)
+    with closing(open_existing(tmp_path)) as store:
+        assert write_reports(store)
+        assert len(store.failures()) == 6
+
+
+def test_a_process_builds_the_solver_of_an_optimizer_once(training, tmp_path, monkeypatch):
+    config, built = run.prepare(training, None), []
+
+    def counting(settings, *hardware):
+        built.append(settings.kind)
+        return Sde() if settings.kind == "tngd" else None
+
+    monkeypatch.setattr(trial, "build_solver", counting)
+    run.run(training, config, tmp_path, None, lambda latest: None, 1)
+    assert sorted(built) == ["adam", "tngd"]

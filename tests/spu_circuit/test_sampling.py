@@ -1,0 +1,294 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.shared.systems import dominant_system, spd_system
+from netlists.board import Board
+from solvers.ideal import IdealLaw
+from solvers.network import Network
+from solvers.ngspice import Ngspice
+from solvers.spu import Spu
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import changed_hardware, load_hardware
+from spu_circuit.problem import LinearSystem
+from spu_circuit.sampling import Parts, Sample, Sampling, bounded, corners, draw, varying
+from spu_circuit.variation import (
+    ArrayVariation,
+    CodeSpread,
+    CodeVariation,
+    Matching,
+    RelativeSpread,
+    RelativeVariation,
+    TemperatureSpread,
+    Variation,
+    VoltageSpread,
+    VoltageVariation,
+)
+
+KELVIN = 300.0
+ALARM = 1e-4
+"""False-alarm rate of each test of a distribution."""
+SIGMA = RelativeSpread(tolerance=0.01, meaning="sigma")
+ROWS = Parts(np.arange(12), np.tile(np.linspace(-0.5, 0.5, 4), 3), np.repeat(np.linspace(-0.5, 0.5, 3), 4))
+PARTS = {"array_resistor": ROWS, "capacitor": Parts(np.arange(3), np.full(3, -0.5), np.linspace(-0.5, 0.5, 3))}
+
+
+def drawn(variation, samples=range(2000), sampling=Sampling(7), parts=PARTS):  # noqa: B008  (frozen)
+    return draw(variation, KELVIN, parts, samples, sampling)
+
+
+def test_local_deviations_follow_their_distribution_and_are_independent():
+    laws = [
+        (SIGMA, stats.norm(0, 0.01)),
+        (RelativeSpread(tolerance=0.03, meaning="3 sigma"), stats.norm(0, 0.01)),
+        (RelativeSpread(distribution="uniform", tolerance=0.05, meaning="limit"), stats.uniform(-0.05, 0.1)),
+        (RelativeSpread(distribution="lognormal", tolerance=0.5, meaning="sigma"), stats.lognorm(0.5, loc=-1)),
+        (
+            RelativeSpread(distribution="truncated", tolerance=0.02, meaning="sigma", limit=0.03),
+            stats.truncnorm(-1.5, 1.5, scale=0.02),
+        ),
+    ]
+    for spread, law in laws:
+        found = drawn(Variation(capacitor=RelativeVariation(local=spread))).relative["capacitor"] - 1
+        assert stats.kstest(found.ravel(), law.cdf).pvalue > ALARM
+    # Correlation of independent numbers has standard error 1/√2000 = 0.022; 4.5 of them, six pairs: 4e-5.
+    scores = drawn(Variation(array_resistor=ArrayVariation(local=SIGMA))).relative["array_resistor"][:, :4]
+    assert np.abs(np.corrcoef(scores.T) - np.eye(4)).max() < 0.1
+
+
+def test_matching_gives_the_mismatch_of_its_area():
+    matching = Matching(coefficient=1e-8, area=25e-12)
+    found = drawn(Variation(capacitor=RelativeVariation(matching=matching))).relative["capacitor"] - 1
+    assert stats.kstest(found.ravel(), stats.norm(0, 0.002).cdf).pvalue > ALARM
+
+
+def test_a_lot_is_common_to_a_kind_and_a_gradient_is_a_plane():
+    slope = RelativeSpread(distribution="uniform", tolerance=0.02, meaning="limit")
+    lot = drawn(Variation(array_resistor=ArrayVariation(lot=SIGMA))).relative["array_resistor"] - 1
+    assert not np.ptp(lot, axis=1).any()
+    assert stats.kstest(lot[:, 0], stats.norm(0, 0.01).cdf).pvalue > ALARM
+    tilted = drawn(Variation(array_resistor=ArrayVariation(gradient=slope))).relative["array_resistor"] - 1
+    across, down = tilted[:, 3] - tilted[:, 0], tilted[:, 8] - tilted[:, 0]
+    for edge in (across, down):
+        assert stats.kstest(edge, stats.uniform(-0.02, 0.04).cdf).pvalue > ALARM
+    plane = across[:, None] * ROWS.x + down[:, None] * ROWS.y
+    np.testing.assert_allclose(tilted, plane, atol=1e-15)
+
+
+def test_temperature_moves_parts_by_their_coefficient_and_ageing_all_alike():
+    hot = TemperatureSpread(distribution="uniform", tolerance=20, meaning="limit")
+    aged = RelativeVariation(temperature_coefficient=1e-4, ageing=0.02)
+    found = drawn(Variation(capacitor=aged, temperature=hot, reference_temperature=290.0, hours=9))
+    assert stats.kstest(found.temperature, stats.uniform(280, 40).cdf).pvalue > ALARM
+    wanted = 1.02 * (1 + 1e-4 * (found.temperature[:, None] - 290)) * np.ones(3)
+    np.testing.assert_allclose(found.relative["capacitor"], wanted, rtol=1e-14)
+
+
+def test_contributions_multiply_and_absolute_ones_add():
+    both = drawn(Variation(capacitor=RelativeVariation(lot=SIGMA, local=SIGMA))).relative["capacitor"]
+    one = drawn(Variation(capacitor=RelativeVariation(lot=SIGMA))).relative["capacitor"]
+    other = drawn(Variation(capacitor=RelativeVariation(local=SIGMA))).relative["capacitor"]
+    np.testing.assert_allclose(both, one * other, rtol=1e-15)
+    volts, codes = VoltageSpread(tolerance=1e-3, meaning="sigma"), CodeSpread(tolerance=2, meaning="sigma")
+    parts = {"amplifier_offset": ROWS, "dac_inl": ROWS}
+    variation = Variation(amplifier_offset=VoltageVariation(lot=volts, local=volts), dac_inl=CodeVariation(local=codes))
+    found = drawn(variation, parts=parts).absolute
+    offsets = found["amplifier_offset"]
+    # Lot and local have 1 mV each. 2000 lots: their mean square has a standard error of 3.2 %; 4 of them: 6e-5.
+    assert offsets.mean(axis=1).var() == pytest.approx(1e-6 * (1 + 1 / 12), rel=0.13)
+    assert stats.kstest(found["dac_inl"].ravel(), stats.norm(0, 2).cdf).pvalue > ALARM
+
+
+def test_stuck_resistors_have_their_probabilities_and_are_never_both():
+    found = drawn(Variation(array_resistor=ArrayVariation(stuck_open=0.02, stuck_closed=0.01)))
+    assert not (found.open & found.closed).any()
+    for which, probability in ((found.open, 0.02), (found.closed, 0.01)):
+        assert stats.binomtest(int(which.sum()), which.size, probability).pvalue > ALARM
+
+
+@pytest.mark.parametrize("wanted", [0.8, -1.0])
+def test_lots_are_correlated_as_said(wanted):
+    of_kind = RelativeVariation(lot=SIGMA)
+    variation = Variation(
+        capacitor=of_kind, array_resistor=ArrayVariation(lot=SIGMA), correlation={"capacitor array_resistor": wanted}
+    )
+    found = drawn(variation).relative
+    lots = [found[kind][:, 0] - 1 for kind in ("capacitor", "array_resistor")]
+    # Standard error (1 − ρ²)/√2000 = 0.008; 4 of them: 6e-5. At ρ = −1 it is rounding.
+    assert np.corrcoef(lots)[0, 1] == pytest.approx(wanted, abs=0.032 if wanted > 0 else 1e-7)
+    for lot in lots:
+        assert stats.kstest(lot, stats.norm(0, 0.01).cdf).pvalue > ALARM
+
+
+@pytest.mark.parametrize("design", ["plain", "lhs", "sobol"])
+def test_a_number_depends_on_seed_sample_and_part_alone(design):
+    variation = Variation(
+        array_resistor=ArrayVariation(local=SIGMA, gradient=SIGMA, stuck_open=0.3),
+        capacitor=RelativeVariation(lot=SIGMA),
+        temperature=TemperatureSpread(tolerance=5, meaning="sigma"),
+    )
+    sampling = Sampling(3, design, 64)
+    whole = drawn(variation, range(64), sampling)
+    for some in (range(48, 64), range(0, 1), range(7, 31)):
+        part = drawn(variation, some, sampling)
+        for name in ("array_resistor", "capacitor"):
+            assert np.array_equal(part.relative[name], whole.relative[name][some.start : some.stop])
+        assert np.array_equal(part.open, whole.open[some.start : some.stop])
+        assert np.array_equal(part.temperature, whole.temperature[some.start : some.stop])
+    assert not np.array_equal(drawn(variation, range(64), Sampling(4, design, 64)).temperature, whole.temperature)
+    if design != "sobol":
+        # Fewer parts, in another order: those that stay keep their numbers.
+        few = Parts(ROWS.slots[[5, 2]], ROWS.x[[5, 2]], ROWS.y[[5, 2]])
+        fewer = drawn(variation, range(64), sampling, {"array_resistor": few}).relative["array_resistor"]
+        assert np.array_equal(fewer, whole.relative["array_resistor"][:, [5, 2]])
+
+
+def test_a_latin_hypercube_has_one_sample_in_each_stratum():
+    uniform = RelativeSpread(distribution="uniform", tolerance=0.5, meaning="limit")
+    variation = Variation(capacitor=RelativeVariation(local=uniform, lot=SIGMA))
+    whole = drawn(
+        variation.model_copy(update={"capacitor": RelativeVariation(local=uniform)}),
+        range(100),
+        Sampling(1, "lhs", 100),
+    )
+    strata = np.floor(100 * whole.relative["capacitor"] - 50).astype(int)
+    assert (np.sort(strata, axis=0) == np.arange(100)[:, None]).all()
+    assert (strata[:, 0] != strata[:, 1]).any()
+
+
+def test_sobol_points_fill_evenly_and_never_reach_an_end():
+    uniform = RelativeSpread(distribution="uniform", tolerance=0.5, meaning="limit")
+    found = drawn(Variation(capacitor=RelativeVariation(local=uniform)), range(256), Sampling(5, "sobol"))
+    strata = np.floor(256 * (found.relative["capacitor"] - 0.5)).astype(int)
+    assert (np.sort(strata, axis=0) == np.arange(256)[:, None]).all()
+    # Pairs of dimensions are (0, m, 2)-nets: 16 × 16 boxes with one point each; 8 × 8 hold in any dimension pair here.
+    boxes = np.floor(8 * (found.relative["capacitor"][:, :2] - 0.5)).astype(int) @ [8, 1]
+    assert (np.bincount(boxes, minlength=64) == 4).all()
+
+
+def test_a_sobol_sequence_of_too_many_parts_names_the_way_out():
+    many = {"array_resistor": Parts(np.arange(21_202), np.zeros(21_202), np.zeros(21_202))}
+    with pytest.raises(InputError, match="21201 parts, this device has 21202 that vary; take design = 'lhs'"):
+        drawn(Variation(array_resistor=ArrayVariation(local=SIGMA)), range(2), Sampling(0, "sobol"), many)
+
+
+def test_streams_redraw_one_kind_and_leave_the_others():
+    variation = Variation(
+        array_resistor=ArrayVariation(local=SIGMA), capacitor=RelativeVariation(lot=SIGMA, local=SIGMA)
+    )
+    a, b = (drawn(variation, range(9), Sampling(seed)).relative for seed in (1, 2))
+    mixed = drawn(variation, range(9), Sampling(1, streams={"capacitor": 2})).relative
+    assert np.array_equal(mixed["capacitor"], b["capacitor"])
+    assert np.array_equal(mixed["array_resistor"], a["array_resistor"])
+
+
+def board_of(hardware, system):
+    return Board(hardware, Spu(hardware, IdealLaw()).ranged(system).circuit)
+
+
+@pytest.mark.parametrize("preset", ["paper", "passive", "bench"])
+def test_the_resistor_at_a_place_is_the_same_whichever_matrix_is_programmed(preset):
+    hardware = changed_hardware(
+        preset,
+        {"variation": {"array_resistor": {k: {"tolerance": "1 %", "meaning": "sigma"} for k in ("local", "gradient")}}},
+    )
+    sparse = np.diag(np.full(6, 2.0))
+    sparse[0, 1] = sparse[1, 0] = 0.5
+    found = []
+    for system in (dominant_system(6, 5), dominant_system(6, 5, 1), LinearSystem(sparse, np.ones(6))):
+        board = board_of(hardware, system)
+        samples = draw(hardware.variation, KELVIN, board.places, range(3), Sampling(0))
+        values = samples.relative["array_resistor"].T.tolist()
+        found.append(dict(zip(board.names("array_resistor"), values, strict=True)))
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        common = found[one].keys() & found[other].keys()
+        assert len(common) >= 6
+        assert all(found[one][name] == found[other][name] for name in common)
+    every = [tuple(values) for values in found[0].values()]
+    assert len(set(every)) == len(every)
+
+
+@pytest.mark.parametrize("wires", ["0 Ohm", "1 Ohm"])
+def test_a_sample_is_the_same_board_whatever_was_solved_on_it_before_or_beside(wires):
+    changes = {
+        "array": {"wire_resistance": wires},
+        "variation": {"array_resistor": {"local": {"tolerance": "5 %", "meaning": "sigma"}}},
+    }
+    hardware, sample = changed_hardware("paper", changes), Sample(Sampling(1), 3)
+    first, system = spd_system(6, 5.0, 0), spd_system(6, 5.0, 1)
+    alone = Spu(hardware, Network(), sample=sample).solve(system).value
+    used = Spu(hardware, Network(), sample=sample)
+    used.solve(first)
+    # Codes of the ADC are equal where voltages are to rounding.
+    assert np.array_equal(used.solve(system).value, alone)
+    assert np.array_equal(used.solve_batch([first, system]).values[1], alone)
+    assert np.array_equal(Spu(hardware, Ngspice(), sample=sample).solve(system).value, alone)
+    nominal = Spu(hardware, Network()).solve(system).value
+    assert np.linalg.norm(nominal - alone) > 0.01 * np.linalg.norm(alone)
+
+
+def test_importance_weights_average_to_one_and_widen_what_is_shared():
+    variation = Variation(
+        capacitor=RelativeVariation(lot=SIGMA, local=SIGMA), temperature=TemperatureSpread(tolerance=5, meaning="sigma")
+    )
+    found = drawn(variation, range(4000), Sampling(2, inflation=2.0))
+    assert stats.kstest(found.temperature, stats.norm(KELVIN, 10).cdf).pvalue > ALARM
+    assert found.weights.max() <= 4
+    # E[w²] of one number is inflation² / √(2 inflation² − 1) = 1.512, of two 2.286: standard error √(1.286/4000).
+    assert found.weights.mean() == pytest.approx(1, abs=4 * 0.018)
+    # Weighted, the temperature has its own σ again; the standard error of that is 2 % or less.
+    power = found.weights @ (found.temperature - KELVIN) ** 2 / 4000
+    assert power == pytest.approx(25, rel=0.1)
+
+
+def test_widened_scores_beyond_the_last_number_below_one_stay_finite():
+    # Three times as wide, 8.2 σ is passed by one score in 320 on this side: 4000 of them miss it with e^−12.
+    found = drawn(Variation(capacitor=RelativeVariation(lot=SIGMA)), range(4000), Sampling(2, inflation=3.0))
+    assert np.isfinite(found.relative["capacitor"]).all()
+    assert found.relative["capacitor"].max() == pytest.approx(1.082, abs=1e-3)
+
+
+def test_nothing_varies_by_default():
+    assert varying(Variation()) == ()
+    assert varying(load_hardware("bench").variation) == ()
+
+
+def test_corners_put_lot_local_and_slope_at_their_ends():
+    uniform = RelativeSpread(distribution="uniform", tolerance=0.1, meaning="limit")
+    variation = Variation(
+        capacitor=RelativeVariation(lot=SIGMA, local=uniform, gradient=uniform, temperature_coefficient=1e-3),
+        temperature=TemperatureSpread(distribution="uniform", tolerance=10, meaning="limit"),
+        amplifier_offset=VoltageVariation(
+            local=VoltageSpread(distribution="truncated", tolerance=1, meaning="sigma", limit=2)
+        ),
+    )
+    parts = PARTS | {"amplifier_offset": ROWS}
+    names = {
+        "temperature": 1,
+        "capacitor lot": 1,
+        "capacitor gradient": 2,
+        "capacitor local": 3,
+        "amplifier_offset local": 12,
+    }
+    assert bounded(variation, parts) == names
+    signs = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
+    ends = {"temperature": signs[:, :1], "capacitor lot": signs[:, 1:2], "capacitor local": signs[:, [2, 2, 0]]}
+    ends["capacitor gradient"] = np.tile([[0.0, 1.0]], (27, 1))
+    ends["amplifier_offset local"] = signs[:, 2:]
+    found = corners(variation, KELVIN, parts, ends)
+    wanted = (1 + 0.03 * signs[:, 1:2]) * (1 + 0.1 * signs[:, [2, 2, 0]]) * (1 + 1e-3 * 10 * signs[:, :1])
+    np.testing.assert_allclose(found.relative["capacitor"], wanted * (1 + 0.1 * PARTS["capacitor"].y), rtol=1e-14)
+    assert np.array_equal(found.absolute["amplifier_offset"], np.broadcast_to(2 * signs[:, 2:], (27, 12)))
+    assert np.array_equal(found.relative["array_resistor"], np.ones((27, 12)))
+
+
+def test_places_of_a_board_are_known_before_it_is_full():
+    hardware = changed_hardware(
+        "paper", {"variation": {"capacitor": {"lot": {"tolerance": "1 %", "meaning": "sigma"}}}}
+    )
+    board = board_of(hardware, spd_system(4, 3.0))
+    assert board.places["capacitor"].slots.tolist() == [0, 1, 2, 3]
+    assert board.places["capacitor"].y.tolist() == pytest.approx([-0.5, -1 / 6, 1 / 6, 0.5])
+    assert sorted(set(board.places["array_resistor"].x)) == pytest.approx([-0.5, -1 / 6, 1 / 6, 0.5])
