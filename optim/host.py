@@ -1,5 +1,7 @@
 """Any solver as a JAX function that calls it on the host, once for all systems of a ``vmap``."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from math import nan
 from typing import Any
 
@@ -7,20 +9,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.typing import NDArray
 
 from optim.errors import packed
 from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_error, no_statistics
 from solvers.sde import white_noise
-from solvers.solution import Solver, StatisticsArrays, statistics_arrays
-from spu_circuit.errors import SpuError
+from solvers.solution import Solutions, Solver, StatisticsArrays, statistics_arrays
+from spu_circuit.errors import MappingError, SpuError
 from spu_circuit.problem import GgnSystems, LinearSystems, Systems
 
 # A callback waits for copies of its arguments. With asynchronous dispatch on one core the only thread that could make
 # them is the one that waits: it would wait for ever. Takes effect where JAX has computed nothing yet.
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+Time = float | Callable[[Array], Any]
+"""In τ; or a schedule: a function of the number of the step, as optax has them."""
 
-def on_host(solver: Solver, analog_time: float) -> Solve:
+
+def on_host(solver: Solver, analog_time: Time, doublings: int = 0) -> Solve:
     """A solver's ``solve_batch`` behind ``jax.pure_callback``.
 
     Systems go to the host in the type at hand and are solved in double precision. A system that the solver refuses
@@ -28,51 +36,110 @@ def on_host(solver: Solver, analog_time: float) -> Solve:
     is asked and NaN comes back without an error: so a stack may have rows that are there for its shape alone.
 
     Args:
-        analog_time: in τ, of every call.
+        analog_time: in τ, of every call; or a function of the step's number.
+        doublings: how often λ is doubled where the matrix cannot be programmed, at most. Only the systems that were
+            refused are asked again.
     """
 
-    def host(system: Dense | Ggn, start: Array | None, draw: Draw) -> tuple[Any, Any, Any]:
+    constant = nan if callable(analog_time) else float(analog_time)
+
+    def host(system: Dense | Ggn, start: Array | None, draw: Draw, times: Array | None) -> tuple[Any, Any, Any, Any]:
         stack = np.shape(draw.seed)
-        parts = [_flattened(part, stack) for part in system]
+        matrices, wanted, vectors = (_flattened(part, stack) for part in system)
         states = None if start is None else _flattened(start, stack)
-        kind = LinearSystems if isinstance(system, Dense) else GgnSystems
         seeds = _seeds(draw)
-        values = np.full(parts[-1].shape, nan)
-        statistics = statistics_arrays(np.full(len(seeds), nan))
-        errors = np.zeros((len(seeds), ERROR_BYTES), np.uint8)
+        found = _Found(np.full(vectors.shape, nan), wanted.copy(), statistics_arrays(np.full(len(seeds), nan)), seeds)
 
-        asked = np.flatnonzero(~np.isnan(parts[-1]).all(axis=1))
-
-        def solve(rows: Any) -> None:
+        def solve(rows: Rows, time: float) -> None:
             chosen = slice(None) if len(rows) == len(seeds) else rows  # copies nothing
             try:
-                systems: Systems = kind(*(part[chosen] for part in parts))
+                systems = _systems(system, matrices[chosen], wanted[chosen], found.damping[chosen], vectors[chosen])
                 some = None if states is None else states[chosen]
-                solutions = solver.solve_batch(systems, analog_time, some, [seeds[row] for row in rows])
+                solutions = solver.solve_batch(systems, time, some, [seeds[row] for row in rows])
             except SpuError as error:
                 if len(rows) == 1:
-                    errors[rows] = packed(error)
+                    found.refused[int(rows[0])] = error
                 else:
                     for half in np.array_split(rows, 2):
-                        solve(half)
+                        solve(half, time)
                 return
-            values[rows] = solutions.values
-            for ours, theirs in zip(statistics, solutions.statistics, strict=True):
-                ours[rows] = theirs
+            found.keep(rows, solutions)
 
-        if len(asked):
-            solve(asked)
-        dtype = system[-1].dtype
-        numbers = [column.reshape(stack).astype(dtype if column.dtype == float else np.int32) for column in statistics]
-        natural = values.reshape(*stack, -1).astype(dtype)
-        return natural, StatisticsArrays(*numbers), errors.reshape(*stack, ERROR_BYTES)
+        asked = np.flatnonzero(~np.isnan(vectors).all(axis=1))
+        for time, rows in [(constant, asked)] if times is None else _by_time(np.asarray(times, float).ravel(), asked):
+            if len(rows):
+                solve(rows, time)
+            for _ in range(doublings):
+                again = found.unprogrammable(rows)
+                if not len(again):
+                    break
+                found.damping[again] *= 2
+                solve(again, time)
+        return found.shaped(stack, system[-1].dtype)
 
     def relax(system: Dense | Ggn, start: Array | None, draw: Draw) -> Relaxed:
         b = system[-1]
-        shapes = jax.eval_shape(lambda: Relaxed(jnp.zeros_like(b), no_statistics(b.dtype), no_error()))
-        return Relaxed(*jax.pure_callback(host, tuple(shapes), system, start, draw, vmap_method="broadcast_all"))
+        shapes = jax.eval_shape(lambda: Relaxed(jnp.zeros_like(b), b[0], no_statistics(b.dtype), no_error()))
+        times = time_of(analog_time, draw, b.dtype) if callable(analog_time) else None
+        return Relaxed(*jax.pure_callback(host, tuple(shapes), system, start, draw, times, vmap_method="broadcast_all"))
 
     return relax
+
+
+@dataclass
+class _Found:
+    """What the host has so far, of m systems: values (m, n), the λ of each (m,), statistics, errors by row."""
+
+    values: Floats
+    damping: Floats
+    statistics: StatisticsArrays
+    seeds: Sequence[int]
+    refused: dict[int, SpuError] = field(default_factory=dict)
+
+    def keep(self, rows: Rows, solutions: Solutions) -> None:
+        self.values[rows] = solutions.values
+        for ours, theirs in zip(self.statistics, solutions.statistics, strict=True):
+            ours[rows] = theirs
+        for row in rows:
+            self.refused.pop(int(row), None)
+
+    def unprogrammable(self, rows: Rows) -> Rows:
+        return np.array([row for row in rows if isinstance(self.refused.get(int(row)), MappingError)], dtype=int)
+
+    def shaped(self, stack: tuple[int, ...], dtype: Any) -> tuple[Any, Any, Any, Any]:
+        """With the dimensions of a ``vmap``, in the type at hand."""
+        errors = np.zeros((len(self.seeds), ERROR_BYTES), np.uint8)
+        for row, error in self.refused.items():
+            errors[row] = packed(error)
+        columns = [
+            column.reshape(stack).astype(dtype if column.dtype == float else np.int32) for column in self.statistics
+        ]
+        return (
+            self.values.reshape(*stack, -1).astype(dtype),
+            self.damping.reshape(stack).astype(dtype),
+            StatisticsArrays(*columns),
+            errors.reshape(*stack, ERROR_BYTES),
+        )
+
+
+def _systems(system: Dense | Ggn, matrices: Floats, wanted: Floats, damping: Floats, vectors: Floats) -> Systems:
+    """Systems (m, …) with a λ of each, which is ``wanted`` where it was not raised."""
+    if isinstance(system, Ggn):
+        return GgnSystems(matrices, damping, vectors)
+    raised = damping - wanted
+    if raised.any():
+        matrices = matrices + raised[:, None, None] * np.eye(matrices.shape[1])
+    return LinearSystems(matrices, vectors)
+
+
+def _by_time(times: Floats, rows: Rows) -> list[tuple[float, Rows]]:
+    """Rows that relax for the same time, together."""
+    return [(float(time), rows[times[rows] == time]) for time in np.unique(times[rows])]
+
+
+def time_of(time: Time, draw: Draw, dtype: Any) -> Array:
+    """The analog time of a step, ()."""
+    return jnp.asarray(time(draw.number) if callable(time) else time, dtype)
 
 
 def white_noise_of(draw: Draw, size: int, dtype: Any) -> Array:

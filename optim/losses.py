@@ -15,11 +15,14 @@ class Loss:
     Args:
         value: (outputs (d_z,), target) → scalar.
         hessian_factor: (outputs (d_z,)) → L (d_z, r) with ``L Lᵀ = ∂²value/∂outputs²``.
+        draw: (key, outputs (d_z,)) → a target of the distribution whose negative log-likelihood ``value`` is, up to a
+            constant; None where the loss has none.
     """
 
     name: str
     value: Callable[[Array, Array], Array]
     hessian_factor: Callable[[Array], Array]
+    draw: Callable[[Array, Array], Array] | None = None
 
     def mean(self, outputs: Array, targets: Array) -> Array:
         """Mean over the batch, outputs (b, d_z)."""
@@ -51,8 +54,12 @@ def _identity_factor(outputs: Array) -> Array:
     return jnp.eye(outputs.shape[0], dtype=outputs.dtype)
 
 
-softmax_cross_entropy = Loss("softmax cross-entropy", _cross_entropy, _softmax_factor)
+def _normal(key: Array, outputs: Array) -> Array:
+    return outputs + jax.random.normal(key, outputs.shape, outputs.dtype)
+
+
+softmax_cross_entropy = Loss("softmax cross-entropy", _cross_entropy, _softmax_factor, jax.random.categorical)
 """−log p[target] with an integer target; H = diag(p) − p pᵀ."""
 
-half_squared_error = Loss("half squared error", _half_squared_error, _identity_factor)
-"""½ ‖outputs − target‖², target (d_z,); H = I."""
+half_squared_error = Loss("half squared error", _half_squared_error, _identity_factor, _normal)
+"""½ ‖outputs − target‖², target (d_z,), of the normal distribution N(outputs, I); H = I."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import cho_solve
 
-from optim.host import on_host, white_noise_of
+from optim.host import Time, on_host, time_of, white_noise_of
 from optim.systems import Dense, Draw, Ggn, Relaxed, Solve, no_error, no_statistics, product
 from solvers.digital import NO_FACTOR, Digital
 from solvers.sde import Sde
@@ -17,11 +17,11 @@ from spu_circuit.errors import InputError
 Function = Callable[[Array], Array]
 
 
-def _digital(solver: Digital, analog_time: float) -> Solve:
+def _digital(solver: Digital, analog_time: Time, doublings: int = 0) -> Solve:
     if solver.method not in DIRECT:
-        return on_host(solver, analog_time)
+        return on_host(solver, analog_time, doublings)
     direct = DIRECT[solver.method]
-    return lambda system, start, draw: _relaxed(direct(system))
+    return lambda system, start, draw: _relaxed(system, direct(system))
 
 
 def _cholesky(system: Dense | Ggn) -> Array:
@@ -38,25 +38,27 @@ def _woodbury(system: Dense | Ggn) -> Array:
 DIRECT: dict[str, Callable[[Dense | Ggn], Array]] = {"cholesky": _cholesky, "woodbury": _woodbury}
 
 
-def _sde(solver: Sde, analog_time: float) -> Solve:
+def _sde(solver: Sde, analog_time: Time, doublings: int = 0) -> Solve:
     """Mean plus one sample of the noise, through the eigenvalues; see ``solvers.sde`` and ``solvers.spectral``."""
     kappa = solver.injected_noise
 
-    def settling(rates: Array) -> Array:
-        return 1 / rates if analog_time == inf else -jnp.expm1(-rates * analog_time) / rates
-
-    def deviation(rates: Array) -> Array:
-        return jnp.sqrt(kappa * (1 / rates if analog_time == inf else -jnp.expm1(-2 * rates * analog_time) / rates))
-
     def relax(system: Dense | Ggn, start: Array | None, draw: Draw) -> Relaxed:
         b = system[-1]
+        time = time_of(analog_time, draw, b.dtype)
+
+        def settling(rates: Array) -> Array:
+            return -jnp.expm1(-rates * time) / rates
+
+        def deviation(rates: Array) -> Array:
+            return jnp.sqrt(kappa * -jnp.expm1(-2 * rates * time) / rates)
+
         terms: list[tuple[Function, Array]] = [(settling, b)]
         if start is not None and analog_time != inf:
-            terms.append((lambda rates: jnp.exp(-rates * analog_time), start))
+            terms.append((lambda rates: jnp.exp(-rates * time), start))
         if kappa > 0:
             terms.append((deviation, white_noise_of(draw, len(b), b.dtype)))
         value = (_apply_low_rank if isinstance(system, Ggn) else _apply_dense)(system, terms)
-        found = _relaxed(value)
+        found = _relaxed(system, value)
         return found._replace(statistics=found.statistics._replace(injected_noise=jnp.full((), kappa, b.dtype)))
 
     return relax
@@ -87,9 +89,9 @@ def _apply_low_rank(system: Any, terms: list[tuple[Function, Array]]) -> Array:
     return total + product(B.T, product(vectors, inner))
 
 
-def _relaxed(value: Array) -> Relaxed:
-    return Relaxed(value, no_statistics(value.dtype), no_error())
+def _relaxed(system: Dense | Ggn, value: Array) -> Relaxed:
+    return Relaxed(value, system.damping, no_statistics(value.dtype), no_error())
 
 
-NATIVE: dict[type, Callable[[Any, float], Solve]] = {Digital: _digital, Sde: _sde}
+NATIVE: dict[type, Callable[..., Solve]] = {Digital: _digital, Sde: _sde}
 """What makes the JAX function of a solver and a time. A solver that is not here is called ``on_host``."""

@@ -1,5 +1,6 @@
 """Natural gradient descent as an optax transformation whose linear solves any solver does."""
 
+from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
@@ -11,25 +12,31 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from optim.errors import packed, unpacked
-from optim.host import on_host
+from optim.host import Time, on_host
 from optim.mapping import NO_DUAL_STATE, Mapping, check_mapping
 from optim.native import NATIVE
 from optim.systems import Draw, Ggn, Relaxed, Solve, no_error, no_statistics
 from solvers.solution import Solver, StatisticsArrays
 from spu_circuit.errors import InputError
 
+Schedule = Callable[[Array], Any]
+"""A function of the number of the step, as optax has them."""
+
 
 class NaturalGradientState(NamedTuple):
     """What a run keeps between steps, in arrays whose shapes never change.
 
     ``seed`` () and ``number`` () of the step make the step's random numbers. ``voltages`` (N,) is where a warm array
-    stands when the next gradient arrives; empty without warm start. ``statistics`` (), are those of the last solve.
-    ``error`` holds the first error of the run, zeros where there was none: see ``raise_failed``.
+    stands when the next gradient arrives; empty without warm start. ``remembered`` (N,) is the last natural gradient;
+    empty without memory. ``damping`` () is the λ that the last solve took. ``statistics`` () are those of the last
+    solve. ``error`` holds the first error of the run, zeros where there was none: see ``raise_failed``.
     """
 
     seed: Array
     number: Array
     voltages: Array
+    remembered: Array
+    damping: Array
     statistics: StatisticsArrays
     error: Array
 
@@ -41,16 +48,23 @@ class NaturalGradientState(NamedTuple):
 
 def scale_by_natural_gradient(
     solver: Solver,
-    damping: float | Array,
-    analog_time: float = inf,
+    damping: float | Array | Schedule,
+    analog_time: Time = inf,
     mapping: Mapping = "dual",
     warm_start: bool = False,
     delay: float = 0.0,
     seed: int | Array = 0,
+    memory: float = 0.0,
+    doublings: int = 0,
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient g by the solution of ``(BᵀB + λI) g̃ = g`` (arXiv 2405.13817).
 
-    ``update`` takes the factor B (K, N) as the keyword ``curvature``; chain it with ``optax.sgd``, ``optax.adam``
+    With memory μ it is the SPRING step (arXiv 2401.10190, Eq. 27): ``(BᵀB + λI) φ = g + λμ φ'`` with the step φ' before
+    it. The array solves for what is new, ``(BᵀB + λI)(φ − μφ') = g − μ BᵀB φ'``, which is the same and puts the array's
+    error on the change alone.
+
+    ``update`` takes the factor B (K, N) as the keyword ``curvature``, and λ as the keyword ``damping`` where a rule of
+    the training's own chooses it; chain it with ``optax.sgd``, ``optax.adam``
     ("TNGD-Adam"), schedules or clipping. It works under ``jax.jit``, ``jax.vmap`` and ``jax.lax.scan``: Cholesky,
     Woodbury and the ideal device are JAX functions, every other solver is called on the host, once for all systems of
     a ``vmap``.
@@ -63,21 +77,29 @@ def scale_by_natural_gradient(
 
     Args:
         solver: digital, ideal or an ``Spu``.
-        damping: λ > 0; may be traced, as where an ensemble has several.
-        analog_time: t in τ. Infinite: the natural gradient. 0: g (primal), g / λ (dual).
+        damping: λ > 0; may be traced, as where an ensemble has several; or a function of the step's number.
+        analog_time: t in τ, or a function of the step's number. Infinite: the natural gradient. 0: g (primal), g / λ
+            (dual).
         mapping: "primal" relaxes N cells, "dual" K cells.
         warm_start: the array keeps g̃ between steps instead of starting from g. Primal only.
         delay: t_d in τ: until the next gradient and curvature arrive, the array goes on relaxing under these for so
             long. Needs ``warm_start``.
         seed: of the device's noise, together with the number of the step, below 2³²; may be traced. It is kept in the
             state, where an ensemble may put others.
+        memory: μ, from 0 to below 1.
+        doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold; the state says which
+            λ was taken.
 
     Raises:
         InputError: damping not above zero; warm start or delay with the dual mapping; delay without warm start; a
-            finite time or a delay asked of a digital solver; a seed out of range.
+            finite time or a delay asked of a digital solver; a seed or a memory out of range; memory with warm start.
     """
-    if not _traced(damping) and not damping > 0:
+    if not callable(damping) and not _traced(damping) and not damping > 0:
         raise InputError(f"damping is {damping}; it must be above zero")
+    if not 0 <= memory < 1:
+        raise InputError(f"memory is {memory}; it must be from 0 to below 1, as 0.9")
+    if memory and warm_start:
+        raise InputError("memory and warm_start are two memories of the last step; choose one")
     check_mapping(mapping)
     if mapping == "dual" and (warm_start or delay):
         raise InputError(NO_DUAL_STATE.format("warm_start" if warm_start else "delay"))
@@ -91,30 +113,45 @@ def scale_by_natural_gradient(
         raise InputError(f"seed is {seed}; it must be from 0 to 2³² − 1")
 
     function = NATIVE.get(type(solver), on_host)
-    solve, wait = function(solver, analog_time), function(solver, delay)
+    solve, wait = function(solver, analog_time, doublings), function(solver, delay, doublings)
     relaxes = solver.analog and analog_time != inf
 
     @jax.jit
     def step(system: Ggn, state: NaturalGradientState) -> tuple[Array, NaturalGradientState]:
+        kept = memory * state.remembered
+        if memory:
+            system = system.after(kept)
         start = None
         if mapping == "primal" and (relaxes or warm_start):
             start = system.gradient if relaxes else jnp.zeros_like(system.gradient)
             start = jnp.where(state.number == 0, start, state.voltages) if warm_start else start
         found = _relax(solve, system, mapping, start, Draw(state.seed, state.number, jnp.int32(0)))
-        natural, voltages = found.value, found.value if warm_start else state.voltages
+        natural = found.value + kept if memory else found.value
+        voltages = natural if warm_start else state.voltages
         if delay:
             waited = _relax(wait, system, mapping, natural, Draw(state.seed, state.number, jnp.int32(1)))
             voltages, found = waited.value, _together(found, waited)
-        error = jnp.where(state.failed, state.error, found.error)
-        return natural, NaturalGradientState(state.seed, state.number + 1, voltages, found.statistics, error)
+        return natural, state._replace(
+            number=state.number + 1,
+            voltages=voltages,
+            remembered=natural if memory else state.remembered,
+            damping=found.damping,
+            statistics=found.statistics,
+            error=jnp.where(state.failed, state.error, found.error),
+        )
 
     def init(params: optax.Params) -> NaturalGradientState:
         flat = jax.eval_shape(lambda: ravel_pytree(params)[0])
         # Factorisations need single precision or better.
         dtype = jnp.promote_types(flat.dtype, jnp.float32)
-        voltages = jnp.zeros(flat.size if warm_start else 0, dtype)
         return NaturalGradientState(
-            jnp.asarray(seed, jnp.uint32), jnp.zeros((), jnp.int32), voltages, no_statistics(dtype), no_error()
+            seed=jnp.asarray(seed, jnp.uint32),
+            number=jnp.zeros((), jnp.int32),
+            voltages=jnp.zeros(flat.size if warm_start else 0, dtype),
+            remembered=jnp.zeros(flat.size if memory else 0, dtype),
+            damping=jnp.full((), jnp.nan, dtype),
+            statistics=no_statistics(dtype),
+            error=no_error(),
         )
 
     def update(
@@ -123,6 +160,7 @@ def scale_by_natural_gradient(
         params: optax.Params | None = None,
         *,
         curvature: Array | None = None,
+        damping: float | Array | Schedule = damping,
         **extra: Any,
     ) -> tuple[optax.Updates, NaturalGradientState]:
         del params, extra
@@ -132,7 +170,8 @@ def scale_by_natural_gradient(
         if curvature.ndim != 2 or curvature.shape[1] != flat.size:
             raise InputError(f"curvature has shape {curvature.shape}; for this gradient it must be (K, {flat.size})")
         dtype = state.voltages.dtype
-        system = Ggn(curvature.astype(dtype), jnp.asarray(damping, dtype), flat.astype(dtype))
+        strength = jnp.asarray(damping(state.number) if callable(damping) else damping, dtype)
+        system = Ggn(curvature.astype(dtype), strength, flat.astype(dtype))
         natural, kept = step(system, state)
         if not _traced(kept.error):
             raise_failed(kept)
@@ -161,7 +200,7 @@ def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, dra
     """The solution in the N parameters, by one of the two mappings; see ``optim.mapping.solve_mapped``."""
     if mapping == "dual":
         found = solve(system.dual(), None, draw)
-        value = system.from_dual(found.value)
+        value = system.from_dual(found.value, found.damping)
     else:
         found = solve(system, start, draw)
         value = found.value
@@ -169,6 +208,7 @@ def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, dra
     said = (found.error != 0).any()
     return Relaxed(
         value=jnp.where(sound, value, jnp.nan),
+        damping=found.damping,
         statistics=found.statistics._replace(residual=system.residual(value)),
         error=jnp.where(said | sound, found.error, NOT_FINITE),
     )
@@ -192,7 +232,9 @@ def _together(solved: Relaxed, waited: Relaxed) -> Relaxed:
         range_changes=first.range_changes + second.range_changes,
         analog_seconds=first.analog_seconds + second.analog_seconds,
     )
-    return Relaxed(solved.value, statistics, jnp.where((solved.error != 0).any(), solved.error, waited.error))
+    return Relaxed(
+        solved.value, solved.damping, statistics, jnp.where((solved.error != 0).any(), solved.error, waited.error)
+    )
 
 
 def _traced(value: Any) -> bool:

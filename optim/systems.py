@@ -14,9 +14,10 @@ ERROR_BYTES = 400
 
 
 class Dense(NamedTuple):
-    """``A x = b``: A (n, n), symmetric, and b (n,)."""
+    """``A x = b``: A (n, n), symmetric, with λ () on its diagonal, and b (n,)."""
 
     A: Array
+    damping: Array
     b: Array
 
 
@@ -30,16 +31,20 @@ class Ggn(NamedTuple):
     def dual(self) -> Dense:
         """The K×K Woodbury system ``(BBᵀ + λI) y = B g``."""
         A = product(self.B, self.B.T)
-        return Dense((A + A.T) / 2 + self.damping * jnp.eye(len(A), dtype=A.dtype), product(self.B, self.gradient))
+        return _damped(A, self.damping, product(self.B, self.gradient))
 
     def primal(self) -> Dense:
         """The N×N system itself, formed densely."""
         A = product(self.B.T, self.B)
-        return Dense((A + A.T) / 2 + self.damping * jnp.eye(len(A), dtype=A.dtype), self.gradient)
+        return _damped(A, self.damping, self.gradient)
 
-    def from_dual(self, y: Array) -> Array:
-        """``g̃ = (g − Bᵀ y) / λ`` from the dual solution (K,)."""
-        return (self.gradient - product(self.B.T, y)) / self.damping
+    def from_dual(self, y: Array, damping: Array | None = None) -> Array:
+        """``g̃ = (g − Bᵀ y) / λ`` from the dual solution (K,), with the λ that it was solved with."""
+        return (self.gradient - product(self.B.T, y)) / (self.damping if damping is None else damping)
+
+    def after(self, remembered: Array) -> "Ggn":
+        """The system for what a step must add to ``remembered`` (N,): the same with ``g − BᵀB remembered``."""
+        return self._replace(gradient=self.gradient - product(self.B.T, product(self.B, remembered)))
 
     def residual(self, x: Array) -> Array:
         """‖(BᵀB + λI) x − g‖ / ‖g‖, or without the quotient where g = 0."""
@@ -48,6 +53,10 @@ class Ggn(NamedTuple):
         apart = product(self.B.T, product(self.B, x)) + self.damping * x - self.gradient
         length = jnp.linalg.norm(self.gradient / unit)
         return jnp.linalg.norm(apart / unit) / jnp.where(length == 0, 1, length)
+
+
+def _damped(A: Array, damping: Array, b: Array) -> Dense:
+    return Dense((A + A.T) / 2 + damping * jnp.eye(len(A), dtype=A.dtype), damping, b)
 
 
 class Draw(NamedTuple):
@@ -60,10 +69,12 @@ class Draw(NamedTuple):
 
 
 class Relaxed(NamedTuple):
-    """What a solver gives: the value (n,), NaN where it failed; statistics (); and the error (ERROR_BYTES,), zeros for
-    none, as ``optim.errors`` writes it."""
+    """What a solver gives: the value (n,), NaN where it failed; the λ () that it was found with, larger than the wanted
+    one where that could not be programmed; statistics (); and the error (ERROR_BYTES,), zeros for none, as
+    ``optim.errors`` writes it."""
 
     value: Array
+    damping: Array
     statistics: StatisticsArrays
     error: Array
 

@@ -123,7 +123,7 @@ def width(experiment: Experiment, name: str) -> int:
         return trials
     params, _ = _model(experiment.network, SIDES[experiment.data.name], 0)
     samples = settings.curvature_samples or experiment.batch_size
-    rows = samples * (CLASSES - 1 if settings.curvature == "ggn" else 1)
+    rows = samples * CURVATURES[settings.curvature].rows(softmax_cross_entropy, CLASSES, 1)
     numbers = rows * sum(leaf.size for leaf in jax.tree.leaves(params))
     return max(1, min(trials, LARGEST // (4 * numbers)))
 
@@ -353,7 +353,11 @@ def _measurement(network: Architecture, side: int, curvature: str | None, used: 
         gradient = jnp.where(jnp.isfinite(loss), ravel_pytree(gradient)[0], nan)
         if curvature is None:
             return loss, gradient, None
-        return loss, gradient, CURVATURES[curvature](model, softmax_cross_entropy, params, images[:used], labels[:used])
+        return (
+            loss,
+            gradient,
+            CURVATURES[curvature].factor(1)(model, softmax_cross_entropy, params, images[:used], labels[:used]),
+        )
 
     return jax.jit(lambda params, images, labels, chosen: _each(measured, chosen, params, images, labels))
 

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from optim.curvature import empirical_fisher_factor, gauss_newton_factor, jacobians, loss_and_gradient
-from optim.losses import half_squared_error, softmax_cross_entropy
+from optim.curvature import (
+    CURVATURES,
+    empirical_fisher_factor,
+    gauss_newton_factor,
+    in_micro_batches,
+    jacobians,
+    loss_and_gradient,
+    sampled_fisher_factor,
+)
+from optim.losses import Loss, half_squared_error, softmax_cross_entropy
+from spu_circuit.errors import InputError
 
 KEYS = jax.random.split(jax.random.PRNGKey(0), 4)
 INPUTS = jax.random.normal(KEYS[0], (6, 3))
@@ -78,3 +87,60 @@ def test_empirical_fisher_is_the_mean_outer_product_of_sample_gradients():
         flat = ravel_pytree(g)[0]
         total = total + jnp.outer(flat, flat) / 6
     np.testing.assert_allclose(B.T @ B, total, atol=1e-6)  # single precision
+
+
+@pytest.mark.parametrize(("loss", "targets"), [(softmax_cross_entropy, LABELS), (half_squared_error, VALUES)])
+def test_sampled_fisher_is_the_gauss_newton_matrix_on_average(loss, targets):
+    draws = 40_000
+    B = sampled_fisher_factor(linear, loss, LINEAR, INPUTS, targets, jax.random.PRNGKey(3), draws)
+    assert B.shape == (6 * draws, 16)
+    exact = gauss_newton_factor(linear, loss, LINEAR, INPUTS, targets)
+    rows = np.asarray(B, float) * np.sqrt(len(B))
+    # Each entry of BᵀB is a mean of so many products; 5 standard errors for 136 entries: false alarm 8e-5.
+    spread = np.sqrt(np.einsum("ki,kj->ij", rows**2, rows**2) / len(B) - (rows.T @ rows / len(B)) ** 2)
+    apart = np.abs(rows.T @ rows / len(B) - exact.T @ exact)
+    assert (apart <= 5 * spread / np.sqrt(len(B)) + 1e-5).all()  # and single precision
+
+
+def test_sampled_fisher_depends_on_its_key_alone():
+    def factor(seed, targets):
+        key = jax.random.PRNGKey(seed)
+        return np.asarray(sampled_fisher_factor(linear, softmax_cross_entropy, LINEAR, INPUTS, targets, key, 2))
+
+    np.testing.assert_array_equal(factor(1, LABELS), factor(1, LABELS[::-1]))
+    assert not np.array_equal(factor(1, LABELS), factor(2, LABELS))
+
+
+def test_sampled_fisher_names_what_it_misses():
+    margin = Loss(
+        "hinge", lambda outputs, target: jnp.maximum(0, 1 - outputs[target]), lambda outputs: outputs[:, None]
+    )
+    with pytest.raises(InputError, match="hinge has no distribution"):
+        sampled_fisher_factor(linear, margin, LINEAR, INPUTS, LABELS, jax.random.PRNGKey(0))
+    with pytest.raises(InputError, match="key"):
+        sampled_fisher_factor(linear, softmax_cross_entropy, LINEAR, INPUTS, LABELS)
+
+
+@pytest.mark.parametrize("name", CURVATURES)
+@pytest.mark.parametrize(("loss", "targets"), [(softmax_cross_entropy, LABELS), (half_squared_error, VALUES)])
+def test_rows_of_a_curvature_are_known_before_it_is_made(name, loss, targets):
+    curvature = CURVATURES[name]
+    B = curvature.factor(3)(linear, loss, LINEAR, INPUTS, targets, jax.random.PRNGKey(0))
+    assert len(B) == len(INPUTS) * curvature.rows(loss, 4, 3)
+
+
+@pytest.mark.parametrize("factor", [gauss_newton_factor, empirical_fisher_factor])
+def test_micro_batches_make_the_same_curvature(factor):
+    whole = factor(linear, softmax_cross_entropy, LINEAR, INPUTS, LABELS)
+    parts = in_micro_batches(factor, 2)(linear, softmax_cross_entropy, LINEAR, INPUTS, LABELS)
+    np.testing.assert_allclose(parts, whole, atol=1e-6)  # single precision
+    with pytest.raises(InputError, match="4 do not divide a batch of 6"):
+        in_micro_batches(factor, 4)(linear, softmax_cross_entropy, LINEAR, INPUTS, LABELS)
+
+
+def test_micro_batches_of_a_sampled_fisher_draw_independently():
+    same = jnp.tile(INPUTS[:1], (6, 1))
+    B = in_micro_batches(sampled_fisher_factor, 2)(
+        linear, half_squared_error, LINEAR, same, VALUES, jax.random.PRNGKey(0)
+    )
+    assert len(np.unique(np.asarray(B), axis=0)) == 6

@@ -20,7 +20,9 @@ from spu_circuit.errors import InputError, MappingError, SimulationError
 from spu_circuit.hardware import load_hardware
 
 DUALS = [ggn_system(4, 7, 0.5, seed).dual() for seed in range(6)]
-STACK = Dense(jnp.stack([jnp.asarray(s.A) for s in DUALS]), jnp.stack([jnp.asarray(s.b) for s in DUALS]))
+STACK = Dense(
+    jnp.stack([jnp.asarray(s.A) for s in DUALS]), jnp.full(6, 0.5), jnp.stack([jnp.asarray(s.b) for s in DUALS])
+)
 
 
 class Counting(Digital):
@@ -54,7 +56,7 @@ def test_a_vmap_is_one_call():
 def test_what_is_alike_in_all_is_shared():
     """One system with many seeds; the noise of each is that of its seed alone."""
     solve = on_host(Sde(0.1), 1.0)
-    system = Dense(STACK.A[0], STACK.b[0])
+    system = Dense(STACK.A[0], STACK.damping[0], STACK.b[0])
     together = jax.vmap(lambda draw: solve(system, None, draw))(draws(3))
     alone = solve(system, None, Draw(jnp.uint32(2), jnp.int32(0), jnp.int32(0)))
     np.testing.assert_allclose(together.value[2], alone.value, rtol=1e-6)  # single precision
@@ -71,7 +73,7 @@ def test_steps_and_relaxations_have_seeds_of_their_own():
 def test_a_system_that_fails_does_no_harm_to_the_others():
     A = STACK.A.at[1].multiply(-1.0).at[4, 0, 0].set(jnp.nan)
     found = jax.jit(jax.vmap(lambda system, draw: on_host(Digital(), inf)(system, None, draw)))(
-        Dense(A, STACK.b), draws(6)
+        Dense(A, STACK.damping, STACK.b), draws(6)
     )
     failed = np.asarray(found.error).any(axis=1)
     np.testing.assert_array_equal(failed, [False, True, False, False, True, False])
@@ -85,7 +87,9 @@ def test_a_system_that_fails_does_no_harm_to_the_others():
 
 def test_statistics_are_the_devices():
     spu = Spu(load_hardware("paper"), IdealLaw())
-    found = jax.jit(on_host(spu, 2.0))(Dense(STACK.A[0], STACK.b[0]), None, Draw(jnp.uint32(1), *[jnp.int32(0)] * 2))
+    found = jax.jit(on_host(spu, 2.0))(
+        Dense(STACK.A[0], STACK.damping[0], STACK.b[0]), None, Draw(jnp.uint32(1), *[jnp.int32(0)] * 2)
+    )
     expected = spu.solve(DUALS[0], 2.0, None, step_seed(1, 0)).statistics
     for name in ("settled_fraction", "saturated_nodes", "range_changes", "analog_seconds", "siemens_per_unit"):
         # Of the same system, but for its rounding to single precision.
@@ -109,7 +113,7 @@ def test_rows_of_nan_alone_ask_for_nothing():
     """A stack that is padded costs what its other rows cost."""
     Counting.calls.clear()
     solve = jax.jit(jax.vmap(lambda system, draw: on_host(Counting(), inf)(system, None, draw)))
-    found = solve(Dense(STACK.A, STACK.b.at[jnp.array([0, 3])].set(jnp.nan)), draws(6))
+    found = solve(Dense(STACK.A, STACK.damping, STACK.b.at[jnp.array([0, 3])].set(jnp.nan)), draws(6))
     assert np.isnan(found.value).all(axis=1).tolist() == [True, False, False, True, False, False]
     assert not np.asarray(found.error).any()
     np.testing.assert_array_equal(found.value[1], solve(STACK, draws(6)).value[1])
