@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from html import escape
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from experiments.shared import page
 from experiments.shared.files import write, write_csv
 from experiments.shared.grid import Setting, axis_name, setting_text, value_text
+from experiments.shared.page import Picture, render
 from experiments.training.config import points_of
 from experiments.training.figures import draw_all, draw_grid
 from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
@@ -86,8 +85,16 @@ def write_reports(store: Store) -> list[str]:
     ]
     sentences = in_words(points)
     sentences += [f"{trial} failed in step {failure.step}: {failure.error}" for trial, failure in failures.items()]
-    body = _grid_body(points, sentences, folder) if "points" in config else _body(points[0], sentences)
-    write(folder / "report.html", _page(config, versions, body))
+    page = render(
+        "training/report.html",
+        name=config["name"],
+        sentences=sentences,
+        meaning=MEANING,
+        config=json.dumps(config, indent=2),
+        versions=versions,
+        **_grid_fields(points, folder) if "points" in config else _fields(points),
+    )
+    write(folder / "report.html", page)
     return sentences
 
 
@@ -214,74 +221,54 @@ mean ± standard error over the seeds. Errors are ‖g̃ − F⁻¹g‖/‖F⁻�
 for."""
 
 
-def _page(config: dict[str, Any], versions: dict[str, str], body: str) -> str:
-    made = ", ".join(f"{escape(name)} {escape(text)}" for name, text in versions.items())
-    full = escape(json.dumps(config, indent=2))
-    name = config["name"]
-    body += f"""
-<h2>Configuration</h2><details><summary>everything that determines this run</summary><pre>{full}</pre></details>
-<p class="about">Made with {made}.</p>"""
-    heading = f"{name}: training on a simulated stochastic processing unit"
-    return page.page(f"{name}: training on a simulated SPU", heading, body)
+def _fields(points: Sequence[Shown]) -> dict[str, Any]:
+    """What the page shows of a run without a grid."""
+    (point,) = points
+    rows = [[point.labels[name], *_cells(entry).values()] for name, entry in point.entries.items()]
+    return {
+        "head": ("optimizer", *HEAD),
+        "rows": rows,
+        "abouts": [_about(point.config)],
+        "pictures": _pictures(point),
+        "points": [],
+    }
 
 
-def _body(point: Shown, sentences: list[str]) -> str:
-    rows = [page.row(point.labels[name], _cells(entry).values()) for name, entry in point.entries.items()]
-    return f"""{page.paragraphs(sentences)}
-{page.table(("optimizer", *HEAD), rows)}
-<p class="about">{escape(_about(point.config))} {MEANING}</p>
-{"".join(page.figure(path, TITLES[path.name], CAPTIONS[path.name]) for path in point.figures)}"""
-
-
-def _grid_body(points: Sequence[Shown], sentences: list[str], folder: Path) -> str:
-    """Optimizers across the grid, then each point's figures, folded."""
+def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
+    """Optimizers across the grid, and each point's figures."""
     names = list(dict.fromkeys(name for point in points for name in point.entries))
-    rows: dict[str, str] = {}
+    rows: dict[str, list[str]] = {}
     for name in names:
         for point in points:
             if name in point.entries:
                 own, cells = point.concerning(name), _cells(point.entries[name])
-                shown = [escape(value_text(own[field])) if field in own else "–" for field in point.setting]
+                shown = [value_text(own[field]) if field in own else "–" for field in point.setting]
                 # Where nothing of the grid concerns an optimizer, it is alike at all points and has one row.
                 key = f"{name} {setting_text(own)}"
-                rows.setdefault(
-                    key, page.row(point.labels[name], shown + [cells[column] for column in BESIDE_SETTINGS])
-                )
+                rows.setdefault(key, [point.labels[name], *shown, *(cells[column] for column in BESIDE_SETTINGS)])
     unknown = {"mean": None, "standard_error": None}
     accuracies = {
         name: [point.entries[name]["final_test_accuracy"] if name in point.entries else unknown for point in points]
         for name in names
     }
     draw_grid([point.setting for point in points], accuracies, folder / "grid.png")
-    abouts = dict.fromkeys(_about(point.config) for point in points)
-    if len(abouts) == 1:
-        about = f'<p class="about">{escape(next(iter(abouts)))} {MEANING}</p>'
-    else:
-        items = "".join(f"<li>{escape(f'{setting_text(p.setting)}: {_about(p.config)}')}</li>" for p in points)
-        about = f'<ul class="about">{items}</ul><p class="about">{MEANING}</p>'
-    folded = "".join(
-        f"<details><summary>{escape(setting_text(point.setting))}</summary>{_pictures(point)}</details>"
-        for point in points
-        if point.figures
-    )
-    return f"""{page.paragraphs(sentences)}
-{page.table(("optimizer", *map(axis_name, points[0].setting), *BESIDE_SETTINGS), rows.values())}
-{about}
-{page.figure(folder / "grid.png", TITLES["grid.png"], CAPTIONS["grid.png"])}
-<h2>Figures of each point</h2>{folded}"""
+    abouts = list(dict.fromkeys(_about(point.config) for point in points))
+    return {
+        "head": ("optimizer", *map(axis_name, points[0].setting), *BESIDE_SETTINGS),
+        "rows": list(rows.values()),
+        "abouts": abouts if len(abouts) == 1 else [f"{setting_text(p.setting)}: {_about(p.config)}" for p in points],
+        "pictures": [_picture(folder / "grid.png")],
+        "points": [(setting_text(point.setting), _pictures(point)) for point in points if point.figures],
+    }
 
 
-def _pictures(point: Shown) -> str:
-    where = setting_text(point.setting)
-    return "".join(
-        page.illustration(
-            path.read_bytes(),
-            f"{TITLES[path.name]} at {where}",
-            CAPTIONS[path.name],
-            f"<h3>{escape(TITLES[path.name])}</h3>",
-        )
-        for path in point.figures
-    )
+def _pictures(point: Shown) -> list[Picture]:
+    return [_picture(path, setting_text(point.setting)) for path in point.figures]
+
+
+def _picture(path: Path, where: str = "") -> Picture:
+    title = TITLES[path.name]
+    return Picture(path.read_bytes(), title, CAPTIONS[path.name], f"{title} at {where}" if where else title)
 
 
 def _about(config: dict[str, Any]) -> str:
