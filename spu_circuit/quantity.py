@@ -1,6 +1,7 @@
-"""Text with units ("1 kΩ", "10k", "1 nF") to SI floats. Units exist at this border only."""
+"""Text with units ("1 kΩ", "10k", "1 nF") to SI floats, and back for people. Units exist at this border only."""
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
@@ -18,6 +19,15 @@ FACTORS = {
     "LSB": {"LSB": 1.0},
 }
 """Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
+UNSCALED = ("", "K", "°C")
+"""Units that are shown without scale letters. So are powers: a letter before one is raised with it."""
+
+
+class _Shown(Quantity):
+    """With preferences of its own, so that those of reading stay."""
+
+
+_Shown.set_prefs(map_sf=Quantity.map_sf_to_greek, spacer=" ")
 
 
 def parse_quantity(text: str, unit: str) -> float:
@@ -59,6 +69,21 @@ def parse_quantity(text: str, unit: str) -> float:
     if text.strip()[-1].isalpha() or text.strip()[-1] == "µ":
         return value
     raise ValueError(f"{text!r} has no unit; write it like {_example(unit)!r}")
+
+
+def shown(value: float, unit: str = "", digits: int = 4) -> str:
+    """A value as engineers read it: "50 µS", "12.5 µs", "9.02 V per unit", "0.5 %". Files keep plain SI.
+
+    Args:
+        value: in ``unit``, or in SI where that is one of ``FACTORS``: 0.01 is "1 %".
+        unit: may be followed by words, as in "V per unit"; none: a plain number.
+        digits: that count, at most; zeros at the end are left out.
+    """
+    if unit in FACTORS:
+        return f"{value / FACTORS[unit][unit]:.{digits}g} {unit}"
+    if unit in UNSCALED or "²" in unit or not isfinite(value):
+        return f"{value:.{digits}g} {unit}".strip()
+    return str(_Shown(value, units=unit).render(prec=digits - 1))
 
 
 def _read_factor(text: str, unit: str) -> float:

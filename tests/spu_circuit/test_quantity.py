@@ -1,6 +1,6 @@
 import pytest
 
-from spu_circuit.quantity import parse_quantity
+from spu_circuit.quantity import parse_quantity, shown
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,36 @@ def test_text_becomes_si(text, unit, value):
 def test_missing_or_wrong_unit_is_named_with_the_cure(text, unit, word):
     with pytest.raises(ValueError, match=word):
         parse_quantity(text, unit)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (5e-5, "S", "50 µS"),
+        (12.5e-6, "s", "12.5 µs"),
+        (9.0213, "V per unit", "9.021 V per unit"),
+        (0.09, "V per unit", "90 mV per unit"),
+        (-3.3e-9, "F", "-3.3 nF"),
+        (999.96e-6, "A", "1 mA"),
+        (1.8e-8, "V/√Hz", "18 nV/√Hz"),
+        (2e7, "Hz", "20 MHz"),
+        (0.0, "Ω", "0 Ω"),
+        (float("inf"), "s", "inf s"),
+        (float("nan"), "V", "nan V"),
+        (300.0, "K", "300 K"),
+        (1e-16, "V²/Hz", "1e-16 V²/Hz"),
+        (0.005, "%", "0.5 %"),
+        (5e-5, "ppm/K", "50 ppm/K"),
+        (2e-8, "% µm", "2 % µm"),
+        (1e-11, "µm²", "10 µm²"),
+        (0.5, "LSB", "0.5 LSB"),
+        (123456.0, "", "1.235e+05"),
+    ],
+)
+def test_values_are_shown_as_engineers_read_them(value, unit, text):
+    assert shown(value, unit) == text
+
+
+def test_what_is_shown_is_read_back():
+    for unit in ("S", "Ω", "F", "V", "A", "Hz", "s", "K", "V/√Hz", "%", "ppm/K", "% µm", "µm²"):
+        assert parse_quantity(shown(1.25e-7, unit, 6), unit) == pytest.approx(1.25e-7)
