@@ -8,13 +8,15 @@ by further parameters: ``offset`` adds, in volts; ``gain`` and ``bandwidth`` mul
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
-
-from PySpice.Spice.Netlist import Circuit, SubCircuit
-from scipy.constants import Boltzmann
+from typing import TYPE_CHECKING
 
 from netlists.noise import white_current
+from netlists.spice import empty_subcircuit
 from spu_circuit.hardware import Amplifier, Hardware
-from spu_circuit.noise import johnson_current_density
+from spu_circuit.noise import BOLTZMANN, johnson_current_density
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit, SubCircuit
 
 NAME = "spu_amplifier"
 SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
@@ -42,7 +44,7 @@ class AmplifierCircuit:
         """What instances differ by, ``start`` included."""
         return ("start", *varying_of(self.hardware.amplifier))
 
-    def define(self, circuit: Circuit, noise_hold: float | None = None) -> None:
+    def define(self, circuit: "Circuit", noise_hold: float | None = None) -> None:
         """Put the subcircuit into a circuit, with the library and the supplies that it needs.
 
         Args:
@@ -59,14 +61,14 @@ class AmplifierCircuit:
                 circuit.V(node, node, circuit.gnd, f"DC {sign * amplifier.supply!r}")
 
 
-def ideal(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
+def ideal(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
     """A voltage-controlled voltage source: V_out = A₀ (V_plus − V_minus), A₀ = 1e15."""
     circuit = _subcircuit(gain=1.0)
     circuit.VCVS("out", "output", circuit.gnd, "plus", "minus", voltage_gain=f"{{{IDEAL_GAIN!r}*gain}}")
     return circuit
 
 
-def macromodel(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
+def macromodel(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
     """One pole, offset, input noise, saturating output with series resistance.
 
     g_m into C_p with ``GBW = g_m / (2π C_p)`` and a noiseless load g_m / A₀; the output follows it as
@@ -101,7 +103,7 @@ def macromodel(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
     return circuit
 
 
-def subckt(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
+def subckt(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
     """The user's own subcircuit with its supply pins joined to the supplies. Its noise is in small-signal analyses."""
     amplifier = hardware.amplifier
     circuit = _subcircuit(offset=0.0)
@@ -112,19 +114,19 @@ def subckt(hardware: Hardware, noise_hold: float | None) -> SubCircuit:
     return circuit
 
 
-MODELS: dict[str, Callable[[Hardware, float | None], SubCircuit]] = {
+MODELS: dict[str, "Callable[[Hardware, float | None], SubCircuit]"] = {
     "ideal": ideal,
     "macromodel": macromodel,
     "subckt": subckt,
 }
 
 
-def _add_input_noise(circuit: SubCircuit, density: float, temperature: float, noise_hold: float | None) -> None:
+def _add_input_noise(circuit: "SubCircuit", density: float, temperature: float, noise_hold: float | None) -> None:
     """A resistor whose Johnson voltage is ``density`` (V/√Hz), on a node of its own, joins the input as a voltage.
 
     So every analysis that knows the noise of resistors knows it; transients get the resistor's noise current.
     """
-    resistance = density**2 / (4 * Boltzmann * temperature)
+    resistance = density**2 / (4 * BOLTZMANN * temperature)
     ground = circuit.gnd
     circuit.R("noise", "noise", ground, resistance)
     circuit.VCCS("noise", ground, "pole", "noise", ground, transconductance=TRANSCONDUCTANCE)
@@ -143,5 +145,5 @@ def varying_of(amplifier: Amplifier) -> tuple[str, ...]:
     return ("offset", "gain") if amplifier.gain_bandwidth is None else ("offset", "gain", "bandwidth")
 
 
-def _subcircuit(**defaults: float) -> SubCircuit:
-    return SubCircuit(NAME, "plus", "minus", "output", start=0.0, **defaults)
+def _subcircuit(**defaults: float) -> "SubCircuit":
+    return empty_subcircuit(NAME, "plus", "minus", "output", start=0.0, **defaults)

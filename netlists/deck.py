@@ -2,12 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PySpice.Spice.Netlist import Circuit
 
 from netlists.elements import Elements, ElementTable
 from netlists.noise import white_current
+from netlists.spice import empty_circuit
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit
 
 Probe = str | tuple[str, str]
 """A node, or a pair of nodes whose voltage difference is meant."""
@@ -112,7 +116,7 @@ def comment(text: str) -> str:
     return f"* {UNPRINTABLE.sub('?', ' '.join(text.split()).translate(PLAIN))}"
 
 
-def circuit_of(table: ElementTable, noise_hold: float | None = None) -> Circuit:
+def circuit_of(table: ElementTable, noise_hold: float | None = None) -> "Circuit":
     """The circuit that PySpice holds.
 
     Amplifiers are its subcircuits. The elements of the table, of which an array has thousands, are lines of its own
@@ -121,7 +125,7 @@ def circuit_of(table: ElementTable, noise_hold: float | None = None) -> Circuit:
     Args:
         noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
     """
-    circuit = Circuit(table.title)
+    circuit = empty_circuit(table.title)
     if table.amplifier is not None:
         table.amplifier.define(circuit, noise_hold)
     lines = [line for group in table.elements for line in _lines(group, table)]
@@ -137,7 +141,7 @@ def circuit_of(table: ElementTable, noise_hold: float | None = None) -> Circuit:
     return circuit
 
 
-def lines_of(circuit: Circuit) -> list[str]:
+def lines_of(circuit: "Circuit") -> list[str]:
     """The statements of a circuit, those of subcircuits first."""
     raw = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
     lines = [comment(line[1:]) if line.startswith("*") else line for line in raw]

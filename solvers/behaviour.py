@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import inf, log
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from netlists.deck import OperatingPoint, Transient, write_deck
 from netlists.device import Device, batch_of
@@ -150,7 +150,7 @@ def _analysis(prepared: PreparedNgspice, device: Device, question: Question) -> 
 def _grows(drift: Array) -> NDArray[np.bool_]:
     """Which systems have a mode that grows. Where the symmetric part is positive definite none does."""
     symmetric = drift + drift.transpose(0, 2, 1)
-    grows = np.array([lapack.dpotrf(part, lower=1, clean=0)[1] != 0 for part in symmetric], dtype=bool)
+    grows = np.array([scipy.linalg.lapack.dpotrf(part, lower=1, clean=0)[1] != 0 for part in symmetric], dtype=bool)
     if grows.any():
         grows[grows] = np.linalg.eigvals(drift[grows]).real.min(axis=1) <= 0
     return grows

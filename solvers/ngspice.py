@@ -6,8 +6,8 @@ from functools import partial
 from math import ceil, inf
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import expm
 
 from netlists.array import ProgrammedArray
 from netlists.board import Board
@@ -249,7 +249,7 @@ def held_noise(device: Device, law: OrnsteinUhlenbeck, hold: float, seconds: flo
     if not variance:
         return covariance
     size = len(covariance)
-    gain = np.linalg.solve(law.drift, np.eye(size) - expm(-law.drift * hold))
+    gain = np.linalg.solve(law.drift, np.eye(size) - scipy.linalg.expm(-law.drift * hold))
     shared = gain @ device.array.amplifier_drive(device.hardware) / device.hardware.cell.capacitance
     return covariance + variance * (np.eye(size) + shared + shared.T)
 

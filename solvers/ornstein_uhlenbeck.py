@@ -5,8 +5,8 @@ from functools import cached_property
 from math import ceil, log2
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import eigh, eigvals, expm, solve, solve_continuous_lyapunov, solve_discrete_lyapunov
 
 from spu_circuit.errors import InputError
 
@@ -35,17 +35,17 @@ class OrnsteinUhlenbeck:
 
     @cached_property
     def _modes(self) -> tuple[Array, Array]:
-        rates, vectors = eigh(self.drift, driver="evd", check_finite=False)
+        rates, vectors = scipy.linalg.eigh(self.drift, driver="evd", check_finite=False)
         return rates, vectors
 
     @cached_property
     def rates(self) -> Array:
         """Eigenvalues of M, (n,): real where M is symmetric, else complex."""
-        return self._modes[0] if self.symmetric else eigvals(self.drift)
+        return self._modes[0] if self.symmetric else scipy.linalg.eigvals(self.drift)
 
     def fixed_point(self) -> Array:
         """M⁻¹ u, (n,)."""
-        return solve(self.drift, self.input_rate)
+        return scipy.linalg.solve(self.drift, self.input_rate)
 
     def mean(self, times: Array, start: Array) -> Array:
         """E[z(t)] from z(0) = start: ``e^{−Mt} z₀ + ∫₀ᵗ e^{−Ms} u ds``.
@@ -67,7 +67,7 @@ class OrnsteinUhlenbeck:
         augmented = np.zeros((n + 1, n + 1))
         augmented[:n, :n], augmented[:n, n] = -self.drift, self.input_rate
         state = np.append(start, 1.0)
-        return np.stack([(expm(augmented * t) @ state)[:n] for t in times])
+        return np.stack([(scipy.linalg.expm(augmented * t) @ state)[:n] for t in times])
 
     def covariance(self, time: float) -> Array:
         """Cov[z(t)] from a sharp start, (n, n): ``∫₀ᵗ e^{−Ms} 2D e^{−Mᵀs} ds``.
@@ -91,7 +91,7 @@ class OrnsteinUhlenbeck:
             raise InputError(
                 f"drift has a mode of rate {slowest:.3g}, which does not decay; there is no stationary law"
             )
-        return solve_continuous_lyapunov(self.drift, 2 * self.diffusion)
+        return scipy.linalg.solve_continuous_lyapunov(self.drift, 2 * self.diffusion)
 
     def held_covariance(self, hold: float, steps: int | None = None) -> Array:
         """Covariance when the noise is piecewise constant, as a simulator makes it, (n, n).
@@ -106,11 +106,11 @@ class OrnsteinUhlenbeck:
         n = len(self.input_rate)
         block = np.zeros((2 * n, 2 * n))
         block[:n, :n], block[:n, n:] = -self.drift, np.eye(n)
-        exponential = expm(block * hold)
+        exponential = scipy.linalg.expm(block * hold)
         step, gain = exponential[:n, :n], exponential[:n, n:]
         kick = gain @ (2 * self.diffusion / hold) @ gain.T
         if steps is None:
-            return solve_discrete_lyapunov(step, kick)
+            return scipy.linalg.solve_discrete_lyapunov(step, kick)
         total = np.zeros((n, n))
         for _ in range(steps):
             total = step @ total @ step.T + kick
@@ -177,7 +177,7 @@ class OrnsteinUhlenbeck:
         doublings = max(0, ceil(log2(max(float(np.abs(self.drift).sum(axis=0).max()) * time, 1e-300))))
         block = np.zeros((2 * n, 2 * n))
         block[:n, :n], block[:n, n:], block[n:, n:] = self.drift, 2 * self.diffusion, -self.drift.T
-        exponential = expm(block * (time / 2**doublings))
+        exponential = scipy.linalg.expm(block * (time / 2**doublings))
         step = exponential[n:, n:].T
         covariance = step @ exponential[:n, n:]
         for _ in range(doublings):
@@ -195,5 +195,5 @@ def _integrated_decay(rates: Array, time: Array | float) -> Array:
 
 def _root(covariance: Array) -> Array:
     """R with R Rᵀ = covariance, also where it is singular."""
-    values, vectors = eigh(covariance)
+    values, vectors = scipy.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0))

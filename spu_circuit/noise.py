@@ -1,12 +1,14 @@
 """The thermal noise of resistors."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import Boltzmann
 
 from spu_circuit.hardware import Hardware
+
+BOLTZMANN = 1.380649e-23
+"""J/K: exact, it defines the kelvin (SI, 2019)."""
 
 Conductance = TypeVar("Conductance", float, NDArray[np.float64])
 
@@ -26,7 +28,8 @@ def johnson_current_density(conductance: Conductance, temperature: float | NDArr
     """
     if np.any(np.asarray(conductance) < 0) or np.any(np.asarray(temperature) < 0):
         raise ValueError("conductance and temperature must not be negative")
-    return 4 * Boltzmann * temperature * conductance
+    density: Any = 4 * BOLTZMANN * temperature * conductance
+    return density
 
 
 def input_noise_density(hardware: Hardware) -> float:

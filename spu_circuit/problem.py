@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from spu_circuit.errors import InputError
 
@@ -66,8 +66,8 @@ class LinearSystem:
             raise InputError(f"matrix is not symmetric: entries differ from their mirror by up to {asymmetry:.3g}")
         A = (A + A.T) / 2
         try:
-            cholesky(A, check_finite=False)
-        except LinAlgError:
+            scipy.linalg.cholesky(A, check_finite=False)
+        except np.linalg.LinAlgError:
             raise InputError(f"matrix {_indefinite(A)}") from None
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "b", b)
@@ -81,7 +81,7 @@ class LinearSystem:
 
         Rows of B are eigenvectors, times the roots of what their eigenvalues have above λ.
         """
-        values, vectors = eigh(self.A, check_finite=False)
+        values, vectors = scipy.linalg.eigh(self.A, check_finite=False)
         above = values - values[0]
         kept = above > np.finfo(float).eps * len(values) * values[-1]
         kept[-1] = True  # a multiple of the identity keeps one row, of zeros
@@ -139,7 +139,7 @@ class GgnSystem:
         """The same system without H: ``LᵀB`` in the place of B, ``H = L Lᵀ``."""
         if self.H is None:
             return self
-        values, vectors = eigh(self.H, check_finite=False)
+        values, vectors = scipy.linalg.eigh(self.H, check_finite=False)
         root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
         return GgnSystem(root @ self.B, self.damping, self.gradient)
 
@@ -328,7 +328,7 @@ def _numbered(name: str, k: int, m: int) -> str:
 
 def _indefinite(A: Array) -> str:
     """What is wrong with a matrix that has no Cholesky factor, and the cure."""
-    lowest = float(eigvalsh(A, subset_by_index=[0, 0])[0])
+    lowest = float(scipy.linalg.eigvalsh(A, subset_by_index=[0, 0])[0])
     # Twice the depth, or where that drowns in rounding a millionth of the largest entry.
     damping = max(2 * abs(lowest), 1e-6 * float(np.abs(A).max())) or 1.0
     return (
@@ -347,7 +347,7 @@ def _semidefinite(H: Any, rows: int) -> Array:
     if asymmetry > SYMMETRY_TOLERANCE * largest:
         raise InputError(f"Hessian H is not symmetric: entries differ from their mirror by up to {asymmetry:.3g}")
     H = (H + H.T) / 2
-    lowest = float(eigvalsh(H, subset_by_index=[0, 0])[0])
+    lowest = float(scipy.linalg.eigvalsh(H, subset_by_index=[0, 0])[0])
     if lowest < -SYMMETRY_TOLERANCE * largest * rows:
         raise InputError(
             f"Hessian H has the eigenvalue {lowest:.3g}; it must be positive semidefinite: "

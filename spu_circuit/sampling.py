@@ -11,8 +11,8 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from spu_circuit.errors import InputError
 from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Spread, Variation
@@ -297,9 +297,9 @@ def _inflate(numbers: dict[str, Array], inflation: float, samples: int) -> Array
     weights = np.ones(1)
     for purpose, shares in numbers.items():
         if inflation > 1 and not purpose.endswith(("local", "stuck")):
-            scores = inflation * ndtri(shares)
+            scores = inflation * scipy.special.ndtri(shares)
             # The largest number below 1 is a whole step away from it.
-            numbers[purpose] = np.clip(ndtr(scores), 0.5 / STEPS, 1 - 1 / STEPS)
+            numbers[purpose] = np.clip(scipy.special.ndtr(scores), 0.5 / STEPS, 1 - 1 / STEPS)
             ratio = inflation * np.exp(-(scores**2) * (1 - inflation**-2) / 2)
             weights = weights * ratio.prod(axis=1)
     return np.broadcast_to(weights, samples)
@@ -362,6 +362,6 @@ def _lots(variation: Variation, numbers: Mapping[str, Array]) -> dict[str, Array
     where = [KINDS.index(kind) for kind in kinds]
     values, vectors = np.linalg.eigh(variation.lot_correlation[np.ix_(where, where)])
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    scores = ndtri(np.concatenate([numbers[f"{kind} lot"] for kind in kinds], axis=1)) @ root.T
-    shares = ndtr(scores)
+    scores = scipy.special.ndtri(np.concatenate([numbers[f"{kind} lot"] for kind in kinds], axis=1)) @ root.T
+    shares = scipy.special.ndtr(scores)
     return {kind: getattr(variation, kind).lot.quantile(shares[:, k]) for k, kind in enumerate(kinds)}

@@ -9,9 +9,9 @@ from math import erf, exp, expm1, log1p, pi, sqrt
 from typing import Annotated, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.special import ndtri
 
 from spu_circuit.description import Description
 from spu_circuit.quantity import (
@@ -90,8 +90,8 @@ class Spread(Description):
             if self.scale == 0:
                 return np.zeros_like(probability)
             inside = erf(self.limit / self.scale / sqrt(2))
-            return np.asarray(self.scale * ndtri(0.5 + inside * (probability - 0.5)))
-        deviation = self.scale * ndtri(probability)
+            return np.asarray(self.scale * scipy.special.ndtri(0.5 + inside * (probability - 0.5)))
+        deviation = self.scale * scipy.special.ndtri(probability)
         return np.expm1(deviation) if self.distribution == "lognormal" else np.asarray(deviation)
 
     def extreme(self, sign: float) -> float:

@@ -3,8 +3,8 @@
 from typing import Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import eigvalsh, lapack
 
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
@@ -34,13 +34,13 @@ def refuse_indefinite(array: _Programmed, A: Array, lost: NDArray[np.intp], step
     matrices = array.matrix.reshape(-1, *A.shape[-2:])
     n = A.shape[-1]
     for which, matrix in enumerate(matrices):
-        factor, info = lapack.dpotrf(matrix.T, clean=0)
+        factor, info = scipy.linalg.lapack.dpotrf(matrix.T, clean=0)
         diagonal = factor.diagonal()
         if info == 0 and float(diagonal.min()) ** 2 > n * np.finfo(float).eps * float(diagonal.max()) ** 2:
             continue
         matrix = array.matrix.reshape(-1, n, n)[which]
         wanted = A.reshape(-1, n, n)[which]
-        lowest = float(eigvalsh(matrix, subset_by_index=[0, 0])[0])
+        lowest = float(scipy.linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0])
         unit = step / float(np.ravel(array.siemens_per_unit)[which])
         on_diagonal = int(((wanted != 0) & (matrix == 0)).diagonal().sum())
         scale = "" if hardware.scaling == "jacobi" else "set scaling = 'jacobi', "

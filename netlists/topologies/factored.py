@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import eigvalsh
 
 from netlists.amplifier import AmplifierCircuit
 from netlists.array import ProgrammedArray
@@ -424,7 +424,7 @@ def _refuse_indefinite(array: FactoredArray, hardware: Hardware) -> None:
     # The two factors' signs cancel, and the backward array has the forward one's levels.
     root = np.linalg.qr(forward.T).R
     conductance = float(1 / array.stages[0].feedback)
-    lowest = conductance * float(eigvalsh(-root @ middle @ root.T, subset_by_index=[0, 0])[0])
+    lowest = conductance * float(scipy.linalg.eigvalsh(-root @ middle @ root.T, subset_by_index=[0, 0])[0])
     if lowest + float(array.damping.min()) <= 0:
         raise MappingError(
             f"hardware {hardware.name!r} cannot hold this Hessian: rounded to its levels the matrix is not positive "

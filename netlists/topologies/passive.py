@@ -8,9 +8,8 @@ row's resistors and its input resistor leave of the diagonal goes to ground as a
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.constants import Boltzmann
-from scipy.linalg import LinAlgError, solve
 
 from netlists.array import ProgrammedArray
 from netlists.crossbar import crossbar as crossbar_of
@@ -19,6 +18,7 @@ from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Valu
 from netlists.levels import nearest_level, smallest_step
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
+from spu_circuit.noise import BOLTZMANN
 from spu_circuit.problem import System
 
 Array = NDArray[np.float64]
@@ -141,7 +141,7 @@ class PassiveArray(ProgrammedArray):
     def diffusion(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: ``D = (2kT/C) M``, so every cell's variance is 2kT/C whatever the matrix."""
         capacitance = hardware.cell.capacitance
-        thermal = Boltzmann * hardware.temperature * hardware.noise.thermal
+        thermal = BOLTZMANN * hardware.temperature * hardware.noise.thermal
         injected = hardware.noise.injected**2
         identity = np.eye(self.leak.shape[-1])
         unit = np.asarray(self.siemens_per_unit)[..., None, None]
@@ -212,8 +212,8 @@ def dominance_scaling(A: Array) -> Array:
     if (slack > 0).all():
         return np.ones(len(A))
     try:
-        scaling = solve(comparison, np.ones(len(A)))
-    except LinAlgError:
+        scaling = scipy.linalg.solve(comparison, np.ones(len(A)))
+    except np.linalg.LinAlgError:
         scaling = np.zeros(len(A))
     if not (scaling > 0).all():
         failing = np.flatnonzero(slack <= 0)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 Array = NDArray[np.float64]
 Key = tuple[int, int]
@@ -233,7 +233,7 @@ class Factors:
         self._lu = []
         # LAPACK refuses to factorise nothing, which is left where all pivots are diagonal.
         for draw, core in enumerate(self._core if self._core.shape[1] else ()):
-            lu, pivots, info = lapack.dgetrf(core.T)  # its transpose, which lies as LAPACK wants it
+            lu, pivots, info = scipy.linalg.lapack.dgetrf(core.T)  # its transpose, which lies as LAPACK wants it
             if info or not np.isfinite(lu[-1, -1]):
                 raise SingularError(draw)
             self._lu.append((lu, pivots))
@@ -262,7 +262,7 @@ class Factors:
             solved = np.empty((self.batch, self._Q.shape[1], vector.shape[2]))
             right = self._Q @ vector
             for draw, (lu, pivots) in enumerate(self._lu):
-                solved[draw], _ = lapack.dgetrs(lu, pivots, right[draw], trans=1)
+                solved[draw], _ = scipy.linalg.lapack.dgetrs(lu, pivots, right[draw], trans=1)
             np.matmul(self._P, solved, out=found)
             np.negative(found, out=found)
         for f, i, block in self._S:
@@ -340,7 +340,7 @@ class Factors:
         # The factors are of the transpose.
         trans = 0 if transposed else 1
         for draw, (lu, pivots) in enumerate(self._lu):
-            solved[draw], _ = lapack.dgetrs(lu, pivots, stacked[draw], trans=trans)
+            solved[draw], _ = scipy.linalg.lapack.dgetrs(lu, pivots, stacked[draw], trans=trans)
         found, at = {}, 0
         for g in exits:
             found[g] = solved[:, at : at + exit_sizes[g]]

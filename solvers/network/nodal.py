@@ -8,9 +8,8 @@ the sources and in the noise currents; ``C_k dz_k/dt = i_k`` then is ``dz = (u â
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from netlists.deck import Probe
 from solvers.network.dense import Reduced
@@ -66,14 +65,14 @@ class NodalAnalysis:
         self._states, self._state_of = self._parallel_capacitors()
         count = len(self._capacitors)
         ones = (np.ones(count), (np.arange(count), self._state_of))
-        self._membership = csr_array(ones, shape=(count, len(self._states)))
+        self._membership = scipy.sparse.csr_array(ones, shape=(count, len(self._states)))
         self.states = tuple(found[k].name for k in self._states)
         self.start = self._initial_volts()
         if not self.states:
             raise InputError("the circuit has no capacitor, so nothing in it takes time; add one")
         self._refuse_loops()
         self._refuse_floating_nodes()
-        self._plans: dict[bool, tuple[csr_array, Plan]] = {}
+        self._plans: dict[bool, tuple[scipy.sparse.csr_array, Plan]] = {}
 
     @property
     def nonlinear(self) -> tuple[str, ...]:
@@ -199,14 +198,14 @@ class NodalAnalysis:
             return f"the voltage of node {self.nodes[column]!r}"
         return f"the current of {self._branches[column - len(self.nodes)]}"
 
-    def _planned(self, typical: Array, noisy: bool) -> tuple[csr_array, Plan]:
+    def _planned(self, typical: Array, noisy: bool) -> "tuple[scipy.sparse.csr_array, Plan]":
         rows, columns, sources, factors = self._stamps(typical, noisy)
         unknowns = len(self.nodes) + len(self._branches)
         functionals = len(self.states) + len(self.outputs) + self._tangent_count()
         inputs = len(self.states) + 1 + (len(self.nodes) if noisy else 0)
         width = unknowns + inputs
         places, entry = np.unique(rows * width + columns, return_inverse=True)
-        stamps = csr_array((factors, (entry, sources)), shape=(len(places), len(typical)))
+        stamps = scipy.sparse.csr_array((factors, (entry, sources)), shape=(len(places), len(typical)))
         rows, columns = places // width, places % width
         # The slope of a saturated source is 0, whatever it is at the point that the plan is made at.
         steady = np.ones(len(places), dtype=bool)
@@ -345,7 +344,9 @@ class NodalAnalysis:
             density = johnson_current_density(1 / values[:, self._resistors], kelvin)
             ends = where[self._ends[self._resistors]]
             index = np.arange(len(ends))
-            gather = csr_array((np.ones(2 * len(ends)), (ends.T.ravel(), np.tile(index, 2))), (count + 1, len(ends)))
+            gather = scipy.sparse.csr_array(
+                (np.ones(2 * len(ends)), (ends.T.ravel(), np.tile(index, 2))), (count + 1, len(ends))
+            )
             own += gather @ density.T
             # A resistor takes from one end what it gives to the other.
             both = (ends < count).all(axis=1)
@@ -461,7 +462,8 @@ class NodalAnalysis:
         carries = np.array([element.kind not in ("C", "I") for element in self.circuit.elements])
         a, b = self._ends[carries].T + 1
         size = len(self.nodes) + 1
-        groups = connected_components(csr_array((np.ones(len(a)), (a, b)), shape=(size, size)), directed=False)[1]
+        graph = scipy.sparse.csr_array((np.ones(len(a)), (a, b)), shape=(size, size))
+        groups = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
         floating = np.flatnonzero(groups[1:] != groups[0])
         if len(floating):
             shown = ", ".join(self.nodes[k] for k in floating[:SHOWN]) + (" â€¦" if len(floating) > SHOWN else "")

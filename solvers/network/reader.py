@@ -5,15 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PySpice.Spice.Netlist import Circuit
 
 from netlists.deck import lines_of
 from solvers.network.expression import CURRENT, Expression, Number, number
 from spu_circuit.errors import InputError
+
+if TYPE_CHECKING:
+    from PySpice.Spice.Netlist import Circuit
 
 Array = NDArray[np.float64]
 
@@ -85,7 +87,7 @@ class _Block:
     lines: list[str] = field(default_factory=list)
 
 
-def read_circuit(circuit: Circuit) -> FlatCircuit:
+def read_circuit(circuit: "Circuit") -> FlatCircuit:
     """The elements of a PySpice circuit. See ``read_lines``.
 
     Raises:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.polynomial.chebyshev import chebmul
 from numpy.typing import NDArray
-from scipy.fft import dct
 
 from solvers.network.blocks import Factors
 from solvers.network.structure import Structure
@@ -93,7 +93,7 @@ def relaxation_series(time: float) -> Array:
     ``p = 1 + (1 − w) q`` the error of that difference is relative to itself.
     """
     nodes = (np.cos(np.pi * (np.arange(TERMS - 1) + 0.5) / (TERMS - 1)) + 1) / 2
-    q = dct((np.exp(-(1 / nodes - 1) * time) / nodes - 1) / (1 - nodes), type=2) / (TERMS - 1)
+    q = scipy.fft.dct((np.exp(-(1 / nodes - 1) * time) / nodes - 1) / (1 - nodes), type=2) / (TERMS - 1)
     q[0] /= 2
     found = chebmul(q, [0.5, -0.5])
     found[0] += 1
@@ -104,6 +104,6 @@ def relaxation_series(time: float) -> Array:
 def series_of(time: float, power: int, terms: int) -> Array:
     """Chebyshev coefficients of ``exp(−(1/w − 1) time) / w^power`` on 0 … 1, (terms,)."""
     nodes = (np.cos(np.pi * (np.arange(terms) + 0.5) / terms) + 1) / 2
-    found = dct(np.exp(-(1 / nodes - 1) * time) / nodes**power, type=2) / terms
+    found = scipy.fft.dct(np.exp(-(1 / nodes - 1) * time) / nodes**power, type=2) / terms
     found[0] /= 2
     return np.asarray(found)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import eig, expm
 
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from spu_circuit.errors import InputError
@@ -78,7 +78,7 @@ class StateSpace:
     def autocorrelation(self, lags: Array) -> Array:
         """Cov[V(t + lag), V(t)] at rest, (L, m, m), V²: ``O e^{−M lag} Σ Oᵀ`` for lags ≥ 0, s."""
         right = self.law.stationary_covariance() @ self.output.T
-        found = np.stack([self.output @ expm(-self.law.drift * lag) @ right for lag in lags])
+        found = np.stack([self.output @ scipy.linalg.expm(-self.law.drift * lag) @ right for lag in lags])
         found[np.asarray(lags) == 0] += self._direct_variance()
         return found
 
@@ -108,7 +108,7 @@ class StateSpace:
     @cached_property
     def modes(self) -> tuple[Mode, ...]:
         """All modes, the slowest, or the fastest growing, first."""
-        rates, vectors = eig(self.law.drift)
+        rates, vectors = scipy.linalg.eig(self.law.drift)
         order = np.argsort(rates.real)
         largest = np.abs(vectors).argmax(axis=0)
         return tuple(Mode(complex(rates[k]), self.capacitors[largest[k]]) for k in order)
@@ -141,9 +141,10 @@ class StateSpace:
 
         begin = self.start - self._rest
         horizon = 1 / slowest
-        while np.linalg.norm(self.output) * np.linalg.norm(expm(-self.law.drift * horizon) @ begin) > error * size:
+        norm = np.linalg.norm
+        while norm(self.output) * norm(scipy.linalg.expm(-self.law.drift * horizon) @ begin) > error * size:
             horizon *= 2
-        step = expm(-self.law.drift * (horizon / SETTLING_POINTS))
+        step = scipy.linalg.expm(-self.law.drift * (horizon / SETTLING_POINTS))
         path = [begin]
         for _ in range(SETTLING_POINTS):
             path.append(step @ path[-1])
@@ -154,7 +155,7 @@ class StateSpace:
         found = outside[-1] * width
         for _ in range(40):
             width /= 2
-            later = expm(-self.law.drift * width) @ low
+            later = scipy.linalg.expm(-self.law.drift * width) @ low
             if away(later) > 0:
                 low, found = later, found + width
         return float(found)

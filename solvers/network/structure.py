@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from PySpice.Spice.Netlist import Circuit
-from scipy.sparse import csr_array
 
 from netlists.deck import lines_of
 from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
+from netlists.spice import empty_circuit
 from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, with_diagonal
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.reader import Element, FlatCircuit, read_lines
@@ -72,7 +72,7 @@ class _Term:
     count: int
     shape: tuple[int, ...] = ()
     where: Indices | None = None
-    gather: csr_array | None = None
+    gather: "scipy.sparse.csr_array | None" = None
 
 
 class Structure:
@@ -113,7 +113,7 @@ class Structure:
             for nodes in group.nodes:
                 self._grow(nodes)
         if table.amplifier is not None:
-            supplies = Circuit("")
+            supplies = empty_circuit()
             table.amplifier.define(supplies)
             for element in supplies.elements:
                 words = str(element).split()
@@ -538,7 +538,7 @@ class Structure:
             return np.asarray(values.reshape(batch, size, -1, wide).sum(axis=2))
         if count % size == 0 and np.array_equal(index, np.tile(nodes, count // size)):
             return np.asarray(values.reshape(batch, -1, size, wide).sum(axis=1))
-        sums = csr_array((np.ones(count), (index, np.arange(count))), shape=(size, count))
+        sums = scipy.sparse.csr_array((np.ones(count), (index, np.arange(count))), shape=(size, count))
         flat = values.transpose(1, 0, 2).reshape(count, -1)
         return np.asarray((sums @ flat).reshape(size, batch, wide).transpose(1, 0, 2))
 
@@ -562,7 +562,7 @@ class Structure:
 def inner_of(table: ElementTable, group: Elements, parameters: Mapping[str, Array]) -> FlatCircuit:
     """The elements of a group of amplifiers, each with its values for all of them."""
     assert table.amplifier is not None
-    alone = Circuit("")
+    alone = empty_circuit()
     table.amplifier.define(alone)
     supplies = {str(element) for element in alone.elements}
     lines = [line for line in lines_of(alone) if line not in supplies]
@@ -588,7 +588,7 @@ def _placed(key: str, factor: float, i: Indices, j: Indices, m: int, n: int, squ
             return _Term(key, factor, "row sums", count, (m, count // m))
         if count % m == 0 and np.array_equal(i, np.tile(rows, count // m)):
             return _Term(key, factor, "column sums", count, (count // m, m))
-        gather = csr_array((np.ones(count), (i, np.arange(count))), shape=(m, count))
+        gather = scipy.sparse.csr_array((np.ones(count), (i, np.arange(count))), shape=(m, count))
         return _Term(key, factor, "gather", count, (m,), None, gather)
     if count == m * n and np.array_equal(i, np.repeat(rows, n)) and np.array_equal(j, np.tile(columns, m)):
         return _Term(key, factor, "grid", count, (m, n))
@@ -597,5 +597,5 @@ def _placed(key: str, factor: float, i: Indices, j: Indices, m: int, n: int, squ
     where = i * n + j
     if len(np.unique(where)) == count:
         return _Term(key, factor, "scatter", count, (m, n), where)
-    gather = csr_array((np.ones(count), (where, np.arange(count))), shape=(m * n, count))
+    gather = scipy.sparse.csr_array((np.ones(count), (where, np.arange(count))), shape=(m * n, count))
     return _Term(key, factor, "scatter", count, (m, n), where, gather)
