@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from quantiphy import InvalidNumber, Quantity
 
 ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"} | dict.fromkeys(
@@ -29,6 +29,9 @@ class _Shown(Quantity):
 
 _Shown.set_prefs(map_sf=Quantity.map_sf_to_greek, spacer=" ")
 
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Magnitudes between which any part lies, whatever its unit. Products of several then stay in double precision."""
+
 
 def parse_quantity(text: str, unit: str) -> float:
     """Read one quantity.
@@ -42,8 +45,11 @@ def parse_quantity(text: str, unit: str) -> float:
         The value in ``unit``.
 
     Raises:
-        ValueError: no number, no unit, or another unit.
+        ValueError: no number, no unit, another unit, or a comma.
     """
+    if "," in text:
+        point, plain = text.replace(",", "."), text.replace(",", "")
+        raise ValueError(f"{text!r} has a comma; write {point!r}, or {plain!r} if it parts thousands")
     if unit in FACTORS:
         return _read_factor(text, unit)
     if unit == "K":
@@ -118,12 +124,23 @@ def _reader(unit: str) -> Callable[[Any, ValidationInfo], Any]:
     return read
 
 
+def _within(value: float) -> float:
+    if value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(f"{value:g} is no part's value; give one whose magnitude is from {SMALLEST:g} to {LARGEST:g}")
+    return value
+
+
+def _bounded(unit: str, above: float | None = None, least: float | None = None) -> Any:
+    field = Field(gt=above, ge=least, allow_inf_nan=False)
+    return Annotated[float, field, BeforeValidator(_reader(unit)), AfterValidator(_within)]
+
+
 def _positive(unit: str) -> Any:
-    return Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_reader(unit))]
+    return _bounded(unit, above=0)
 
 
 def _non_negative(unit: str) -> Any:
-    return Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_reader(unit))]
+    return _bounded(unit, least=0)
 
 
 Siemens = _positive("S")
@@ -134,14 +151,14 @@ Farads = _positive("F")
 Hertz = _positive("Hz")
 Volts = _positive("V")
 VoltsOrZero = _non_negative("V")
-SignedVolts = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("V"))]
+SignedVolts = _bounded("V")
 Amperes = _positive("A")
 VoltsPerRootHertz = _positive("V/√Hz")
 Kelvin = _positive("K")
 KelvinDifference = _non_negative("K")
 Fraction = _non_negative("%")
-SignedFraction = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("%"))]
-PerKelvin = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_reader("ppm/K"))]
+SignedFraction = _bounded("%")
+PerKelvin = _bounded("ppm/K")
 MatchingCoefficient = _positive("% µm")
 Area = _positive("µm²")
 LeastSignificantBits = _non_negative("LSB")

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from spu_circuit.description import Description
 from spu_circuit.quantity import (
+    LARGEST,
     Area,
     Fraction,
     Kelvin,
@@ -32,6 +33,8 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 LARGEST_NORMAL = 1 / 7
 """Largest σ of a relative normal deviation: a part below zero is then a matter of 7 σ, one in 10¹²."""
+LARGEST_LOGNORMAL = 5.0
+"""Largest σ of a lognormal deviation: three of them are a factor of 10^6.5."""
 EXTREME = 3.0
 """Standard deviations at which a corner puts a distribution without limits."""
 
@@ -116,6 +119,11 @@ class RelativeSpread(Spread):
             raise ValueError(
                 f"a normal distribution with a σ of {self.scale:.0%} draws values below zero; "
                 "take distribution = 'lognormal', or 'truncated' with a limit"
+            )
+        if self.distribution == "lognormal" and self.scale > LARGEST_LOGNORMAL:
+            raise ValueError(
+                f"a lognormal distribution with a σ of {self.scale:.3g} spans more than parts can; "
+                f"give at most {LARGEST_LOGNORMAL:g}"
             )
         lowest = -self.limit if self.limit is not None else self.extreme(-1)
         if self.distribution != "lognormal" and lowest <= -1:
@@ -273,7 +281,7 @@ class Variation(Description):
     reference_temperature: Annotated[
         Kelvin | None, Field(description="where parts have their nominal values, K; none: the hardware's temperature")
     ] = None
-    hours: Annotated[float, Field(ge=0, allow_inf_nan=False, description="of operation, for ageing; a number")] = 0.0
+    hours: Annotated[float, Field(ge=0, le=LARGEST, description="of operation, for ageing; a number")] = 0.0
     correlation: Annotated[
         dict[str, float],
         Field(description="of the lot deviations of two kinds, as 'capacitor array_resistor' = 0.5; else 0"),

@@ -40,6 +40,8 @@ def test_text_becomes_si(text, unit, value):
         ("fast", "Hz", "not a quantity"),
         ("0 Ω", "S", "above zero"),
         ("18 nV", "V/√Hz", "wanted 'V/√Hz'; write it like '18 nV/√Hz'"),
+        ("1,5 nF", "F", "'1,5 nF' has a comma; write '1.5 nF', or '15 nF' if it parts thousands"),
+        ("1,5 %", "%", "has a comma; write '1.5 %'"),
     ],
 )
 def test_missing_or_wrong_unit_is_named_with_the_cure(text, unit, word):

@@ -93,6 +93,11 @@ def test_ageing_is_a_drift_per_decade_of_hours():
             "reaches values below zero",
         ),
         ("amplifier_offset", {"lot": {"tolerance": "1 mV", "meaning": "sigma", "distribution": "lognormal"}}, "adds"),
+        (
+            "capacitor",
+            {"lot": {"tolerance": "9000 %", "meaning": "sigma", "distribution": "lognormal"}},
+            "a σ of 90 spans more than parts can; give at most 5",
+        ),
         ("capacitr", {}, "did you mean 'capacitor'"),
         ("capacitor", {"lott": {}}, "did you mean 'lot'"),
         (
