@@ -14,13 +14,17 @@ Array = NDArray[np.float64]
 
 SYMMETRY_TOLERANCE = 1e-6
 """Largest |A − Aᵀ| taken for rounding, relative to max |A|: ten units of single precision, which products come in."""
+LARGEST = 1e60
+"""Largest number of a system, and the inverse of the smallest that its arrays may have as their largest. Products such
+as BᵀHB, and their squares, then stay in double precision."""
 
 
 def real_array(value: Any, name: str, ndim: int) -> Array:
     """A finite, non-empty float64 array of the wanted number of dimensions.
 
     Raises:
-        InputError: complex, not numeric, wrong dimensions, empty, NaN or infinity.
+        InputError: complex, not numeric, wrong dimensions, empty, NaN or infinity, or so large or small that products
+            leave double precision.
     """
     array = np.asarray(value)
     if np.iscomplexobj(array):
@@ -32,10 +36,24 @@ def real_array(value: Any, name: str, ndim: int) -> Array:
         raise InputError(f"{name} has shape {array.shape}; it must be {shape}")
     if array.size == 0:
         raise InputError(f"{name} is empty (shape {array.shape})")
-    if not np.isfinite(array).all():
-        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(f"{name} has {array[bad]} at {list(bad)}; every entry must be finite")
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
+        array = array.astype(np.float64)
+    largest = max(array.max(), -array.min())
+    if not largest <= LARGEST:
+        finite = np.isfinite(array)
+        bad = np.unravel_index(np.argmin(finite) if not finite.all() else np.argmax(np.abs(array)), array.shape)
+        cure = f"scale the system to at most {LARGEST:g}" if finite.all() else "every entry must be finite"
+        raise InputError(f"{name} has {array[bad]:g} at {[int(i) for i in bad]}; {cure}")
+    if 0 < largest < 1 / LARGEST:
+        raise InputError(f"{name} has no entry above {largest:g}; scale the system to at least {1 / LARGEST:g}")
+    return array
+
+
+def _check_damping(damping: float) -> None:
+    if not (np.isfinite(damping) and damping > 0):
+        raise InputError(f"damping is {damping}; it must be above zero, or the system is singular")
+    if not 1 / LARGEST <= damping <= LARGEST:
+        raise InputError(f"damping is {damping:g}; it must be from {1 / LARGEST:g} to {LARGEST:g}: scale the system")
 
 
 @dataclass(frozen=True)
@@ -121,8 +139,7 @@ class GgnSystem:
         gradient = real_array(self.gradient, "gradient", 1)
         if B.shape[1] != len(gradient):
             raise InputError(f"gradient has length {len(gradient)}, B {B.shape[1]} columns; they must agree")
-        if not (np.isfinite(self.damping) and self.damping > 0):
-            raise InputError(f"damping is {self.damping}; it must be above zero, or the system is singular")
+        _check_damping(self.damping)
         object.__setattr__(self, "B", B)
         object.__setattr__(self, "gradient", gradient)
         object.__setattr__(self, "damping", float(self.damping))
@@ -272,8 +289,7 @@ class GgnSystems:
             raise InputError(f"gradients have shape {gradient.shape}, B {B.shape}; they must be {(m, parameters)}")
         if damping.shape != (m,):
             raise InputError(f"damping has shape {damping.shape}; give one for each of the {m} systems")
-        if (damping <= 0).any():
-            raise InputError(f"damping is {damping.min()}; it must be above zero, or the system is singular")
+        _check_damping(float(damping.min()))
         object.__setattr__(self, "B", B)
         object.__setattr__(self, "damping", damping)
         object.__setattr__(self, "gradient", gradient)

@@ -24,11 +24,37 @@ EYE = np.eye(2)
         (np.array([["a"]]), np.ones(1), "not numbers"),
         (np.ones(2), np.ones(2), r"must be a matrix"),
         (EYE, EYE, r"must be a vector"),
+        (np.diag([1.0, 1e307]), np.ones(2), r"^matrix has 1e\+307 at \[1, 1\]; scale the system to at most 1e\+60$"),
+        (EYE, np.array([1.0, -1e307]), r"^vector has -1e\+307 at \[1\]; scale the system to at most 1e\+60$"),
+        (EYE, np.array([0.0, 5e-324]), r"^vector has no entry above 4.94066e-324; scale the system to at least 1e-60$"),
+        (
+            EYE.astype(np.longdouble) * np.longdouble("1e4000"),
+            np.ones(2),
+            r"matrix has inf at \[0, 0\]; every entry must be",
+        ),
     ],
 )
 def test_bad_systems_are_refused_with_the_reason(A, b, words):
     with pytest.raises(InputError, match=words):
         LinearSystem(A, b)
+
+
+def test_the_largest_and_smallest_numbers_of_a_system_stay_in_double_precision():
+    """At the very bounds, of the product BᵀHB too: formed matrix, products, residual and solution are finite."""
+    for size in (7e19, 1.1e-20):
+        B, H = size * np.array([[1.0, 0.5]]), np.array([[size]])
+        system = GgnSystem(B, size**3, size * np.ones(2), H)
+        primal = system.primal()
+        for found in (primal.A, primal.factored().B, system.product(np.ones(2)), system.from_dual(np.ones(1))):
+            assert np.isfinite(found).all()
+            assert found.any()
+        assert system.residual(np.zeros(2)) == 1
+
+
+@pytest.mark.parametrize("damping", [1e308, 1e61, 1e-300])
+def test_damping_beyond_double_precision_is_refused(damping):
+    with pytest.raises(InputError, match=r"^damping is 1e.*; it must be from 1e-60 to 1e\+60: scale the system$"):
+        GgnSystem(EYE, damping, np.ones(2))
 
 
 @given(st.integers(2, 6), st.floats(0.01, 10))
