@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_va
 
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
+from spu_circuit.files import cut, is_file, read_file, shortened
 from spu_circuit.library import find_library, lines_of, read_library, used_part
 from spu_circuit.quantity import (
     FROM_TEXT,
+    LARGEST,
     Amperes,
     Farads,
     Hertz,
@@ -32,6 +34,8 @@ from spu_circuit.quantity import (
 from spu_circuit.variation import Variation
 
 Model = TypeVar("Model", bound=BaseModel)
+DEEPEST = 20
+NESTED = f"tables or lists stand more than {DEEPEST} deep in each other; no field does"
 
 
 class ResistorArray(Description):
@@ -128,7 +132,7 @@ class Amplifier(Description):
         Literal["ideal", "macromodel", "subckt"],
         Field(description="ideal; one pole with imperfections; or a subcircuit from a SPICE library"),
     ]
-    dc_gain: Annotated[float, Field(gt=1, allow_inf_nan=False, description="open-loop DC gain, V/V")] = 1e9
+    dc_gain: Annotated[float, Field(gt=1, le=LARGEST, description="open-loop DC gain, V/V")] = 1e9
     gain_bandwidth: Annotated[Hertz | None, Field(description="gain-bandwidth product, Hz; none: infinite")] = None
     offset: Annotated[SignedVolts, Field(description="input offset voltage, the same in every amplifier, V")] = 0.0
     output_resistance: Annotated[OhmsOrZero, Field(description="open-loop output resistance, Ω")] = 0.0
@@ -277,7 +281,8 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
         InputError: no such preset or file, not TOML, or a field is wrong; names the field and the cure.
     """
     path = _path(name_or_path)
-    return from_toml(Hardware, path.read_bytes(), f"hardware {name_or_path}", path.parent)
+    where = f"hardware {cut(str(name_or_path))}"
+    return from_toml(Hardware, read_file(path, where), where, path.parent)
 
 
 def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
@@ -289,9 +294,9 @@ def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
     Raises:
         InputError: as ``load_hardware``.
     """
-    path = _path(base)
-    document = _merged(read_toml(path.read_bytes(), f"hardware {base}"), changes)
-    return from_document(Hardware, document, f"hardware {base} with changes", path.parent)
+    path, where = _path(base), f"hardware {cut(str(base))}"
+    document = _merged(read_toml(read_file(path, where), where), changes)
+    return from_document(Hardware, document, f"{where} with changes", path.parent)
 
 
 def from_toml(model: type[Model], source: bytes, where: str, folder: Path = Path()) -> Model:
@@ -309,9 +314,20 @@ def from_toml(model: type[Model], source: bytes, where: str, folder: Path = Path
 def read_toml(source: bytes, where: str) -> dict[str, Any]:
     """A TOML file's content. Raises InputError where it is none."""
     try:
-        return tomllib.loads(source.decode())
+        document = tomllib.loads(source.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: not TOML: {error}") from None
+        raise InputError(f"{where}: not TOML: {cut(str(error))}") from None
+    except ValueError:
+        raise InputError(f"{where}: an integer has thousands of digits, which no field takes; shorten it") from None
+    except RecursionError:
+        raise InputError(f"{where}: {NESTED}") from None
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+        if not level:
+            return document
+    raise InputError(f"{where}: {NESTED}")
 
 
 def from_document(model: type[Model], document: Mapping[str, Any], where: str, folder: Path = Path()) -> Model:
@@ -319,18 +335,18 @@ def from_document(model: type[Model], document: Mapping[str, Any], where: str, f
     try:
         return model.model_validate(document, context=FROM_TEXT | {"folder": folder})
     except ValidationError as error:
-        raise InputError(f"{where}: {_first_line(model, error)}") from None
+        raise InputError(f"{where}: {cut(_first_line(model, error), 800)}") from None
 
 
 def _path(name_or_path: str | Path) -> Path:
     text = str(name_or_path)
     if text in presets():
         return Path(str(files("spu_circuit").joinpath("presets", f"{text}.toml")))
-    if Path(text).is_file():
+    if is_file(Path(text)):
         return Path(text)
     near = get_close_matches(text, presets(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"hardware: no preset or file {text!r}; {hint}presets are {', '.join(presets())}")
+    raise InputError(f"hardware: no preset or file {shortened(text)}; {hint}presets are {', '.join(presets())}")
 
 
 def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,7 +371,7 @@ def _first_line(model: type[BaseModel], error: ValidationError) -> str:
     if mistake["type"] == "missing":
         return f"{field} is missing; add it"
     message = mistake["msg"].removeprefix("Value error, ")
-    shown = "" if mistake["type"] == "value_error" else f" (got {mistake['input']!r})"
+    shown = "" if mistake["type"] == "value_error" else f" (got {shortened(mistake['input'])})"
     return f"{field}: {message}{shown}" if field else f"{message}{shown}"
 
 

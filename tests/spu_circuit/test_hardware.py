@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,17 @@ def test_python_takes_floats_and_text():
         ("[array]", "[aray]", ["unknown key 'aray'", "did you mean 'array'"]),
         ('name = "mine"', "", ["name is missing"]),
         ("[cell]", "[cell", ["not TOML"]),
+        (
+            'capacitance = "1 nF"',
+            'capacitance = "1e300 F"',
+            ["cell.capacitance: 1e+300 is no part's value", "to 1e+30"],
+        ),
+        ('capacitance = "1 nF"', 'capacitance = "1e-200 F"', ["cell.capacitance: 1e-200 is no part's value"]),
+        ("bits = 4", "bits = " + "9" * 5000, ["an integer has thousands of digits", "shorten it"]),
+        ("bits = 4", "bits = 0x" + "f" * 5000, ["array.bits", "a int too long to show"]),
+        ("bits = 4", "bits = " + "[" * 5000 + "]" * 5000, ["more than 20 deep"]),
+        ("bits = 4", "bits" + ".a" * 5000 + " = 1", ["more than 20 deep"]),
+        ('name = "mine"', 'name = "mine"\n"' + "x" * 5000 + '" = 1', ["unknown key"]),
     ],
 )
 def test_mistakes_name_field_value_and_cure_in_one_line(tmp_path, before, after, words):
@@ -80,8 +93,18 @@ def test_mistakes_name_field_value_and_cure_in_one_line(tmp_path, before, after,
         load_hardware(path)
     message = str(caught.value)
     assert "\n" not in message
+    assert len(message) < 1000
     for word in words:
         assert word in message
+
+
+def test_names_that_are_no_file_are_named(tmp_path):
+    """Too long for the file system, and a pipe that would block."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("x" * 5000, str(tmp_path / "pipe"), str(tmp_path), "a\0b"):
+        with pytest.raises(InputError, match=r"^hardware: no preset or file '.*'; .*presets are bench, ") as caught:
+            load_hardware(name)
+        assert len(str(caught.value)) < 1000
 
 
 def test_unknown_preset_lists_the_known_ones():
