@@ -37,7 +37,7 @@ class Ngspice:
         points: the transient's steps are at most 1/points of its length; local errors may make them shorter.
         noise_hold: how long each noise value is held, as a fraction of the fastest time constant. The variance of a
             mode of rate r is too small by (r · hold)² / 12: 2 % of the fastest mode's at 0.5.
-        timeout: seconds after which ngspice is killed.
+        timeout: seconds after which ngspice is killed; infinite: it never is.
         reltol: relative tolerance of its iterations and steps.
         method: of integration, "gear" or "trap"; None: ngspice's own, trapezoidal.
 
@@ -53,6 +53,8 @@ class Ngspice:
     name: str = "ngspice"
 
     def __post_init__(self) -> None:
+        if not self.timeout > 0:
+            raise InputError(f"timeout is {self.timeout:g} s; give one above 0, or inf")
         if not 0 < self.reltol < 1:
             raise InputError(f"reltol is {self.reltol:g}; it must be between 0 and 1, such as 1e-4")
         if self.method not in (None, "gear", "trap"):
