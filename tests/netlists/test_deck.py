@@ -1,5 +1,7 @@
+import os
 import re
 import subprocess
+import sys
 from math import inf
 
 import numpy as np
@@ -65,3 +67,25 @@ def test_fast_text_is_pyspices_own_text():
         # PySpice begins with the raw text, the deck with the subcircuits.
         raw = len(circuit.raw_spice.splitlines())
         assert lines_of(circuit) == lines[raw:] + lines[:raw]
+
+
+def test_decks_are_ascii_and_run_whatever_the_locale(tmp_path):
+    """Names and a library with letters outside ASCII, in a process that knows no others."""
+    (tmp_path / "vendor.lib").write_text("* © µ\n.subckt amp p m out\n* Ω\nE1 out 0 p m 1e5 ; µ\nR1 p m 10kΩ\n.ends\n")
+    script = f"""
+import locale
+
+from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.problem import LinearSystem
+from solvers.ngspice import Ngspice
+from solvers.spu import Spu
+assert locale.getpreferredencoding(False) == "ANSI_X3.4-1968"
+pins = ("plus", "minus", "output")
+amplifier = Amplifier(model="subckt", library={str(tmp_path / "vendor.lib")!r}, subcircuit="amp", pins=pins)
+hardware = load_hardware("ideal").model_copy(update={{"amplifier": amplifier, "name": "\\u00b5 \\u4e2d"}})
+spu, system = Spu(hardware, Ngspice()), LinearSystem([[2.0]], [1.0])
+print(spu.deck(system).isascii(), abs(spu.solve(system).value[0] - 0.5) < 1e-3)
+"""
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("True True\n", 0), done.stderr
