@@ -6,12 +6,14 @@ everything else is refused by file and line.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from spu_circuit.errors import InputError
+from spu_circuit.files import cut, is_file, read_file, shortened
 
 STATEMENTS = (".subckt", ".ends", ".model", ".param", ".func")
 INCLUDES = (".include", ".inc")
@@ -20,6 +22,12 @@ ELEMENTS = "RCLKVIEFGHBDQJMZSWTX"
 COMMANDS = ("shell", "system", "codemodel", "exec", "source")
 DEEPEST = 50
 """How many files, or subcircuits, may stand inside each other: more than any library needs."""
+MOST_FILES, MOST_LINES = 1000, 100_000
+"""Of a library, with those that it includes, counted each time: more than any vendor's has."""
+MOST_ELEMENTS = 10_000
+"""Elements of an amplifier, those of the subcircuits in it counted each time."""
+LONGEST = 10_000
+"""Characters of a statement, continued lines joined."""
 RESERVED = "spu_"
 """How names begin that the simulator adds to a deck."""
 
@@ -29,6 +37,7 @@ UNITS = str.maketrans({"µ": "u", "\u03bc": "u", "Ω": "Ohm", "\u2126": "Ohm"})
 """Letters outside ASCII that values are written with, and what ngspice reads as the same."""
 COMMENT = re.compile(r";.*|//.*|(?:^|(?<=[\s,]))\$.*")
 """What ngspice takes for the rest of a line's comment."""
+SPICE = re.compile(rb"(?im)^[ \t]*\.(subckt|inc(lude)?)\b")
 FROM_FILE = re.compile(r"(?i)\bfile\s*=")
 OWN_NAME = re.compile(rf"(?i)(?<!\w){RESERVED}\w*")
 
@@ -45,7 +54,15 @@ class Line(NamedTuple):
         return self.text.split()[0].lower()
 
     def refused(self, message: str) -> InputError:
-        return InputError(f"library {self.file}, line {self.number}: {message}")
+        return InputError(f"library {cut(self.file)}, line {self.number}: {cut(message, 500)}")
+
+
+@dataclass
+class _Read:
+    """How much of a library was read."""
+
+    files: int = 0
+    lines: int = 0
 
 
 class Definition(NamedTuple):
@@ -64,19 +81,24 @@ def find_library(name: str, folder: Path) -> Path:
     """
     shipped = Path(str(files("netlists").joinpath("library")))  # data, not code: no layer is crossed
     for path in (folder / name, shipped / name if Path(name).name == name else None):
-        if path is not None and path.is_file():
+        if path is not None and is_file(path):
             return path
     names = ", ".join(sorted(path.name for path in shipped.glob("*.lib")))
-    raise InputError(f"library: no file {str(folder / name)!r}; give its path, or one that comes with it: {names}")
+    raise InputError(f"library: no file {shortened(folder / name)}; give its path, or one that comes with it: {names}")
 
 
 def read_library(path: Path) -> list[Line]:
     """The lines of a file, with those of the files that it includes in their places.
 
     Raises:
-        InputError: a file cannot be read, lies outside the folder of the first, or includes itself.
+        InputError: a file cannot be read, lies outside the folder of the first, or includes itself; there are too many
+            lines; or the first is no SPICE library. What it says instead is not quoted: it could be any file.
     """
-    return list(_read(path, path.resolve().parent, ()))
+    if not SPICE.search(read_file(path, "library")):
+        raise InputError(
+            f"library {cut(path.name)}: no line of it begins with .subckt or .include; give a SPICE library"
+        )
+    return list(_read(path, path.resolve().parent, (), _Read()))
 
 
 def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
@@ -87,7 +109,7 @@ def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
 
     Raises:
         InputError: a line that has no place in a library; no such subcircuit; one that is called but not defined, or
-            calls itself. Names file, line and cure.
+            calls itself; or more elements than an amplifier has. Names file, line and cure.
     """
     common, definitions = _sections(lines)
     name = subcircuit.lower()
@@ -98,6 +120,11 @@ def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
         raise InputError(f"library {where}: no subcircuit {subcircuit!r}; {hint}")
     used: set[str] = set()
     _follow(name, definitions, (), used)
+    if (elements := _elements(name, definitions, {})) > MOST_ELEMENTS:
+        raise definitions[name].head.refused(
+            f"subcircuit {subcircuit!r} has {elements} elements with those inside it, and an amplifier at most "
+            f"{MOST_ELEMENTS}; take a simpler model"
+        )
     kept = [*common, *(line for key, found in definitions.items() if key in used for line in found.lines)]
     return "\n".join(line.text for line in kept), definitions[name].pins
 
@@ -105,15 +132,20 @@ def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
 def lines_of(text: str, name: str) -> list[Line]:
     """The comments and statements of a text that includes no files; ``name`` is what errors call it."""
     found: list[Line] = []
+    parts: list[list[str]] = []
+    """Of each of ``found``: joined at the end, or a statement of many lines would take the square of their time."""
     last: int | None = None
     for number, raw in enumerate(text.split("\n"), start=1):
         here = Line(name, number, raw.strip())
+        if number > MOST_LINES:
+            raise here.refused(f"a library has at most {MOST_LINES} lines; keep those of the models that you use")
         if here.text.startswith("*#"):
             raise here.refused("'*#' begins a command to ngspice; delete the line")
         if here.text.startswith("*"):
             # Whatever Python or ngspice takes for the end of a line becomes a blank.
             plain = " ".join(UNPRINTABLE.sub(" ", here.text.lstrip("*#")).split())
-            found.append(here._replace(text=f"* {plain}"))
+            found.append(here)
+            parts.append([f"* {plain}"])
             continue
         code = " ".join(COMMENT.sub("", raw).split()).translate(UNITS)
         if not code:
@@ -123,25 +155,34 @@ def lines_of(text: str, name: str) -> list[Line]:
         code = re.sub(r"\s*=\s*", "=", code)
         if not code.startswith("+"):
             last = len(found)
-            found.append(here._replace(text=code))
+            found.append(here)
+            parts.append([code])
         elif last is None:
             raise here.refused("'+' continues a statement, and there is none before it; delete it")
         else:
-            found[last] = found[last]._replace(text=f"{found[last].text} {code[1:].strip()}")
-    return found
+            parts[last].append(code[1:].strip())
+    lines = [line._replace(text=" ".join(own)) for line, own in zip(found, parts, strict=True)]
+    for line in lines:
+        if len(line.text) > LONGEST:
+            raise line.refused(f"a statement of {len(line.text)} characters; it has at most {LONGEST}: shorten it")
+    return lines
 
 
-def _read(path: Path, folder: Path, within: tuple[Path, ...]) -> Iterator[Line]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"library: {str(path)!r} cannot be read: {error.strerror}") from None
+def _read(path: Path, folder: Path, within: tuple[Path, ...], so_far: _Read) -> Iterator[Line]:
+    data = read_file(path, "library")
+    so_far.files += 1
     try:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # as many vendors' files are
     within = (*within, path.resolve())
     for line in lines_of(text, path.name):
+        so_far.lines += 1
+        if so_far.files > MOST_FILES or so_far.lines > MOST_LINES:
+            raise line.refused(
+                f"with all that it includes the library has more than {MOST_FILES} files or {MOST_LINES} lines; "
+                "include less"
+            )
         if line.word not in INCLUDES:
             yield line
             continue
@@ -149,7 +190,7 @@ def _read(path: Path, folder: Path, within: tuple[Path, ...]) -> Iterator[Line]:
         try:
             target = (path.parent / wanted).resolve()
             found = target.is_file()
-        except (OSError, RuntimeError):  # a name too long; links that go round
+        except (OSError, RuntimeError, ValueError):  # a name too long; links that go round
             raise line.refused(f"{wanted!r} cannot be followed to a file; name one of the library's folder") from None
         if not wanted or Path(wanted).is_absolute() or ".." in Path(wanted).parts or not target.is_relative_to(folder):
             raise line.refused(f"{wanted!r} leads out of the library's folder; copy the file into it")
@@ -159,7 +200,7 @@ def _read(path: Path, folder: Path, within: tuple[Path, ...]) -> Iterator[Line]:
             raise line.refused(f"{wanted!r} includes itself; break the cycle")
         if len(within) == DEEPEST:
             raise line.refused(f"{wanted!r} would stand inside {DEEPEST} files; put them side by side")
-        yield from _read(target, folder, within)
+        yield from _read(target, folder, within, so_far)
 
 
 def _sections(lines: Sequence[Line]) -> tuple[list[Line], dict[str, Definition]]:
@@ -242,6 +283,15 @@ def _follow(name: str, definitions: dict[str, Definition], within: tuple[str, ..
             raise line.refused(f"subcircuit {inner!r} would stand inside {DEEPEST} others; flatten them")
         if inner not in used:
             _follow(inner, definitions, (*within, name), used)
+
+
+def _elements(name: str, definitions: dict[str, Definition], known: dict[str, int]) -> int:
+    """How many elements a subcircuit has when all in it are put in their places. None contains itself."""
+    if name not in known:
+        own = [line for line in definitions[name].lines if line.word[0] not in "*."]
+        inner = [_plain(line.text.split()[1:])[-1].lower() for line in own if line.word[0] == "x"]
+        known[name] = len(own) + sum(_elements(called, definitions, known) for called in inner)
+    return known[name]
 
 
 def _plain(words: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spu_circuit.errors import InputError
+from spu_circuit.files import shortened
 
 Array = NDArray[np.float64]
 Number = float | Array
@@ -20,12 +21,14 @@ Slopes = dict[int, Number]
 CURRENT = ""
 """Second of a control pair whose first is a voltage source: its current is meant, from + to − through the source."""
 
-NUMBER = re.compile(r"(?i)([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|mil|[tgkmunpf])?[a-z]*")
+NUMBER = re.compile(r"(?i)([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)(meg|mil|[tgkmunpf])?[a-z]*")
 SUFFIXES = {"t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+DEEPEST = 200
+"""Operations inside each other, a sum of so many terms among them: a few calls of Python each."""
 MIL = 25.4e-6
 """A thousandth of an inch, which ngspice knows in plain values and not in formulas."""
 PROBE = re.compile(r"(?i)\b(?:v\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)|i\(\s*([^\s,()]+)\s*\))")
-SCALED = re.compile(r"(?i)(?<![\w.])((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])\b")
+SCALED = re.compile(r"(?i)(?<![\w.])((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])\b")
 
 FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number], Number]]] = {
     "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
@@ -78,9 +81,20 @@ class Expression:
         text = PROBE.sub(lambda found: names[_control(found)], self.text)
         text = SCALED.sub(lambda found: repr(float(found[1]) * SUFFIXES[found[2].lower()]), text)
         try:
-            return ast.parse(text.replace("^", "**").strip(), mode="eval").body
-        except SyntaxError:
-            raise InputError(f"expression {self.text!r} is not understood; check its operators and brackets") from None
+            tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python gives up on nests in several ways
+            raise InputError(
+                f"expression {shortened(self.text)} is not understood; check its operators and brackets"
+            ) from None
+        level: list[ast.AST] = [tree]
+        for _ in range(DEEPEST):
+            level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+            if not level:
+                return tree
+        raise InputError(
+            f"expression {shortened(self.text)} has more than {DEEPEST} operations inside each other; name parts of it "
+            "by parameters"
+        )
 
     def value(self, volts: Sequence[Array] | Array | None = None) -> Number:
         """Its value, of the shape that parameters and voltages broadcast to.
@@ -108,19 +122,21 @@ class Expression:
         return value, [slopes.get(k, 0.0) for k in range(len(self.controls))]
 
     def _known(self, volts: Sequence[Array] | Array) -> dict[str, tuple[Number, Slopes]]:
-        known: dict[str, tuple[Number, Slopes]] = {name.lower(): (value, {}) for name, value in self.parameters.items()}
+        known: dict[str, tuple[Number, Slopes]] = {
+            name.lower(): (_float(value), {}) for name, value in self.parameters.items()
+        }
         return known | {f"control_{k}": (own, {k: 1.0}) for k, own in enumerate(volts)}
 
     def _compiled(self, node: ast.expr) -> Callable[[Mapping[str, Number]], Number]:
         names = {name.lower(): value for name, value in self.parameters.items()}
         match node:
             case ast.Constant(value=int() | float() as constant):
-                number = float(constant)
+                number = _float(constant)
                 return lambda volts: number
             case ast.Name(id=name) if name in self._controlled:
                 return lambda volts: volts[name]
             case ast.Name(id=name) if name.lower() in names:
-                own = names[name.lower()]
+                own = _float(names[name.lower()])
                 return lambda volts: own
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 inner = self._compiled(operand)
@@ -148,7 +164,7 @@ class Expression:
 
     def _unknown(self, node: ast.expr) -> InputError:
         return InputError(
-            f"expression {self.text!r}: {ast.unparse(node)!r} is not understood; "
+            f"expression {shortened(self.text)}: {shortened(ast.unparse(node))} is not understood; "
             f"known are + - * / ^, V(node), I(source), {', '.join((*FUNCTIONS, *CHOICES))}"
         )
 
@@ -156,7 +172,7 @@ class Expression:
         """Value, and derivatives by those controls that matter."""
         match node:
             case ast.Constant(value=int() | float() as constant):
-                return float(constant), {}
+                return _float(constant), {}
             case ast.Name(id=name) if name.lower() in known:
                 return known[name.lower()]
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -191,6 +207,14 @@ class Expression:
                 larger = _chosen(first, second, first[0] > second[0])
                 return _chosen(larger, third[0], larger[0] < third[0][0]) if third else larger
         raise self._unknown(node)
+
+
+def _float(value: Number) -> Number:
+    """As NumPy's, whose arithmetic has infinities where Python's has exceptions and complex numbers."""
+    try:
+        return np.asarray(value, dtype=np.float64)[()]
+    except OverflowError:  # an integer of hundreds of digits
+        return np.float64(np.inf)
 
 
 def _control(found: re.Match[str]) -> tuple[str, str]:

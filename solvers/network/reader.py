@@ -1,9 +1,10 @@
 """A PySpice circuit as a flat list of elements: what ngspice reads, with every subcircuit put in its place."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from netlists.deck import lines_of
 from solvers.network.expression import CURRENT, Expression, Number, number
 from spu_circuit.errors import InputError
+from spu_circuit.files import shortened
 
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit
@@ -26,6 +28,8 @@ WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")
 """What stands between blanks, where braces and quotes hold a formula together."""
 OPTIONS = {"R": ("tc", "tc1", "tc2", "ac"), "C": ("ic", "tc", "tc1", "tc2")}
 """What may follow a value. Parts are at the temperature that their values hold at, so coefficients change nothing."""
+MOST_PLACED = 1_000_000
+"""Lines of subcircuits that are put in their places, all together. Subcircuits that double fill any memory."""
 TRANSIENT_SOURCES = ("sin", "pulse", "pwl", "exp", "sffm", "am", "trnoise", "trrandom", "external")
 
 
@@ -128,7 +132,7 @@ def read_lines(lines: Iterable[str], parameters: Mapping[str, Number] = MappingP
             raise InputError(f"line {line!r}: the network engine reads elements and subcircuits only; use ngspice")
     outermost = _Scope("", {}, dict(parameters), frozenset(shared))
     found: list[Element] = []
-    _place(top, outermost.extended(top.parameters), library, (), found)
+    _place(top, outermost.extended(top.parameters), library, (), found, count(1))
     return FlatCircuit(tuple(found))
 
 
@@ -168,10 +172,16 @@ class _Scope:
 
     def value(self, text: str) -> Number:
         if text.startswith(("{", "'")):
-            found = Expression(text.strip("{}'"), self.parameters).value()
+            with np.errstate(all="ignore"):
+                found = Expression(text.strip("{}'"), self.parameters).value()
+            if not np.isfinite(found).all():
+                raise InputError(f"expression {shortened(text)} is {found}; it must be finite")
             return float(found) if np.ndim(found) == 0 else found
         known = self.parameters.get(text.lower())
-        return number(text) if known is None else known
+        found = number(text) if known is None else known
+        if not np.isfinite(found).all():
+            raise InputError(f"{text!r} is {found}; a value must be finite")
+        return found
 
     def extended(self, texts: dict[str, str]) -> "_Scope":
         """With more parameters, each of which may use those before it."""
@@ -187,10 +197,20 @@ class _Scope:
 
 
 def _place(
-    block: _Block, scope: _Scope, library: dict[str, _Block], within: tuple[str, ...], found: list[Element]
+    block: _Block,
+    scope: _Scope,
+    library: dict[str, _Block],
+    within: tuple[str, ...],
+    found: list[Element],
+    placed: Iterator[int],
 ) -> None:
     """Append the elements of these lines, those of subcircuits in the place of their instances."""
     for line in block.lines:
+        if within and next(placed) > MOST_PLACED:
+            raise InputError(
+                f"subcircuit {within[0]}: with those inside each other they have more than {MOST_PLACED} lines; take "
+                "simpler ones"
+            )
         words = WORD.findall(line)
         name, kind = scope.path + words[0], words[0][0].upper()
         if kind == "X":
@@ -212,7 +232,7 @@ def _place(
             defaults = {key: text for key, text in inner.defaults.items() if key not in given}
             bound = dict(zip(inner.pins, outer, strict=True))
             own = _Scope(f"{name}.", bound, {**scope.parameters, **given}, scope.shared)
-            _place(inner, own.extended(defaults).extended(inner.parameters), library, (*within, model), found)
+            _place(inner, own.extended(defaults).extended(inner.parameters), library, (*within, model), found, placed)
         elif kind in PINS and len(words) > PINS[kind] + 1:
             nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
             found.append(_element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope))

@@ -1,5 +1,6 @@
 """Reading SPICE libraries: what a device uses of one, and what is refused by file and line."""
 
+import os
 import subprocess
 from importlib import resources
 
@@ -171,6 +172,50 @@ def test_nests_deeper_than_any_library_needs_are_refused(tmp_path):
     nest = "".join(f".subckt s{k} a\nX1 a s{k + 1}\n.ends\n" for k in range(1000))
     with pytest.raises(InputError, match=r"line 149: subcircuit 's50' would stand inside 50 others; flatten them"):
         used(tmp_path, nest + ".subckt s1000 a\nR1 a 0 1\n.ends", "s0")
+
+
+def test_includes_that_double_are_refused_by_a_budget(tmp_path):
+    """Twenty-five times would be 33 million files."""
+    for k in range(25):
+        (tmp_path / f"{k}.inc").write_text(f".include {k + 1}.inc\n.include {k + 1}.inc\n")
+    (tmp_path / "25.inc").write_text("* end\n")
+    words = r"^library \d+.inc, line \d: with all that it includes .* more than 1000 files or 100000 lines; include"
+    with pytest.raises(InputError, match=words):
+        used(tmp_path, ".include 0.inc")
+
+
+def test_subcircuits_that_double_are_refused_by_a_budget(tmp_path):
+    nest = "".join(f".subckt s{k} a\nX1 a s{k + 1}\nX2 a s{k + 1}\n.ends\n" for k in range(25))
+    words = r"^library vendor.lib, line 1: subcircuit 's0' has 100663294 elements .* most 10000; take a simpler model"
+    with pytest.raises(InputError, match=words):
+        used(tmp_path, nest + ".subckt s25 a\nR1 a 0 1\n.ends", "s0")
+
+
+def test_long_libraries_and_statements_are_refused_by_line(tmp_path):
+    with pytest.raises(InputError, match=r"line 100001: a library has at most 100000 lines; keep those of the models"):
+        used(tmp_path, GOOD + "*\n" * 100_000)
+    with pytest.raises(InputError, match=r"line 9: a statement of \d+ characters; it has at most 10000: shorten it"):
+        used(tmp_path, GOOD.replace(INSIDE, INSIDE + "\n+ {k}" * 90_000))
+
+
+@pytest.mark.parametrize("secret", ["root:x:0:0::/root\n", "key = 123\n+ 45\n", "a\\b\n", "*#x\n", "\xff\n", ""])
+def test_a_file_that_is_no_library_is_not_quoted(tmp_path, secret):
+    """A stranger's description may name any file of this machine."""
+    path = description(tmp_path, library=str(tmp_path / "passwd"))
+    (tmp_path / "passwd").write_bytes(secret.encode("latin-1") * 3)
+    with pytest.raises(InputError) as error:
+        load_hardware(path)
+    assert str(error.value) == (
+        f"hardware {path}: amplifier: library passwd: no line of it begins with .subckt or .include; give a SPICE "
+        "library"
+    )
+
+
+def test_a_library_that_is_no_regular_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in (str(tmp_path / "pipe"), str(tmp_path), "/dev/zero", "x" * 5000, "a\0b"):
+        with pytest.raises(ValidationError, match=r"library: no file '.*'; give its path, or one that comes with it"):
+            Amplifier(model="subckt", library=name, subcircuit="amp", pins=PINS, supply=15)
 
 
 def test_a_missing_subcircuit_is_named_with_the_nearest(tmp_path):

@@ -42,3 +42,20 @@ def test_unknown_functions_are_named_when_linearised():
     lines = "V1 in 0 DC 1\nR1 in out 1000\nC1 out 0 1e-9\nB1 b 0 v=gauss(V(out))\nR2 b 0 1".splitlines()
     with pytest.raises(InputError, match=r"'gauss\(control_0\)' is not understood"):
         NodalAnalysis(read_lines(lines), ["b"]).reduce(linearise=True)
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("(" * 5000 + "1" + ")" * 5000, "is not understood; check its operators and brackets"),
+        ("9" * 9999, "is not understood; check"),
+        ("1\0", "is not understood; check"),
+        ("-" * 300 + "1", "has more than 200 operations inside each other; name parts of it by parameters"),
+        ("1" + "+1" * 500, "has more than 200 operations"),
+        ("sqrt(" * 90 + "1" + "+1" * 200 + ")" * 90, "has more than 200 operations"),
+    ],
+)
+def test_nests_and_garbage_are_one_line(formula, words):
+    with pytest.raises(InputError, match=rf"^expression '.* {words}") as error:
+        Expression(formula, {}).value()
+    assert len(str(error.value)) < 500

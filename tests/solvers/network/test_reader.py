@@ -1,10 +1,13 @@
 """SPICE lines as a flat list of elements: values, units, parameters and formulas as ngspice reads them."""
 
 import numpy as np
+import pytest
 
+from solvers.network import reader
 from solvers.network.nodal import NodalAnalysis
 from solvers.network.reader import read_lines
 from solvers.ngspice_process import run_deck
+from spu_circuit.errors import InputError
 
 
 def at_rest(lines, outputs):
@@ -60,3 +63,16 @@ def test_currents_choices_and_parameters_of_a_subcircuit_are_read():
     # V1 carries −4 mA, counted from + to − through the source.
     rest = at_rest(text, ["one", "two", "low", "high", "push"])
     np.testing.assert_allclose(rest, [6 * 2 * 2, 2 * 2 * 2 + 3, 1 + 3, 2 + 1, -4e-3], rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", ["{1/0}", "{10^400}", "{(-1)^0.5}", "{log(-1)}", "1e999", "{x}", "{0*1e999}"])
+def test_values_that_are_not_finite_are_refused(value):
+    with pytest.raises(InputError, match=r"is (-?inf|nan); .*must be finite$"):
+        read_lines([".param y=1", f"R1 a 0 {value}"], {"x": np.inf})
+
+
+def test_subcircuits_that_double_are_refused_by_a_budget(monkeypatch):
+    monkeypatch.setattr(reader, "MOST_PLACED", 1000)
+    nest = [line for k in range(25) for line in (f".subckt s{k} a", f"X1 a s{k + 1}", f"X2 a s{k + 1}", ".ends")]
+    with pytest.raises(InputError, match=r"^subcircuit s0: with those inside each other .* more than 1000 lines; take"):
+        read_lines([*nest, ".subckt s25 a", "R1 a 0 1", ".ends", "X0 b s0"])
