@@ -21,6 +21,8 @@ AHEAD = 2
 GONE = "the Dask scheduler is gone; what is finished is kept, and the same command goes on from there"
 UNREADABLE = "Error during deserialization"
 """How Dask begins its complaint about a task whose function or classes it does not find."""
+TLS = "distributed.comm.tls"
+"""Where Dask's settings name certificates; DASK_DISTRIBUTED__COMM__TLS__CA_FILE and the like in the environment."""
 LARGE = "1 GB"
 """Size of a task above which Dask warns: the state of a trial may well be some megabytes."""
 HEAP = {
@@ -117,10 +119,12 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
 
     Args:
         workers: processes on this machine; 1: this process itself.
-        scheduler: address of a Dask scheduler, such as tcp://host:8786, instead.
+        scheduler: address of a Dask scheduler, such as tcp://host:8786 or tls://host:8786, instead. Certificates are
+            those that Dask's own settings name.
 
     Raises:
-        InputError: the scheduler does not answer. SimulationError: worker processes cannot be started.
+        InputError: the scheduler does not answer, or wants certificates that are not there. SimulationError: worker
+            processes cannot be started.
     """
     if scheduler is None and workers == 1:
         yield Here()
@@ -140,19 +144,18 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
             logger = logging.getLogger("distributed.client")
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
-            try:
-                client = Client(scheduler, timeout=PATIENCE)
-            except (OSError, ValueError) as error:
-                raise InputError(
-                    f"scheduler: {scheduler!r} does not answer ({' '.join(str(error).split())}); start one with "
-                    "'dask scheduler', or leave it out"
-                ) from None
+            client = _connected(scheduler)
         else:
             # A process begun while Ctrl-C is ignored ignores it from its first moment; this one ends the others.
             handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
                 cluster = LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50, memory_limit=0
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",  # any free port: another run may have the usual one
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=50,
+                    memory_limit=0,
                 )
             except (OSError, RuntimeError) as error:
                 raise SimulationError(f"worker processes did not start ({error}); try again") from None
@@ -160,3 +163,35 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
                 signal.signal(signal.SIGINT, handler)
             client = Client(stack.enter_context(cluster))
         yield Cluster(stack.enter_context(client))
+
+
+def _connected(scheduler: str) -> Any:
+    """A Dask client, with the certificates that Dask's settings name."""
+    from distributed import Client, Security
+
+    security = Security()
+    try:
+        secret = security.get_connection_args("client")["ssl_context"]
+    except OSError as error:
+        raise InputError(
+            f"scheduler: a certificate of Dask's settings cannot be used ({error}); check the files that "
+            f"{TLS}.ca-file, client.cert and client.key name"
+        ) from None
+    encrypted = scheduler.startswith("tls://")
+    if encrypted and secret is None:
+        raise InputError(
+            f"scheduler: {scheduler!r} needs certificates; name their files in Dask's settings {TLS}.ca-file, "
+            "client.cert and client.key"
+        )
+    if security.require_encryption and not encrypted:
+        raise InputError(
+            f"scheduler: {scheduler!r} is not encrypted, which Dask's setting require-encryption asks for; give an "
+            "address that begins with tls://"
+        )
+    try:
+        return Client(scheduler, security=security, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"scheduler: {scheduler!r} does not answer ({' '.join(str(error).split())}); start one with "
+            "'dask scheduler', or leave it out"
+        ) from None

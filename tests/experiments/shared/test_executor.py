@@ -1,8 +1,13 @@
 """Tasks in, results out, wherever they are computed."""
 
 import os
+import socket
+import subprocess
+import warnings
 from collections import deque
 
+import dask
+import distributed  # noqa: F401  (its settings have their defaults from here on)
 import pytest
 
 from experiments.shared import executor as executor_module
@@ -79,3 +84,86 @@ def test_a_scheduler_that_does_not_answer(monkeypatch):
         executor(1, "tcp://127.0.0.1:9"),
     ):
         pass
+
+
+def test_no_port_is_fought_over():
+    """Two runs on one machine do not meet at the port of Dask's status page, and say nothing of it."""
+    with socket.socket() as other, warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        except OSError:
+            pass  # somebody has it already
+        with executor(2, None) as computers:
+            assert list(computers.results(squared, deque([3]))) == [(3, 9)]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate that signs itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(["openssl", *made, *files], check=True, capture_output=True)
+    return folder
+
+
+def tls(folder, roles=("client", "scheduler", "worker")):
+    """Dask's settings."""
+    own = {
+        f"distributed.comm.tls.{role}.{part}": str(folder / f"{part}.pem") for role in roles for part in ("cert", "key")
+    }
+    return {"distributed.comm.tls.ca-file": str(folder / "cert.pem"), **own}
+
+
+@pytest.fixture(scope="module")
+def encrypted(certificate):
+    """The address of a scheduler that speaks TLS alone."""
+    from distributed import LocalCluster, Security
+
+    with dask.config.set(tls(certificate)):
+        security = Security(require_encryption=True)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, processes=False, security=security
+    ) as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        yield cluster.scheduler_address
+
+
+def test_a_scheduler_that_speaks_tls_is_reached_with_the_certificates_of_dasks_settings(encrypted, certificate):
+    with dask.config.set(tls(certificate, ("client",))), executor(1, encrypted) as computers:
+        assert sorted(computers.results(squared, deque([2, 3]))) == [(2, 4), (3, 9)]
+
+
+def test_without_certificates_the_settings_that_name_them_are_said(encrypted):
+    with (
+        pytest.raises(InputError, match=r"tls://.* needs certificates; name their files in .*comm\.tls\.ca-file"),
+        executor(1, encrypted),
+    ):
+        pass
+
+
+def test_a_certificate_that_is_not_there_is_one_line(encrypted, tmp_path):
+    with (
+        dask.config.set(tls(tmp_path, ("client",))),
+        pytest.raises(InputError, match=r"a certificate of Dask's settings cannot be used \(.*No such file"),
+        executor(1, encrypted),
+    ):
+        pass
+
+
+def test_an_address_without_tls_is_refused_where_dasks_settings_ask_for_it(certificate):
+    with (
+        dask.config.set(tls(certificate) | {"distributed.comm.require-encryption": True}),
+        pytest.raises(InputError, match=r"'tcp://127\.0\.0\.1:9' is not encrypted.* begins with tls://"),
+        executor(1, "tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_worker_processes_speak_tls_where_dasks_settings_ask_for_it(certificate):
+    settings = tls(certificate) | {"distributed.comm.require-encryption": True}
+    with dask.config.set(settings), executor(2, None) as computers:
+        assert computers._client.scheduler.address.startswith("tls://")
+        assert sorted(computers.results(squared, deque([2, 3]))) == [(2, 4), (3, 9)]
