@@ -8,7 +8,7 @@ import pytest
 
 from netlists.topologies import TOPOLOGIES
 
-PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 def test_the_page_adds_a_topology_in_one_file(monkeypatch: pytest.MonkeyPatch):
