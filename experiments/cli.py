@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.cost import commands as cost_commands
 from experiments.solve import commands as solve_commands
 from experiments.solve import hardware
 from experiments.sweeps import commands as sweep_commands
@@ -77,6 +78,7 @@ for command in (
     solve_commands.solve,
     solve_commands.netlist,
     validation_commands.validate,
+    cost_commands.cost,
     report,
     sweep_commands.sweep,
     sweep_commands.tolerate,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
 
+from spu_circuit.costs import Costs
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.files import cut, is_file, read_file, shortened
@@ -261,6 +262,7 @@ class Hardware(Description):
     adc: Converter
     noise: Noise = Noise()
     variation: Annotated[Variation, Field(description="how copies of the device differ")] = Variation()
+    costs: Annotated[Costs, Field(description="times and energies beside those of the circuit")] = Costs()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -110,6 +110,7 @@ def _example(unit: str) -> str:
     return {
         **{"Ω": "10 kΩ", "S": "1 mS", "F": "1 nF", "V": "10 V", "A": "26 mA"},
         **{"Hz": "3 MHz", "K": "300.15 K", "s": "1 µs", "V/√Hz": "18 nV/√Hz"},
+        **{"J": "1 nJ", "W": "42 mW", "b/s": "50 Gb/s", "J/b": "1 pJ/b"},
     }[unit]
 
 
@@ -161,4 +162,9 @@ SignedFraction = _bounded("%")
 PerKelvin = _bounded("ppm/K")
 MatchingCoefficient = _positive("% µm")
 Area = _positive("µm²")
+Seconds = _non_negative("s")
+Joules = _non_negative("J")
+Watts = _non_negative("W")
+BitsPerSecond = _positive("b/s")
+JoulesPerBit = _non_negative("J/b")
 LeastSignificantBits = _non_negative("LSB")

@@ -1,0 +1,1 @@
+"""What a training step costs on a device and on a digital computer."""

@@ -1,0 +1,70 @@
+"""Time and energy of a step against the number of cells, as a table and a figure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+
+from experiments.cost.ledger import digital, ledger
+from experiments.cost.machines import MACHINES
+from experiments.shared.files import write_csv, writing
+from experiments.shared.plotting import STYLE
+from optim.cost import Item, Machine, Work
+from spu_circuit.errors import MappingError
+from spu_circuit.hardware import Hardware
+
+FEWEST = 8
+SHOWN = ("NGD, Woodbury", "Adam")
+"""Digital optimizers in the figure."""
+HEAD = ("who", "cells", "parameters", "samples", "time_s", "energy_j", "missing")
+
+
+def write_study(chosen: Sequence[Hardware], work: Work, analog_time: float, machine: Machine, folder: Path) -> None:
+    """Write cost.csv and cost.png: every device and optimizer, from eight cells in steps of two up to the given ones.
+
+    A device that cannot hold a system of a size has no line there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = sorted({work.rows, *(2**k for k in range(3, work.rows.bit_length()) if FEWEST <= 2**k < work.rows)})
+    lines: dict[str, list[tuple[int, Item]]] = {}
+    for cells in sizes:
+        own = replace(work, rows=cells)
+        for hardware in chosen:
+            try:
+                found = ledger(hardware, own, analog_time, machine).together
+            except MappingError:
+                continue
+            lines.setdefault(f"TNGD on {hardware.name}", []).append((cells, found))
+        for where, item in digital(own, list(MACHINES.values())):
+            lines.setdefault(f"{item.name} ({where})", []).append((cells, item))
+    rows = (
+        (who, cells, work.parameters, work.samples, item.seconds, item.joules, item.missing)
+        for who, points in lines.items()
+        for cells, item in points
+    )
+    write_csv(folder / "cost.csv", HEAD, rows)
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(9.6, 4.4))
+        for who, points in lines.items():
+            device = who.startswith("TNGD")
+            if not device and not who.startswith(SHOWN):
+                continue
+            cells = [size for size, _ in points]
+            style = "o-" if device else "--"
+            (line,) = panels[0].plot(cells, [item.seconds for _, item in points], style, label=who)
+            known = [(size, item.joules) for size, item in points if item.joules is not None]
+            panels[1].plot([size for size, _ in known], [e for _, e in known], style, color=line.get_color())
+        panels[0].set(xlabel="cells K", ylabel="time of a step (s)", xscale="log", yscale="log")
+        panels[1].set(xlabel="cells K", ylabel="energy of a step (J)", xscale="log", yscale="log")
+        for axes in panels:
+            axes.set_xticks(sizes, [str(size) for size in sizes])
+            axes.minorticks_off()
+        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        with writing(folder / "cost.png") as file:
+            figure.savefig(file, format="png")
+        plt.close(figure)
