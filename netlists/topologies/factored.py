@@ -424,12 +424,14 @@ def _refuse_indefinite(array: FactoredArray, hardware: Hardware) -> None:
     # The two factors' signs cancel, and the backward array has the forward one's levels.
     root = np.linalg.qr(forward.T).R
     conductance = float(1 / array.stages[0].feedback)
-    lowest = conductance * float(scipy.linalg.eigvalsh(-root @ middle @ root.T, subset_by_index=[0, 0])[0])
-    if lowest + float(array.damping.min()) <= 0:
+    eigenvalues = conductance * scipy.linalg.eigvalsh(-root @ middle @ root.T)
+    lowest, damping = float(eigenvalues[0]), float(array.damping.min())
+    rounding = len(eigenvalues) * np.finfo(float).eps * float(np.abs(eigenvalues).max())
+    if lowest + damping <= rounding:
         raise MappingError(
             f"hardware {hardware.name!r} cannot hold this Hessian: rounded to its levels the matrix is not positive "
-            f"definite (lowest eigenvalue {(lowest + float(array.damping.min())) / array.siemens_per_unit:.2g}); raise "
-            f"the damping by {-lowest / array.siemens_per_unit:.2g}, or fold the Hessian into B"
+            f"definite (lowest eigenvalue {(lowest + damping) / array.siemens_per_unit:.2g}); raise "
+            f"the damping by {(rounding - lowest) / array.siemens_per_unit:.2g}, or fold the Hessian into B"
         )
 
 

@@ -167,7 +167,8 @@ def program_passive(A: Array, hardware: Hardware) -> PassiveArray:
         A: (n, n), symmetric positive definite.
 
     Raises:
-        MappingError: no diagonal scaling makes A dominant enough for the input resistors; names the rows.
+        MappingError: no diagonal scaling makes A dominant enough for the input resistors, naming the rows; or nothing
+            but rounding joins the cells to ground.
     """
     resistors, input_conductance = hardware.array, 1 / hardware.cell.input_resistance
     scaling = dominance_scaling(A)
@@ -191,6 +192,12 @@ def program_passive(A: Array, hardware: Hardware) -> PassiveArray:
             f"{float(-rest.min()) / siemens_per_unit:.2g}, raise input_resistance, or use an active topology"
         )
     leak = nearest_level(np.maximum(rest, 0.0), resistors)
+    held = (straight + crossed).sum(axis=1) + leak + input_conductance
+    if (leak + input_conductance <= len(A) * np.finfo(float).eps * held).all():
+        raise MappingError(
+            f"hardware {hardware.name!r} cannot hold this matrix: it leaves no leaks, and beside the couplings the "
+            f"input resistors ({input_conductance:.3g} S) are rounding; raise the damping, or lower input_resistance"
+        )
     lost = (off > 0) & (coupling == resistors.off_conductance)
     return PassiveArray(
         straight, crossed, leak, np.array(input_conductance), np.array(siemens_per_unit), scaling, lost.sum()

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from netlists.device import load, program_array
 from netlists.topologies.passive import dominance_scaling, program_passive
-from solvers.ideal import law_of
+from solvers.ideal import IdealLaw, law_of
 from solvers.network import Network, state_space
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
@@ -79,6 +79,15 @@ def test_input_resistors_that_take_too_much_are_named():
     heavy = PASSIVE.model_copy(update={"cell": PASSIVE.cell.model_copy(update={"input_resistance": 500.0})})
     with pytest.raises(MappingError, match=r"couplings and input resistor .* take more than the diagonal has"):
         program_passive(dominant_system(5).A, heavy)
+
+
+@pytest.mark.parametrize("engine", [Network(), Ngspice(), IdealLaw()])
+def test_cells_that_only_rounding_joins_to_ground_are_refused(engine):
+    """Leaks rounded to nothing, and input resistors of 10^20 Ω: the couplings alone are singular."""
+    floating = PASSIVE.model_copy(update={"cell": PASSIVE.cell.model_copy(update={"input_resistance": 1e20})})
+    system = LinearSystem([[1.0, -1 + 1e-9], [-1 + 1e-9, 1.0]], [1.0, 0.0])
+    with pytest.raises(MappingError, match=r"cannot hold this matrix: it leaves no leaks, .* raise the damping,"):
+        Spu(floating, engine).solve(system)
 
 
 @pytest.mark.parametrize("time", [0.5, 2.0, inf])

@@ -9,10 +9,12 @@ from experiments.shared.systems import spd_system
 from netlists.device import largest_scale, load, program_array
 from netlists.topologies.active import program_active
 from solvers.ideal import IdealLaw, law_of
+from solvers.network import Network
+from solvers.ngspice import Ngspice
 from solvers.spu import Spu
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import ResistorArray, load_hardware
-from spu_circuit.problem import LinearSystem
+from spu_circuit.problem import LinearSystem, LinearSystems
 
 
 @settings(max_examples=50)
@@ -62,6 +64,42 @@ def test_lost_entries_are_counted():
 def test_a_lost_diagonal_is_an_error_that_counts_and_cures():
     with pytest.raises(MappingError, match=r"1 of 4 entries \(1 on the diagonal\) are lost .* add a damping above"):
         program_active(np.diag([1.0, 0.001]), load_hardware("bench"))
+
+
+def _of_low_rank(seed):
+    """A singular matrix of few values. Its Cholesky factor exists for some, by rounding."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(2, 90))
+    root = rng.integers(-3, 4, size=(size, int(rng.integers(1, size)))) * rng.choice([1, 1, 1 / 7, 0.1])
+    return root @ root.T * rng.choice([1, 1 / 3, 5e-6])
+
+
+@pytest.mark.parametrize("seed", [*range(40), 108, 330, 339, 535, 588])
+def test_a_matrix_that_is_singular_to_rounding_is_refused_and_slightly_damped_is_not(seed):
+    ideal, A = load_hardware("ideal"), _of_low_rank(seed)
+    with pytest.raises(MappingError, match=r"cannot hold this matrix.* not positive definite .* add a damping above"):
+        program_active(A, ideal)
+    # A condition of 10^10, which double precision has room for.
+    program_active(A + 1e-10 * np.abs(A).max() * len(A) * np.eye(len(A)), ideal)
+
+
+@pytest.mark.parametrize("engine", [Network(), Ngspice(), IdealLaw()])
+def test_rows_that_levels_make_equal_are_refused_in_every_engine(engine):
+    """64 cells, each two of which differ by less than a step of the eight levels; scaled and damped they are held."""
+    rng = np.random.default_rng(0)
+    features = rng.random((32, 200))
+    twice = np.repeat(features, 2, axis=0) + 1e-3 * rng.random((64, 200))
+    A = twice @ twice.T / 200 + 1e-4 * np.eye(64)
+    system = LinearSystem(A, rng.normal(size=64))
+    with pytest.raises(MappingError, match=r"^hardware 'rram' cannot hold this matrix.*set scaling = 'jacobi', or"):
+        Spu(load_hardware("rram"), engine).solve(system)
+    scaled = load_hardware("rram").model_copy(update={"scaling": "jacobi"})
+    with pytest.raises(MappingError, match=r"cannot hold this matrix.* add a damping above [\d.]+, or take") as caught:
+        Spu(scaled, engine).solve(system)
+    assert "jacobi" not in str(caught.value)
+    batch = LinearSystems(np.stack([np.eye(64), A]), np.ones((2, 64)))
+    with pytest.raises(MappingError, match="cannot hold this matrix"):
+        Spu(load_hardware("rram"), engine).solve_batch(batch)
 
 
 def test_continuous_resistors_hold_any_value_between_their_limits():
