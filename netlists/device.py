@@ -29,7 +29,8 @@ class Device:
 
     ``dac_volts`` (..., n) drive the input resistors, ``initial_volts`` (..., n) are on the capacitors at time 0. Cell
     voltages are ``volts_per_unit`` (v_u) times the array's unknowns y. ``clipped_codes`` counts DAC values beyond full
-    scale. Its parts are nominal: those of a sample are on a ``Board``.
+    scale, ``lost_inputs`` those below half a code that are not zero. Its parts are nominal: those of a sample are on a
+    ``Board``.
     """
 
     hardware: Hardware
@@ -38,6 +39,7 @@ class Device:
     dac_volts: Array
     initial_volts: Array
     clipped_codes: NDArray[np.intp]
+    lost_inputs: NDArray[np.intp]
 
     def __getitem__(self, which: int) -> "Device":
         """One of a batch."""
@@ -48,6 +50,7 @@ class Device:
             self.dac_volts[which],
             self.initial_volts[which],
             self.clipped_codes[which],
+            self.lost_inputs[which],
         )
 
     @property
@@ -149,7 +152,7 @@ def stacked(arrays: Sequence[Any]) -> Any:
 
 def batch_of(device: Device, count: int = 1) -> Device:
     """A device as a batch of so many equal ones."""
-    parts = ("array", "volts_per_unit", "dac_volts", "initial_volts", "clipped_codes")
+    parts = ("array", "volts_per_unit", "dac_volts", "initial_volts", "clipped_codes", "lost_inputs")
     return replace(device, **{name: stacked([getattr(device, name)] * count) for name in parts})
 
 
@@ -181,7 +184,8 @@ def load(
     dac_volts, clipped_inputs = quantize(scale[..., None] * _dac_volts(array, b, hardware), hardware.dac)
     initial_volts, clipped_states = quantize(scale[..., None] * state, hardware.dac)
     clipped = clipped_inputs.sum(axis=-1) + clipped_states.sum(axis=-1)
-    return Device(hardware, array, scale, dac_volts, initial_volts, clipped)
+    lost = ((b != 0) & (dac_volts == 0)).sum(axis=-1) + ((state != 0) & (initial_volts == 0)).sum(axis=-1)
+    return Device(hardware, array, scale, dac_volts, initial_volts, clipped, lost)
 
 
 def voltage_limits(array: ProgrammedArray, hardware: Hardware) -> Array:

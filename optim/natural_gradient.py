@@ -228,6 +228,7 @@ def _together(solved: Relaxed, waited: Relaxed) -> Relaxed:
     statistics = first._replace(
         saturated_nodes=jnp.maximum(first.saturated_nodes, second.saturated_nodes),
         clipped_codes=first.clipped_codes + second.clipped_codes,
+        lost_inputs=first.lost_inputs + second.lost_inputs,
         ngspice_runs=first.ngspice_runs + second.ngspice_runs,
         range_changes=first.range_changes + second.range_changes,
         analog_seconds=first.analog_seconds + second.analog_seconds,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.device import Device
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.problem import GgnSystem, LinearSystem, Systems, real_array
 
 Array = NDArray[np.float64]
@@ -28,6 +28,7 @@ class Statistics:
             programmed resistors ends; slow or inexact amplifiers keep it below 1.
         saturated_nodes: cells, and amplifiers between them, that left the trusted voltage range at any time.
         clipped_codes: DAC values beyond full scale.
+        lost_inputs: non-zero entries of right-hand side and initial state that are below half a DAC code at this v_u.
         lost_entries: non-zero matrix entries that no level can hold.
         ngspice_runs: circuits that ngspice simulated for this solve.
         range_changes: how often the voltage scale was changed and the solve repeated.
@@ -43,6 +44,7 @@ class Statistics:
     settled_fraction: float | None = None
     saturated_nodes: int = 0
     clipped_codes: int = 0
+    lost_inputs: int = 0
     lost_entries: int = 0
     ngspice_runs: int = 0
     range_changes: int = 0
@@ -72,6 +74,9 @@ class Solution:
         covariance: makes that (n, n) of the noise, where the solver knows it.
         waveform: node voltages, where the solver simulated them.
         device: what solved it, as it was programmed; None: no device did.
+
+    Raises:
+        SimulationError: a value is not finite.
     """
 
     value: Array
@@ -80,6 +85,9 @@ class Solution:
     covariance: Callable[[], Array] | None = None
     waveform: Waveform | None = None
     device: Device | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_infinite(self.value)
 
     @cached_property
     def standard_error(self) -> Array | None:
@@ -97,6 +105,7 @@ class StatisticsArrays(NamedTuple):
     settled_fraction: Any
     saturated_nodes: Any
     clipped_codes: Any
+    lost_inputs: Any
     lost_entries: Any
     ngspice_runs: Any
     range_changes: Any
@@ -106,7 +115,7 @@ class StatisticsArrays(NamedTuple):
     injected_noise: Any
 
 
-COUNTS = frozenset({"saturated_nodes", "clipped_codes", "lost_entries", "ngspice_runs", "range_changes"})
+COUNTS = frozenset({"saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "range_changes"})
 """The statistics that are whole numbers."""
 
 
@@ -135,11 +144,17 @@ class Solutions:
         values: (m, n), in the problem's units.
         statistics: each an array (m,).
         wall_seconds: time that all of them took here.
+
+    Raises:
+        SimulationError: a value is not finite.
     """
 
     values: Array
     statistics: StatisticsArrays
     wall_seconds: float
+
+    def __post_init__(self) -> None:
+        _refuse_infinite(self.values)
 
 
 class Solver(Protocol):
@@ -208,6 +223,15 @@ def solve_each(
     values = np.stack([solution.value for solution in solutions])
     statistics = statistics_arrays(np.array(columns.pop("residual")), **columns)
     return Solutions(values, statistics, perf_counter() - began)
+
+
+def _refuse_infinite(values: Array) -> None:
+    if not np.isfinite(values).all():
+        bad = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise SimulationError(
+            f"the solution has {values[bad]} at {list(bad)}; raise the damping: the matrix is singular to rounding, or "
+            "a mode of the device grows"
+        )
 
 
 def check_time(analog_time: float) -> None:

@@ -511,6 +511,7 @@ class _Found:
             "settled_fraction": (np.abs(self.reading.volts - settled) <= 0.01 * largest).mean(axis=-1),
             "saturated_nodes": self.saturated,
             "clipped_codes": device.clipped_codes,
+            "lost_inputs": device.lost_inputs,
             "lost_entries": np.broadcast_to(array.lost_entries, count),
             "ngspice_runs": self.runs,
             "range_changes": self.changes,

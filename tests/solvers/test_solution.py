@@ -9,11 +9,11 @@ from experiments.shared.systems import ggn_system, spd_system
 from solvers.digital import Digital
 from solvers.ideal import IdealLaw
 from solvers.sde import Sde
-from solvers.solution import StatisticsArrays, solve_each
+from solvers.solution import Solution, Solutions, Statistics, StatisticsArrays, solve_each, statistics_arrays
 from solvers.spu import Spu
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import load_hardware
-from spu_circuit.problem import GgnSystems, LinearSystems
+from spu_circuit.problem import GgnSystems, LinearSystem, LinearSystems
 
 PLAIN = [spd_system(5, 20, seed) for seed in range(4)]
 GGN = [ggn_system(3, 5, 0.1 + seed, seed) for seed in range(4)]
@@ -118,3 +118,17 @@ def test_seeds_and_states_of_a_batch_must_fit():
         Sde().solve_batch(LINEAR_BATCH, 1.0, np.ones((4, 3)))
     with pytest.raises(InputError, match="knows no time"):
         Digital().solve_batch(LINEAR_BATCH, 1.0)
+
+
+def test_a_solution_that_is_not_finite_is_an_error_of_every_solver():
+    """A matrix that is singular to rounding passes Cholesky and has a negative eigenvalue."""
+    for bad in (np.nan, np.inf, -np.inf):
+        words = rf"^the solution has {bad} at \[1\]; raise the damping"
+        with pytest.raises(SimulationError, match=words):
+            Solution(np.array([1.0, bad]), Statistics("", 0.0, 0.0))
+        with pytest.raises(SimulationError, match=r"^the solution has .* at \[0, 1\]; raise the damping"):
+            Solutions(np.array([[1.0, bad]]), statistics_arrays(np.zeros(1)), 0.0)
+    singular = LinearSystem(np.ones((3, 3)) + np.diag([0, 2**-52, 2**-51]), np.ones(3))
+    for solver, time in ((Sde(), 1e300), (Sde(0.1), inf)):
+        with np.errstate(all="ignore"), pytest.raises(SimulationError, match=r"the solution has .*; raise the damping"):
+            solver.solve(singular, time)

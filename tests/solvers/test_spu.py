@@ -13,7 +13,7 @@ from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import KEPT, RANGES, Spu, engine_named
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Converter, load_hardware
+from spu_circuit.hardware import Converter, Noise, load_hardware
 from spu_circuit.problem import LinearSystem, LinearSystems
 
 
@@ -213,3 +213,23 @@ def test_settled_means_within_one_percent_of_the_largest_voltage(ideal, away, sh
             return final + away * np.abs(final).max()
 
     assert Spu(ideal, Away()).solve(spd_system(3, 2)).statistics.settled_fraction == share
+
+
+@pytest.mark.parametrize("engine", [Network(linearise=True), Ngspice(points=10), IdealLaw(points=10)])
+@pytest.mark.parametrize("name", ["paper", "passive", "factored"])
+def test_inputs_below_half_a_dac_code_are_counted(name, engine):
+    """The same in every engine, for right-hand sides and initial states, alone and in batches."""
+    hardware = load_hardware(name)
+    hardware = hardware.model_copy(update={"dac": Converter(bits=8, full_scale=1.0), "noise": Noise(thermal=False)})
+    spu, A = Spu(hardware, engine), np.diag([1.0, 1.0, 1.0, 1.0])
+    b, state = np.array([1.0, 1e-3, -1e-9, 0.0]), np.array([0.0, 0.5, 1e-9, 0.5])
+    assert spu.solve(LinearSystem(A, b)).statistics.lost_inputs == 2
+    assert spu.solve(LinearSystem(A, np.ones(4))).statistics.lost_inputs == 0
+    assert spu.solve(LinearSystem(A, b), 1.0, state).statistics.lost_inputs == 3
+    batch = LinearSystems(np.stack([A, A]), np.stack([b, np.ones(4)]))
+    assert spu.solve_batch(batch).statistics.lost_inputs.tolist() == [2, 0]
+
+
+def test_a_converter_without_codes_loses_nothing():
+    system = LinearSystem(np.eye(2), [1.0, 1e-30])
+    assert Spu(load_hardware("ideal"), IdealLaw()).solve(system).statistics.lost_inputs == 0

@@ -115,6 +115,7 @@ def device_batch(device: Device, count: int) -> Device:
         dac_volts=np.repeat(device.dac_volts[None], count, axis=0),
         initial_volts=np.repeat(device.initial_volts[None], count, axis=0),
         clipped_codes=np.repeat(device.clipped_codes, count),
+        lost_inputs=np.repeat(device.lost_inputs, count),
     )
 
 

@@ -54,6 +54,7 @@ def test_samples_that_saturate_do_not_disturb_the_others(preset):
         dac_volts=np.stack([d.dac_volts for d in devices]),
         initial_volts=np.stack([d.initial_volts for d in devices]),
         clipped_codes=np.stack([d.clipped_codes for d in devices]),
+        lost_inputs=np.stack([d.lost_inputs for d in devices]),
     )
     programmed = Network().prepare(board_of(devices[0])).program(whole.array, None)
     found = programmed.read(whole, np.full(3, inf), np.zeros(3, dtype=int))

@@ -246,6 +246,7 @@ def read_all(engine, devices, times, seeds, board):
         dac_volts=np.stack([d.dac_volts for d in devices]),
         initial_volts=np.stack([d.initial_volts for d in devices]),
         clipped_codes=np.stack([d.clipped_codes for d in devices]),
+        lost_inputs=np.stack([d.lost_inputs for d in devices]),
     )
     return engine.prepare(board).program(array, None).read(whole, np.array(times), np.array(seeds))
 
