@@ -1,6 +1,5 @@
 """Trials of one optimizer at one point of the grid, which differ in learning rate and seed, advanced side by side."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -41,10 +40,9 @@ WIDTH = 16
 """Trials that are advanced together, at most: enough to share what a call of the device costs."""
 LARGEST = 2**28
 """Bytes that their curvature factors may take together."""
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-"""XLA computes in one thread, so that sums have one order and workers do not fight for cores."""
-if ONE_THREAD not in (flags := os.environ.get("XLA_FLAGS", "")):  # read when a process computes for the first time
-    os.environ["XLA_FLAGS"] = f"{flags} {ONE_THREAD}".strip()
+compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
+"""XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
+compiled function holds in every process, also in one that has computed with JAX before; XLA_FLAGS would not."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +357,7 @@ def _measurement(network: Architecture, side: int, curvature: str | None, used: 
             CURVATURES[curvature].factor(1)(model, softmax_cross_entropy, params, images[:used], labels[:used]),
         )
 
-    return jax.jit(lambda params, images, labels, chosen: _each(measured, chosen, params, images, labels))
+    return compiled(lambda params, images, labels, chosen: _each(measured, chosen, params, images, labels))
 
 
 @lru_cache(maxsize=16)
@@ -370,7 +368,7 @@ def _evaluation(network: Architecture, side: int) -> Callable[..., Any]:
     def evaluate(params: Any, images: jax.Array, labels: jax.Array, chosen: jax.Array) -> Any:
         return _each(lambda own: _evaluate(model(own, images), labels), chosen, params)
 
-    return jax.jit(evaluate)
+    return compiled(evaluate)
 
 
 def _each(function: Callable[..., Any], chosen: jax.Array, *arguments: Any) -> Any:
@@ -402,7 +400,7 @@ def _solution(method: Method) -> Callable[..., Any]:
         updates, plain = build_plain(method.settings, rate).update(updates, own.plain, own.params)
         return Stack(optax.apply_updates(own.params, updates), state, plain), solved
 
-    @jax.jit
+    @compiled
     def take(stack: Stack, rates: jax.Array, gradients: jax.Array, factors: jax.Array, going: jax.Array) -> Any:
         if natural:
             # What is not finite never reaches the solver.

@@ -1,9 +1,13 @@
 """A run of several trials: together, stopped, resumed, and with one that fails."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +101,28 @@ def test_a_stopped_run_ends_as_if_nothing_had_been_with_other_workers(training, 
     assert again == steps
     for one, state in states.items():
         assert all(np.array_equal(state[key], others[one][key], equal_nan=True) for key in state)
+
+
+def train_adam(folder):
+    """What a process of its own runs."""
+    experiment = from_toml(Experiment, TEXT.encode(), "test")
+    go(single(experiment.model_copy(update={"optimizers": {"adam": experiment.optimizers["adam"]}})), Path(folder))
+
+
+def test_what_a_process_computed_before_changes_no_bit(tmp_path):
+    """A notebook, or a worker of a foreign cluster, may have computed with JAX before it trains."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    histories = []
+    for name, before in (("fresh", ""), ("used", "import jax; jax.numpy.ones(3).sum()")):
+        script = f"{before}\nfrom tests.experiments.training import test_run\ntest_run.train_adam({name!r})"
+        subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment)
+        histories.append(untimed(tmp_path / name))
+    (steps, states), (again, others) = histories
+    assert len(steps) == 12
+    assert again == steps
+    for one, state in states.items():
+        assert all(np.array_equal(state[key], others[one][key]) for key in state)
 
 
 def test_a_trial_that_fails_is_named_and_the_others_are_finished(training, tmp_path, monkeypatch):
