@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from itertools import product
+from math import prod
 from typing import Any
 
 from spu_circuit.errors import InputError
 
+MOST_POINTS = 10_000
+"""Of a grid: each is checked before anything is computed, in some milliseconds."""
 Grid = Mapping[str, list[Any]]
 Setting = dict[str, Any]
 """What a grid sets at one point: values by dotted name."""
@@ -20,6 +23,12 @@ def without_grid(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any
         InputError: a grid that is none.
     """
     grid = document.get("grid", {})
+    check_grid(grid, where)
+    return {name: value for name, value in document.items() if name != "grid"}, grid
+
+
+def check_grid(grid: Any, where: str) -> None:
+    """Raise InputError for a grid that is none."""
     if not isinstance(grid, dict):
         raise InputError(f"{where}: grid is {grid!r}; write a table [grid] of names and lists")
     for name, values in grid.items():
@@ -27,7 +36,11 @@ def without_grid(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any
             raise InputError(f"{where}: grid.{name} is {values!r}; write a list of at least one value")
         if len({json.dumps(value) for value in values}) < len(values):
             raise InputError(f"{where}: grid.{name} repeats a value; list each once")
-    return {name: value for name, value in document.items() if name != "grid"}, grid
+    count = prod(len(values) for values in grid.values())
+    if count > MOST_POINTS:
+        raise InputError(
+            f"{where}: grid has {count:.3g} points, and at most {MOST_POINTS:,} are prepared; shorten its lists"
+        )
 
 
 def points(document: Mapping[str, Any], grid: Grid) -> Iterator[tuple[Setting, dict[str, Any]]]:

@@ -32,6 +32,8 @@ Array = NDArray[np.float64]
 
 TRIES = 2
 """How often a sample is simulated before its failure counts."""
+STATUSES = ("ok", "unstable", "failed")
+"""Of samples; unstable: a mode of its circuit grows, so that it solves nothing."""
 POINTS = 200
 """Steps of an ngspice transient, at least."""
 
@@ -41,7 +43,7 @@ class Row:
     """One sample's result.
 
     Args:
-        status: "ok"; "unstable": a mode of its circuit grows, so that it solves nothing; "failed".
+        status: one of ``STATUSES``.
         reason: why it failed.
         weight: see ``Samples``.
         metrics: in the order of ``Sweep.recorded``; NaN where there is none.

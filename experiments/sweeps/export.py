@@ -55,8 +55,8 @@ def table(plan: Plan, store: SweepStore) -> pa.Table:
     A metric that a sample does not have (it failed or is unstable) is null; one that is infinite is so.
     """
     keys, rows = [], []
-    for key, _, _ in plan.cases():
-        found = store.rows(key)
+    for key, sweep, case in plan.cases():
+        found = store.rows_of(key, sweep, case)
         keys += [key] * len(found)
         rows += found
     points = [point for point, _ in keys]

@@ -147,6 +147,7 @@ def convergence(found: Sequence[Group]) -> Picture:
     with plt.rc_context(STYLE):
         figure, (above, below) = plt.subplots(1, 2, figsize=(8.6, 3.2 + 0.8 * (len(shown) > 1)))
         words, lowest, highest = [], [], []
+        spread = False
         for group, colour in zip(shown, _colours(len(shown)), strict=True):
             counts, middle, low, high = running(group)
             late = counts >= min(EARLY, counts[-1])
@@ -156,15 +157,18 @@ def convergence(found: Sequence[Group]) -> Picture:
             above.fill_between(counts, low, high, color=colour, alpha=0.18, lw=0)
             width = high - low
             known = np.isfinite(width) & (width > 0)
+            spread = spread or bool(known.any())
             below.plot(counts[known], width[known], color=colour, lw=1.6)
-            if known[-1]:
+            if isfinite(width[-1]):
                 points = f"{100 * width[-1]:.2f} percentage points"
                 shown_width = points if sweep.limits else metric_text(ranked(sweep)[0], width[-1])
                 where = f"{group.label}: " if group.label else ""
                 words.append(f"{where}after {counts[-1]} copies the interval is {shown_width} wide")
         above.set(xlabel="copies", xscale="log")
-        below.set(xlabel="copies", xscale="log", yscale="log")
-        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        below.set(xlabel="copies", xscale="log")
+        if spread:  # no interval has a width where all copies are alike
+            below.set_yscale("log")
+            below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         for axes in (above, below):
             axes.xaxis.set_major_formatter("{x:g}")
         if sweep.limits:

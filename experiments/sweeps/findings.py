@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.shared.grid import axis_name, value_text
+from experiments.shared.grid import axis_name, check_grid, value_text
 from experiments.shared.store import first_difference
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
@@ -121,7 +121,16 @@ def planned(store: SweepStore) -> Plan:
     claimed = store.claimed().get("sweep")
     if claimed is None:
         raise InputError(f"output: {str(store.folder)!r} holds no sweep yet; run one with --output")
-    found = plan(claimed["document"], claimed["grid"], str(store.folder), claimed["audit"])
+    where = str(store.path)
+    document, grid, audit = (claimed.get(name) for name in ("document", "grid", "audit"))
+    if not isinstance(document, dict) or isinstance(audit, bool) or not isinstance(audit, int | float):
+        raise InputError(f"output: {where!r} is damaged or foreign: it names no document or no audit; restore the file")
+    check_grid(grid, where)
+    assert isinstance(grid, dict)
+    try:
+        found = plan(document, grid, where, audit)
+    except RecursionError:
+        raise InputError(f"output: {where!r} is damaged or foreign: its config is nested too deeply") from None
     if difference := first_difference(claimed, json.loads(json.dumps(found.config))):
         name, old, new = difference
         raise InputError(
@@ -140,9 +149,11 @@ def groups(plan: Plan, store: SweepStore) -> list[Group]:
         named = {axis_name(name): value_text(value) for name, value in plan.settings[key[0]].items()}
         if several:
             named[CASE] = f"only {titled(key[1])}" if case.only else key[1]
-        rows = store.rows(key)
+        rows = store.rows_of(key, sweep, case)
         if rows:
-            found.append(Group(key, named, sweep, case, tuple(rows), tuple(store.rows(key, audit=True))))
+            found.append(
+                Group(key, named, sweep, case, tuple(rows), tuple(store.rows_of(key, sweep, case, audit=True)))
+            )
     return found
 
 

@@ -18,8 +18,8 @@ class SweepBars(Display):
         self._done = {key: len(store.samples(key)) for key in self._sweeps}
         self._good: dict[Key, int] = {}
         self._tried: dict[Key, int] = {}
-        for key, sweep in self._sweeps.items():
-            self._count(key, store.rows(key) if sweep.limits and self._done[key] else [])
+        for key, sweep, case in plan.cases():
+            self._count(key, store.rows_of(key, sweep, case) if sweep.limits and self._done[key] else [])
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

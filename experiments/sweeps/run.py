@@ -139,7 +139,7 @@ def compute(
     if plan.audit:
         for key, sweep, case in plan.cases():
             chosen = audited(sweep, case, plan.audit)
-            ok = {row.sample for row in store.rows(key) if row.status == "ok"}
+            ok = {row.sample for row in store.rows_of(key, sweep, case) if row.status == "ok"}
             todo = sorted((chosen & ok) - store.samples(key, audit=True))
             batches = [Batch(sweep, case, range(sample, sample + 1), audit=True) for sample in todo]
             for rows in _finished(computers, batches):
@@ -184,7 +184,7 @@ def _run_case(
                 progress(key, done, case.samples, fresh)
             _refuse_failures(store, key, sweep)
         if stop is not None and end < case.samples:
-            low, high = yield_of(sweep, store.rows(key)).interval
+            low, high = yield_of(sweep, store.rows_of(key, sweep, case)).interval
             if high - low <= stop:
                 return
 

@@ -1,9 +1,7 @@
 """The run store: every finished step of every trial, in SQLite. What is in it is never lost."""
 
 import io
-import json
 import sqlite3
-from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from math import inf
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.shared.store import first_difference
+from experiments.shared.store import StoreBase, first_difference
 from spu_circuit.errors import InputError, SpuError
 
 Arrays = dict[str, NDArray[Any]]
 
 
 NAME = "run.sqlite"
-LAYOUT = 2
-"""Of the tables, kept as SQLite's user_version. Stores that have none are of layout 1, without points of a grid."""
 
 
 @dataclass(frozen=True)
@@ -109,73 +105,23 @@ KEY = "point, optimizer, learning_rate, seed"
 OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?"
 
 
-class Store:
-    """Open, or create, the store of an output folder. Safe for several processes at a time."""
+class Store(StoreBase):
+    """The store of a run's folder. Safe for several processes at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            key, create = KEY, "CREATE TABLE IF NOT EXISTS"
-            with self._transaction():
-                self._refuse_other_layouts(folder)
-                self._connection.execute(f"{create} config (name TEXT PRIMARY KEY, json TEXT)")
-                self._connection.execute(f"{create} history ({', '.join(COLUMNS)}, PRIMARY KEY ({key}, step))")
-                self._connection.execute(f"{create} state ({key}, arrays BLOB, PRIMARY KEY ({key}))")
-                self._connection.execute(f"{create} exhibit ({key}, arrays BLOB, PRIMARY KEY ({key}))")
-                self._connection.execute(f"{create} failure ({key}, step, error, PRIMARY KEY ({key}))")
-                self._connection.execute(f"{create} system ({key}, step, arrays BLOB, PRIMARY KEY ({key}, step))")
-        except OSError as error:
-            raise InputError(f"output: {str(folder)!r} cannot be written: {error.strerror}") from None
-        except sqlite3.Error as error:
-            raise InputError(f"output: {str(self.path)!r} cannot be used: {error}; choose another folder") from None
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 2
+    NEWS = "whose trials have a point of the grid"
+    TABLES = {  # noqa: RUF012
+        "history": f"({', '.join(COLUMNS)}, PRIMARY KEY ({KEY}, step))",
+        "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",
+        "exhibit": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",
+        "failure": f"({KEY}, step, error, PRIMARY KEY ({KEY}))",
+        "system": f"({KEY}, step, arrays BLOB, PRIMARY KEY ({KEY}, step))",
+    }
 
-    def _refuse_other_layouts(self, folder: Path) -> None:
-        """Mark a new store with the layout. Raises InputError where it has tables of another one."""
-        (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        if tables and layout != LAYOUT:
-            raise InputError(
-                f"output: {str(folder)!r} holds a run of store layout {layout or 1}, this version reads layout "
-                f"{LAYOUT}, whose trials have a point of the grid; choose another folder with --output, or the version "
-                "that began it"
-            )
-        self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def _transaction(self) -> sqlite3.Connection:
-        self._connection.execute("BEGIN IMMEDIATE")
-        return self._connection
-
-    def claim(self, config: dict[str, Any], versions: dict[str, str]) -> None:
-        """Make this the store of a config, with the versions of what it is begun with.
-
-        Raises:
-            InputError: it already holds another one; names the first difference.
-        """
-        with self._transaction():
-            row = self._connection.execute("SELECT json FROM config WHERE name = 'experiment'").fetchone()
-            if row is None:
-                for name, value in (("experiment", config), ("versions", versions)):
-                    self._connection.execute("INSERT INTO config VALUES (?, ?)", (name, json.dumps(value)))
-                return
-        kept, new = json.loads(row[0]), json.loads(json.dumps(config))
+    def _difference(self, kept: dict[str, Any], new: dict[str, Any]) -> tuple[str, Any, Any] | None:
+        # A grid is one difference, not one of every point that it makes.
         grids = ({"grid": each.get("grid", {})} for each in (kept, new))
-        if difference := first_difference(*grids) or first_difference(kept, new):
-            name, old, new = difference
-            raise InputError(
-                f"output: {str(self.path.parent)!r} holds a run with {name} = {old!r}, this config has {new!r}; choose "
-                "another folder with --output, or restore the config"
-            )
-
-    def claimed(self) -> dict[str, Any]:
-        """What the store was claimed with: "experiment" and "versions". Empty before that."""
-        return {name: json.loads(text) for name, text in self._connection.execute("SELECT * FROM config")}
+        return first_difference(*grids) or first_difference(kept, new)
 
     def commit(self, chunk: Chunk) -> None:
         """Keep finished steps together with the state to go on from, or the failure after them; all or nothing.
@@ -205,11 +151,6 @@ class Store:
             raise InputError(
                 f"output: another process has written step {chunk.steps[-1].step} of {trial.optimizer} to "
                 f"{str(self.path.parent)!r}; wait for it to end, or choose another folder"
-            ) from None
-        except sqlite3.Error as error:
-            raise InputError(
-                f"output: {str(self.path)!r} cannot be written: {error}; what was finished before is safe, and the "
-                "same command goes on from there"
             ) from None
 
     def state(self, trial: Trial) -> tuple[Step | None, Arrays | None]:
@@ -247,16 +188,8 @@ class Store:
 
 
 def open_existing(folder: Path) -> Store:
-    """The store of a folder that must already have one. Raises InputError where it has none."""
-    path = folder / NAME
-    if not path.is_file():
-        raise InputError(f"output: {str(folder)!r} holds no run (no run.sqlite); give the folder of a training run")
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("SELECT COUNT(*) FROM history")
-    except sqlite3.Error as error:
-        raise InputError(f"output: {str(path)!r} cannot be read: {error}") from None
-    return Store(folder)
+    """The store of a folder that must already have one, to read. Raises InputError where it has none."""
+    return Store(folder, reading=True)
 
 
 def _pack(arrays: Arrays) -> bytes:

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from contextlib import closing
 from itertools import pairwise
 
@@ -12,15 +13,17 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, spearmanr
 
+from experiments.shared.versions import versions
 from experiments.sweeps.cases import Case
-from experiments.sweeps.config import Sweep
+from experiments.sweeps.config import Sweep, read_sweep
 from experiments.sweeps.effects import EITHER_WAY, Effect, correlations, noise_of, ranges, totals
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.figures import running, tornado
 from experiments.sweeps.findings import Group, disagreements, groups, planned
 from experiments.sweeps.redraw import Trait
 from experiments.sweeps.report import write_report
-from experiments.sweeps.store import open_sweep
+from experiments.sweeps.run import plan, run
+from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.units import metric_text
 from spu_circuit.sampling import Sampling
 from tests.browser import Browser
@@ -290,11 +293,6 @@ def test_every_analysis_has_a_page(kind, tmp_path):
     text = CONFIG.replace('kind = "monte carlo"\nsamples = 256', f'kind = "{kind}"\n{samples}')
     config = tmp_path / "other.toml"
     config.write_text(re.sub(r"\[grid\]\n.*\n", "", text))
-    from experiments.shared.versions import versions
-    from experiments.sweeps.config import read_sweep
-    from experiments.sweeps.run import plan, run
-    from experiments.sweeps.store import SweepStore
-
     made = plan(*read_sweep(config), str(config))
     with closing(SweepStore(tmp_path / "run")) as store:
         store.claim(made.config, versions())
@@ -313,3 +311,33 @@ def test_bars_of_what_may_be_unstable_have_an_end():
     made = tornado({"relative_error": [Effect("capacitor", 0.1, np.inf), Effect("resistor", 0.1, 0.2)]}, "range")
     assert made.png
     assert "capacitor" in made.words
+
+
+SAME = """
+name = "alike"
+metrics = ["relative_error", "saturated_cells"]
+[hardware]
+base = "paper"
+[hardware.variation.capacitor]
+lot = { tolerance = "5 %", meaning = "sigma" }
+[workload]
+kind = "random"
+size = 4
+[analysis]
+kind = "KIND"
+"""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("limits", ["", '[limits]\nrelative_error = { max = "50 %" }\n'])
+@pytest.mark.parametrize("kind", ["monte carlo", "importance", "corners", "one at a time", "variance based"])
+def test_copies_that_are_all_alike_have_a_page(kind, limits, tmp_path):
+    """Settled voltages do not know capacitors: no interval has a width, and no correlation is one."""
+    samples = "" if kind == "corners" else "samples = 64\n"
+    document = tomllib.loads(SAME.replace("KIND", kind) + samples + limits)
+    made = plan(document, {}, "test")
+    with closing(SweepStore(tmp_path)) as store:
+        store.claim(made.config, {})
+        run(made, store)
+        write_report(store)
+    assert 'id="distribution"' in (tmp_path / "report.html").read_text()

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.shared.store import damaged
 from experiments.sweeps import evaluate as evaluate_module
 from experiments.sweeps import run as run_module
-from experiments.sweeps import store as store_module
 from experiments.sweeps.config import points, read_sweep
 from experiments.sweeps.evaluate import Row
 from experiments.sweeps.run import audited, plan, run
@@ -211,7 +211,7 @@ def test_a_store_of_an_older_version_is_refused_with_the_reason(tmp_path):
     finished(planned(analysis__samples=3), tmp_path)
     with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection, connection:
         connection.execute("PRAGMA user_version = 0")  # what version 1 left
-    with pytest.raises(InputError, match=r"store version 1, this is version 2, whose samples") as caught:
+    with pytest.raises(InputError, match=r"store layout 1, this version reads layout 2, whose samples") as caught:
         open_sweep(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -367,7 +367,7 @@ def test_a_finished_sweep_can_be_audited_later(tmp_path):
     ((_, copies, audit),) = finished(planned(text, audit=1.0), tmp_path)
     assert copies == before[0][1]
     assert audit.count("'ok'") == 3
-    with closing(open_sweep(tmp_path)) as store:
+    with closing(SweepStore(tmp_path)) as store:
         store.claim(planned(text).config, {})
         assert store.claimed()["sweep"]["audit"] == 1.0
 
@@ -378,7 +378,7 @@ def test_a_store_that_somebody_holds_is_not_damaged(tmp_path):
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
-        assert not store_module._damaged(path, seconds=0.1)
+        assert not damaged(path, patience=0.1)
 
 
 def test_copies_whose_config_is_lost_are_not_taken_for_anothers(tmp_path):
@@ -388,5 +388,5 @@ def test_copies_whose_config_is_lost_are_not_taken_for_anothers(tmp_path):
     with closing(sqlite3.connect(old)) as connection, connection:
         connection.execute("DELETE FROM config")
     with closing(SweepStore(tmp_path / "new")) as store:
-        store_module._take_over(old, store._connection)
+        store._take_over(old, store._connection)
         assert store.rows((0, "copies")) == []

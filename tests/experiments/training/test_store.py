@@ -86,7 +86,7 @@ def test_unusable_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         Store(tmp_path / "file" / "run")
     (tmp_path / "run.sqlite").write_text("no database, but text of some length" * 30)
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match="is damaged: file is not a database"):
         Store(tmp_path)
     with pytest.raises(InputError, match="holds no run"):
         open_existing(tmp_path / "nowhere")
