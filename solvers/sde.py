@@ -20,6 +20,7 @@ from solvers.solution import (
 )
 from solvers.spectral import DenseOperator, Function, LowRankOperator
 from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, Systems
+from spu_circuit.seeds import check_seed
 
 Array = NDArray[np.float64]
 Operator = LowRankOperator | DenseOperator
@@ -107,7 +108,7 @@ def _variance(kappa: float, analog_time: float, rates: Array) -> Array:
 
 def white_noise(size: int, seed: int) -> Array:
     """The standard normal numbers, (n,), of a solve with this seed."""
-    return np.random.default_rng(seed).standard_normal(size)
+    return np.random.default_rng(check_seed(seed)).standard_normal(size)
 
 
 def euler_maruyama(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from netlists.device import Device
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.problem import GgnSystem, LinearSystem, Systems, real_array
+from spu_circuit.seeds import check_seed
 
 Array = NDArray[np.float64]
 
@@ -250,7 +251,7 @@ def check_state(initial_state: Array, size: int) -> Array:
 
 def check_batch(b: Array, initial_states: Array | None, seeds: Sequence[int] | None) -> tuple[Array | None, list[int]]:
     """The initial states as float64 and the seeds as integers; raises InputError where they do not fit b, (m, n)."""
-    chosen = [0] * len(b) if seeds is None else [int(seed) for seed in seeds]
+    chosen = [0] * len(b) if seeds is None else [check_seed(seed) for seed in seeds]
     if len(chosen) != len(b):
         raise InputError(f"{len(chosen)} seeds for {len(b)} systems; give one each")
     if initial_states is None:

@@ -54,6 +54,7 @@ from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import GgnSystems, LinearSystem, LinearSystems, System, Systems, real_array
 from spu_circuit.sampling import Sample, Samples, adds, deviating
+from spu_circuit.seeds import check_seed
 
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -427,6 +428,7 @@ class Spu:
         self, system: System, analog_time: float = inf, state: Array | None = None, seed: int = 0
     ) -> "_Found":
         """``_found`` of a batch of one."""
+        check_seed(seed)
         array = _batch_of_one(program_array(system, self.hardware))
         states = None if state is None else state[None]
         return self._found(array, system.b[None], partial(_powers, [system]), analog_time, states, [seed])
@@ -452,7 +454,7 @@ class Spu:
         seconds = np.broadcast_to(
             analog_time * np.asarray(hardware.cell.capacitance / array.siemens_per_unit), scale.shape
         )
-        numbers = np.asarray(seeds)
+        numbers: Any = np.array(seeds, dtype=np.uint64)
         count = len(scale)
         changes, lowered = np.zeros(count, dtype=int), np.zeros(count, dtype=bool)
         runs = np.zeros(count, dtype=int)

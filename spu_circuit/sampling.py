@@ -15,6 +15,7 @@ import scipy
 from numpy.typing import NDArray
 
 from spu_circuit.errors import InputError
+from spu_circuit.seeds import check_seed
 from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Spread, Variation
 
 Array = NDArray[np.float64]
@@ -52,6 +53,9 @@ class Sampling:
         streams: other seeds for some kinds of parts, which then vary for themselves.
         inflation: importance sampling: what all parts of a sample share (lots, gradients, temperature) is drawn with
             normal scores this many times as wide, and the samples get weights that make up for it.
+
+    Raises:
+        InputError: a seed below 0 or above 2⁶⁴ − 1.
     """
 
     seed: int
@@ -59,6 +63,10 @@ class Sampling:
     total: int = 0
     streams: Mapping[str, int] = field(default_factory=dict)
     inflation: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, seed in {"seed": self.seed, **{f"streams.{kind}": own for kind, own in self.streams.items()}}.items():
+            check_seed(seed, name)
 
     def seed_of(self, kind: str) -> int:
         return self.streams.get(kind, self.seed)
