@@ -9,12 +9,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from experiments.validation.compare import CASES, Check, Outcome, compared, worst
-from experiments.validation.conditioning import EVERY_CONDITION, FEW_CONDITIONS, SETUPS, Point, findings, study
-from experiments.validation.report import number, verdict, write_validation
+from experiments.validation.compare import compared
+from experiments.validation.conditioning import EVERY_CONDITION, FEW_CONDITIONS, HARDWARE, Point, findings, study
+from experiments.validation.evidence import Check, Outcome, worst
+from experiments.validation.figures import Validation, number
+from experiments.validation.report import answer, moment, write_validation
+from experiments.validation.setups import SETUPS
 from solvers.ngspice_process import ngspice_program
 from spu_circuit.errors import InputError
 
@@ -25,12 +29,12 @@ FEW_SYSTEMS, MANY_SYSTEMS = 3, 7
 
 
 def validate(
-    full: Annotated[bool, typer.Option("--full", help="Every case and condition number: minutes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Every device and condition number: minutes.")] = False,
     output: Annotated[Path, typer.Option("--output", help="Folder of the tables, figures and page.")] = Path(
         "runs/validation"
     ),
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Cases at a time. Default: one per core.")
+        int | None, typer.Option("--workers", min=1, help="Devices at a time. Default: one per core.")
     ] = None,
 ) -> None:
     """Compare ngspice, network, sde and closed forms on a matrix of devices; status 1 where any two disagree.
@@ -50,8 +54,8 @@ def run(full: bool, workers: int, folder: Path) -> bool:
     """Compare, write, and print.
 
     Args:
-        full: all cases and condition numbers.
-        workers: cases at a time; changes no result.
+        full: all devices and condition numbers.
+        workers: devices at a time; changes no result.
         folder: exists.
 
     Returns:
@@ -61,37 +65,40 @@ def run(full: bool, workers: int, folder: Path) -> bool:
         NgspiceMissingError: there is no ngspice.
     """
     ngspice_program()
-    cases = tuple(case for case in CASES if full or not case.full)
+    setups = tuple(setup for setup in SETUPS if full or not setup.full)
     conditions, systems = (EVERY_CONDITION, MANY_SYSTEMS) if full else (FEW_CONDITIONS, FEW_SYSTEMS)
     outcomes: list[Outcome] = []
     points: list[Point] = []
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
-        comparing = bars.add_task("comparing engines", total=len(cases))
-        conditioning = bars.add_task("condition numbers", total=len(SETUPS) * len(conditions))
-        for outcome in compared(cases, workers):
+        comparing = bars.add_task("comparing engines", total=len(setups))
+        conditioning = bars.add_task("condition numbers", total=len(HARDWARE) * len(conditions))
+        for outcome in compared(setups, workers):
             outcomes.append(outcome)
             bars.advance(comparing)
         for found in study(conditions, systems, workers):
             points += found
             bars.advance(conditioning)
-    write_validation(outcomes, points, folder)
-    checks = [check for outcome in outcomes for check in outcome.checks]
+    checks = tuple(check for outcome in outcomes for check in outcome.checks)
+    evidence = tuple(piece for outcome in outcomes for piece in outcome.evidence)
+    write_validation(Validation(checks, evidence, tuple(points)), folder)
     console.print(_checks_table(checks))
     console.print(_findings_table(points))
     console.print(_summary_table(checks))
     console.print(f"Page: {folder / 'validation.html'}", highlight=False)
-    console.print(verdict(checks), highlight=False)
+    for sentence in answer(checks):
+        console.print(sentence, highlight=False)
     return all(check.holds for check in checks)
 
 
 def _checks_table(checks: Sequence[Check]) -> Table:
-    table = Table("quantity", "engines", "difference (bound)", "reason for the bound", "", box=None)
-    for case, mine in groupby(checks, key=lambda check: check.case):
-        table.add_row(f"[bold]{case}[/bold]")
+    table = Table("quantity", "time", "engines", "difference (bound)", "reason for the bound", "", box=None)
+    for setup, mine in groupby(checks, key=lambda check: check.setup):
+        table.add_row(f"[bold]{escape(setup.name)}[/bold]")
         for check in mine:
             mark = "yes" if check.holds else "[red]NO[/red]"
-            table.add_row(f"  {check.quantity}", check.engines, number(check), check.reason, mark)
+            engines = f"{check.engine}, {check.reference}"
+            table.add_row(f"  {check.quantity}", moment(check), engines, number(check), escape(check.reason), mark)
     return table
 
 
@@ -104,7 +111,7 @@ def _findings_table(points: Sequence[Point]) -> Table:
 
 
 def _summary_table(checks: Sequence[Check]) -> Table:
-    table = Table("agreement", "worst difference (bound)", "case", box=None)
+    table = Table("agreement", "worst difference (bound)", "device", box=None)
     for agreement, check in worst(checks).items():
-        table.add_row(agreement, number(check), check.case)
+        table.add_row(agreement, number(check), escape(check.setup.name))
     return table

@@ -15,8 +15,7 @@ from typing import Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from experiments.shared.systems import spd_system
-from experiments.validation.compare import SYSTEMS
+from experiments.validation.setups import random_system
 from solvers.engine import Engine
 from solvers.ideal import law_of
 from solvers.network import Network
@@ -29,7 +28,7 @@ from spu_circuit.problem import LinearSystem
 CELLS = 6
 EVERY_CONDITION = (1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
 FEW_CONDITIONS = (1.0, 1e1, 1e2, 1e6)
-SETUPS: tuple[tuple[str, str], ...] = (
+HARDWARE: tuple[tuple[str, str], ...] = (
     ("active", "ideal"),
     ("active", "paper"),
     ("active", "bench"),
@@ -125,6 +124,7 @@ class Point:
     Args:
         imperfections: all; all but this one ("without"); none but this one ("only").
         which: the imperfection; empty where all are on.
+        cells: of each system.
         systems, failed: how many were tried, and how many the hardware could not hold.
         error: median over the others; nan where more than half failed.
         noise: of that, the noise alone, median.
@@ -136,6 +136,7 @@ class Point:
     condition: float
     imperfections: Literal["all", "without", "only"]
     which: str
+    cells: int
     systems: int
     failed: int = 0
     error: float = nan
@@ -156,27 +157,26 @@ class Finding:
 
 
 def study(conditions: tuple[float, ...], systems: int, workers: int | None = None) -> Iterator[list[Point]]:
-    """For each setup and condition number, with everything on and with each imperfection off."""
-    wanted = [(topology, preset, condition) for topology, preset in SETUPS for condition in conditions]
+    """For each kind of hardware and condition number, with everything on and with each imperfection off."""
+    wanted = [(topology, preset, condition) for topology, preset in HARDWARE for condition in conditions]
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         yield from pool.map(lambda key: points(key[0], key[1], key[2], systems), wanted)
 
 
 def points(topology: str, preset: str, condition: float, systems: int) -> list[Point]:
-    """One setup at one condition number, each of its imperfections off, and alone."""
+    """One kind of hardware at one condition number, each of its imperfections off, and alone."""
     hardware = load_hardware(preset).model_copy(update={"topology": topology})
-    random = SYSTEMS.get(topology, spd_system)
-    drawn = [random(CELLS, condition, seed) for seed in range(systems)]
+    drawn = [random_system(topology, CELLS, condition, seed) for seed in range(systems)]
     present = {name: switch for name, switch in IMPERFECTIONS.items() if switch(hardware) != hardware}
-    found = [_point(Point(topology, preset, condition, "all", "", systems), hardware, drawn)]
+    found = [_point(Point(topology, preset, condition, "all", "", CELLS, systems), hardware, drawn)]
     for name, switch in present.items():
-        key = Point(topology, preset, condition, "without", name, systems)
+        key = Point(topology, preset, condition, "without", name, CELLS, systems)
         found.append(_point(key, switch(hardware), drawn))
     for name in present:
         alone = hardware
         for other, switch in present.items():
             alone = alone if other == name else switch(alone)
-        found.append(_point(Point(topology, preset, condition, "only", name, systems), alone, drawn))
+        found.append(_point(Point(topology, preset, condition, "only", name, CELLS, systems), alone, drawn))
     return found
 
 
