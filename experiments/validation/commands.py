@@ -15,8 +15,8 @@ from rich.table import Table
 
 from experiments.validation.compare import compared
 from experiments.validation.conditioning import EVERY_CONDITION, FEW_CONDITIONS, HARDWARE, Point, findings, study
-from experiments.validation.evidence import Check, Outcome, worst
-from experiments.validation.figures import Validation, number
+from experiments.validation.evidence import Check, Outcome, beside_bound, number, worst
+from experiments.validation.figures import Validation
 from experiments.validation.report import answer, moment, write_validation
 from experiments.validation.setups import SETUPS
 from solvers.ngspice_process import ngspice_program
@@ -97,21 +97,21 @@ def _checks_table(checks: Sequence[Check]) -> Table:
         table.add_row(f"[bold]{escape(setup.name)}[/bold]")
         for check in mine:
             mark = "yes" if check.holds else "[red]NO[/red]"
-            engines = f"{check.engine}, {check.reference}"
-            table.add_row(f"  {check.quantity}", moment(check), engines, number(check), escape(check.reason), mark)
+            cells = (moment(check), f"{check.engine}, {check.reference}", beside_bound(check), escape(check.reason))
+            table.add_row(f"  {check.quantity}", *cells, mark)
     return table
 
 
 def _findings_table(points: Sequence[Point]) -> Table:
     table = Table("hardware", "condition", "error", "what sets it", box=None)
     for finding in findings(list(points)):
-        error = "–" if isnan(finding.error) else f"{finding.error:.2g}"
-        table.add_row(f"{finding.topology}, {finding.preset}", f"{finding.condition:g}", error, finding.reason)
+        error = "–" if isnan(finding.error) else number(finding.error)
+        table.add_row(f"{finding.topology}, {finding.preset}", number(finding.condition, 6), error, finding.reason)
     return table
 
 
 def _summary_table(checks: Sequence[Check]) -> Table:
     table = Table("agreement", "worst difference (bound)", "device", box=None)
     for agreement, check in worst(checks).items():
-        table.add_row(agreement, number(check), escape(check.setup.name))
+        table.add_row(agreement, beside_bound(check), escape(check.setup.name))
     return table

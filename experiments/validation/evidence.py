@@ -72,6 +72,17 @@ class Check:
         }
 
 
+def number(value: float, digits: int = 2) -> str:
+    """A few digits, the exponent without zeros: 3.1e-5."""
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def beside_bound(check: Check) -> str:
+    """The difference beside its bound, in the unit of both."""
+    unit = "" if check.unit == "relative" else " standard errors"
+    return f"{number(check.difference)}{unit} (≤ {number(check.bound, 3)})"
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Arrays behind a check, in SI, for the figure of its agreement."""

@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from experiments.shared.figures import FigureEntry
 from experiments.validation.conditioning import CELLS, IMPERFECTIONS, Point
-from experiments.validation.evidence import COVARIANCE, MEAN, SPECTRUM, Check, Evidence, worst
+from experiments.validation.evidence import COVARIANCE, MEAN, SPECTRUM, Check, Evidence, beside_bound, number, worst
 
 PALETTE = ["#30638e", "#d1495b", "#edae49", "#66a182", "#8d6a9f", "#3a7d7c", "#b0803c", "#7a7a7a", "#5b5f97"]
 COLUMNS = 3
@@ -37,12 +37,6 @@ class Validation:
     checks: tuple[Check, ...]
     evidence: tuple[Evidence, ...]
     points: tuple[Point, ...]
-
-
-def number(check: Check) -> str:
-    """The difference beside its bound, in the unit of both."""
-    unit = "" if check.unit == "relative" else " standard errors"
-    return f"{check.difference:.2g}{unit} (≤ {check.bound:.3g})"
 
 
 def one_a_device(evidence: Sequence[Evidence], agreement: str) -> list[Evidence]:
@@ -74,7 +68,7 @@ def _agreements(found: Validation) -> tuple[Figure, str] | None:
     axes.set_xlabel("difference ÷ bound")
     axes.tick_params(labelsize=9)
     beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(named)), [number(check) for check in named.values()])
+    beside.set_yticks(range(len(named)), [beside_bound(check) for check in named.values()])
     beside.tick_params(length=0, labelsize=9)
     beside.spines[:].set_visible(False)
     figure.legend(loc="outside lower center", ncols=len(topologies), fontsize=9)
@@ -103,12 +97,16 @@ def _panels(pieces: Sequence[Evidence], draw: Callable[[Axes, Evidence], None], 
     key = panels[0, 0]
     lines = [key.plot([], [], "k-", lw=1.3)[0], key.plot([], [], "ko", ms=3.5)[0]]
     figure.legend(lines, [_program(check.reference), check.engine], loc="outside lower center", ncols=2)
-    apart = "; ".join(f"{piece.check.setup.device} {piece.check.difference:.2g}" for piece in pieces)
+    apart = "; ".join(f"{piece.check.setup.device} {number(piece.check.difference)}" for piece in pieces)
     return figure, f"{what} of {len(pieces)} devices, lines and dots relatively apart by at most: {apart}"
 
 
 def _titled(check: Check) -> str:
-    return f"{check.setup.device}\n{check.setup.matrix}\n{check.difference:.2g} apart (≤ {check.bound:.3g})"
+    return f"{check.setup.device}\n{check.setup.matrix}\n{_apart(check)}"
+
+
+def _apart(check: Check) -> str:
+    return f"{number(check.difference)} apart (≤ {number(check.bound, 3)})"
 
 
 def _program(reference: str) -> str:
@@ -167,7 +165,7 @@ def _covariances(found: Validation) -> tuple[Figure, str] | None:
         shown = (
             (law / scale, 1.0, "RdBu_r", "discretised law"),
             (seen / scale, 1.0, "RdBu_r", f"ngspice, {samples} samples"),
-            ((seen - law) / error, 4.0, "PuOr_r", f"jointly {check.difference:.2g} apart (≤ {check.bound:.3g})"),
+            ((seen - law) / error, 4.0, "PuOr_r", f"jointly {_apart(check)}"),
         )
         images: list[AxesImage] = []
         for panel, (matrix, limit, colours, title) in zip(row, shown, strict=True):
@@ -183,7 +181,7 @@ def _covariances(found: Validation) -> tuple[Figure, str] | None:
         images[0], ax=panels[:, :2].ravel().tolist(), label="covariance ÷ both cells' standard deviations", **below
     )
     figure.colorbar(images[2], ax=panels[:, 2].tolist(), label="difference (standard errors)", **below)
-    apart = "; ".join(f"{piece.check.setup.device} {piece.check.difference:.2g}" for piece in pieces)
+    apart = "; ".join(f"{piece.check.setup.device} {number(piece.check.difference)}" for piece in pieces)
     return figure, f"Covariances of {len(pieces)} devices, in standard errors apart by at most: {apart}"
 
 
@@ -224,7 +222,7 @@ def _conditioning(found: Validation) -> tuple[Figure, str] | None:
         key.plot([], [], "o-", color=colour, lw=1.1, ms=3, label=f"only: {name}")
     figure.legend(loc="outside lower center", ncols=3, fontsize=9.5)
     first = [p for p in points if p.imperfections == "all" and p.condition == points[0].condition]
-    words = "; ".join(f"{p.preset} {p.error:.2g}" for p in first)
+    words = "; ".join(f"{p.preset} {number(p.error)}" for p in first)
     return figure, f"Errors of {len(kinds)} kinds of hardware; at condition number {points[0].condition:g}: {words}"
 
 
@@ -232,7 +230,7 @@ FIGURES: tuple[FigureEntry[Validation], ...] = (
     FigureEntry(
         "agreements",
         "Every check, beside its bound",
-        f"How much of its bound each check's difference takes; what is below {LEAST_SHARE:g} stands there. "
+        f"How much of its bound each check's difference takes; what is below {number(LEAST_SHARE)} stands there. "
         "Right of the black line a check fails. On the right the check that comes nearest to its bound.",
         _agreements,
     ),

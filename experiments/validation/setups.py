@@ -75,7 +75,7 @@ class Setup:
     @property
     def matrix(self) -> str:
         """The system in words."""
-        what = self.alteration.name if self.alteration else f"condition {self.condition:g}"
+        what = self.alteration.name if self.alteration else f"condition {self.condition:g}".replace("e+0", "e")
         return f"{self.cells} cell{'s' * (self.cells > 1)}, {what}"
 
     @property

@@ -78,7 +78,7 @@ def test_switching_off_the_smallest_conductance_keeps_the_levels():
 
 
 def test_the_number_of_workers_changes_nothing(monkeypatch):
-    monkeypatch.setattr("experiments.validation.conditioning.SETUPS", (("active", "paper"), ("passive", "passive")))
+    monkeypatch.setattr("experiments.validation.conditioning.HARDWARE", (("active", "paper"), ("passive", "passive")))
     first, second = (list(study((1.0, 10.0), 1, workers)) for workers in (1, 4))
     assert first == second
     assert [part[0].preset for part in first] == ["paper", "paper", "passive", "passive"]
