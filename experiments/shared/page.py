@@ -4,7 +4,6 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -83,11 +82,6 @@ def section(name: str, title: str, body: str) -> str:
 
 def paragraphs(sentences: Iterable[str]) -> str:
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
-
-
-def figure(picture: Path, title: str, caption: str) -> str:
-    """A PNG inside the page, under a heading of its own."""
-    return illustration(picture.read_bytes(), title, caption, f"<h2>{escape(title)}</h2>")
 
 
 def illustration(picture: bytes, alternative: str, caption: str, heading: str = "") -> str:
