@@ -17,12 +17,12 @@ from tests.browser import Browser
 
 CONFIG = """
 name = "small"
+task = "digits"
 steps = 12
 batch_size = 32
 seeds = [0, 1]
 workers = 2
 [data]
-name = "digits"
 train = 400
 validation = 60
 test = 120
@@ -121,7 +121,7 @@ def test_every_solve_of_tngd_was_ngspices_and_follows_exact_ngd(runs):
     assert found["tngd"]["solves"] == found["tngd"]["solves_by_ngspice"] == 24
     assert found["tngd"]["median_relative_solve_error"] < 0.1
     assert found["tngd"]["solves_with_saturation"] == 0
-    apart = found["tngd"]["final_test_accuracy"]["mean"] - found["ngd"]["final_test_accuracy"]["mean"]
+    apart = found["tngd"]["final_score"]["mean"] - found["ngd"]["final_score"]["mean"]
     assert abs(apart) < 0.05
     assert found["adam"]["learning_rate"] in (0.01, 0.1)
     assert found["tngd"]["analog_seconds"] > 0
@@ -130,7 +130,7 @@ def test_every_solve_of_tngd_was_ngspices_and_follows_exact_ngd(runs):
 def test_folder_holds_config_tables_figures_and_a_self_contained_report(runs):
     folder = runs["folder"] / "whole"
     names = {path.name for path in folder.iterdir()}
-    pictures = {"loss.png", "accuracy.png", "solve_error.png", "settling.png"}
+    pictures = {"loss.png", "score.png", "solve_error.png", "settling.png"}
     assert {"config.json", "history.csv", "summary.json", "report.html"} | pictures <= names
     config = json.loads((folder / "config.json").read_text())
     assert config["versions"]["ngspice"][0].isdigit()
@@ -169,12 +169,12 @@ def test_killed_run_leaves_no_worker_behind_and_resumes(runs, tmp_path):
 
 GRID = """
 name = "grid"
+task = "digits"
 steps = 8
 batch_size = 32
 seeds = [0, 1]
 evaluate_every = 4
 [data]
-name = "digits"
 train = 400
 validation = 60
 test = 120

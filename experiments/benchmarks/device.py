@@ -159,18 +159,18 @@ def _digits(cells: int, count: int) -> list[LinearSystem]:
     import jax.numpy as jnp
     from jax.flatten_util import ravel_pytree
 
-    from experiments.training import models
     from experiments.training.config import load_experiment
-    from experiments.training.data import load_data
+    from experiments.training.methods import initial, learner_of
+    from experiments.training.tasks import task_named
     from optim.curvature import gauss_newton_factor, loss_and_gradient
-    from optim.losses import softmax_cross_entropy
 
     experiment = load_experiment("digits")
-    images, labels = load_data(experiment.data).train
-    params, model = models.build(experiment.network, images.shape[-1], seed=0)
+    images, labels = task_named(experiment.task).load(experiment.data, None).train
+    learner = learner_of(experiment)
+    params, model, loss = initial(learner, 0), learner.model, learner.loss
     used, rng, found = -(-cells // OUTPUTS), np.random.default_rng(0), []
-    gradient = jax.jit(lambda x, y: loss_and_gradient(model, softmax_cross_entropy, params, x, y)[1])
-    factor = jax.jit(lambda x, y: gauss_newton_factor(model, softmax_cross_entropy, params, x, y))
+    gradient = jax.jit(lambda x, y: loss_and_gradient(model, loss, params, x, y)[1])
+    factor = jax.jit(lambda x, y: gauss_newton_factor(model, loss, params, x, y))
     for _ in range(count):
         rows = rng.choice(len(labels), experiment.batch_size, replace=False)
         x, y = jnp.asarray(images[rows]), jnp.asarray(labels[rows])

@@ -15,16 +15,16 @@ import numpy as np
 import optax
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, paired, seconds
-from experiments.training import models
 from experiments.training.config import Experiment, Optimizer, load_experiment, load_training, single
-from experiments.training.data import load_data
+from experiments.training.methods import WIDTH, Method, build_solver, initial, learner_of
 from experiments.training.report import write_reports
 from experiments.training.run import prepare, run
+from experiments.training.stepping import Place, stacked, stepper
 from experiments.training.store import Store, Trial
 from experiments.training.summary import summarize
-from experiments.training.trial import WIDTH, Method, Place, batch, build_solver, stacked, stepper
+from experiments.training.tasks import task_named
+from experiments.training.trial import batch
 from optim.curvature import gauss_newton_factor, loss_and_gradient
-from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient
 from solvers.digital import Digital
 from solvers.sde import Sde
@@ -33,11 +33,12 @@ from solvers.sde import Sde
 def step(batch: int = 32) -> list[Figure]:
     """One step of the digits model, gradient and curvature included, through each optimizer."""
     experiment = load_experiment("digits")
-    images, labels = load_data(experiment.data).train
+    images, labels = task_named(experiment.task).load(experiment.data, None).train
     x, y = jnp.asarray(images[:batch]), jnp.asarray(labels[:batch])
-    params, model = models.build(experiment.network, images.shape[-1], seed=0)
-    gradient = jax.jit(lambda p: loss_and_gradient(model, softmax_cross_entropy, p, x, y)[1])
-    factor = jax.jit(lambda p: gauss_newton_factor(model, softmax_cross_entropy, p, x, y))
+    learner = learner_of(experiment)
+    params, model, loss = initial(learner, 0), learner.model, learner.loss
+    gradient = jax.jit(lambda p: loss_and_gradient(model, loss, p, x, y)[1])
+    factor = jax.jit(lambda p: gauss_newton_factor(model, loss, p, x, y))
 
     def stepper(transformation: optax.GradientTransformation, curved: bool) -> Callable[[], object]:
         optimizer = optax.with_extra_args_support(transformation)
@@ -99,7 +100,7 @@ def trainings(trials: int = 64) -> list[Figure]:
             # The workers have ended, so that their time is known.
             busy = sum(after - begun for after, begun in zip(os.times()[:4], before[:4], strict=True))
             with closing(Store(Path(folder))) as store:
-                accuracy = summarize(store.history(), config)["optimizers"]["network"]["final_test_accuracy"]["mean"]
+                accuracy = summarize(store.history(), config)["optimizers"]["network"]["final_score"]["mean"]
         note = f"72 cells, processor time {busy:.0f} s, test accuracy {100 * accuracy:.1f} %"
         figures.append(at_most(f"digits, 100 steps, {trials} trainings in network, {name}", took, "s", bound, note))
     return figures
@@ -122,10 +123,10 @@ def _through_bench(time: float) -> Optimizer:
 def _stepping(settings: Optimizer, trials: int) -> Callable[[], object]:
     """Takes one step of so many trainings of the digits model, from their first."""
     experiment: Experiment = load_experiment("digits").model_copy(update={"optimizers": {"one": settings}})
-    images, labels = load_data(experiment.data).train
-    side, method = images.shape[-1], Method(settings, build_solver(settings))
+    images, labels = task_named(experiment.task).load(experiment.data, None).train
+    method = Method(settings, build_solver(settings))
     places = [Place(Trial(0, "one", settings.learning_rates[0], seed)) for seed in range(trials)]
-    stack, take = stacked(experiment, method, places, side, trials), stepper(experiment, method, side)
+    stack, take = stacked(experiment, method, places, trials), stepper(experiment, method)
     rows = np.stack([batch(0, experiment.batch_size, len(labels), seed) for seed in range(trials)])
     rates, everyone = np.full(trials, settings.learning_rates[0], np.float32), np.ones(trials, dtype=bool)
     return lambda: take(stack, rates, images[rows], labels[rows], everyone)
@@ -152,7 +153,7 @@ def demo() -> list[Figure]:
         found = summarize(store.history(), config)["optimizers"]
         store.close()
     tngd, ngd = found["tngd"], found["ngd"]
-    points = 100 * abs(tngd["final_test_accuracy"]["mean"] - ngd["final_test_accuracy"]["mean"])
+    points = 100 * abs(tngd["final_score"]["mean"] - ngd["final_score"]["mean"])
     share = 100 * tngd["solves_by_ngspice"] / tngd["solves"]
     return [
         at_most("demo, wall time", took / 60, "min", 3, f"{tngd['solves']} solves of 72 cells"),

@@ -1,4 +1,4 @@
-"""Where tasks are computed: in this process, in worker processes, or on any Dask cluster."""
+"""Where jobs are computed: in this process, in worker processes, or on any Dask cluster."""
 
 import logging
 import signal
@@ -9,37 +9,37 @@ from typing import Any, Protocol, TypeVar
 
 from spu_circuit.errors import InputError, SimulationError
 
-Task = TypeVar("Task")
+Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 PATIENCE = "20 s"
 """How long a scheduler may take to answer."""
 DEATHS = 1
-"""Workers that may die of a task before it is given up."""
+"""Workers that may die of a job before it is given up."""
 AHEAD = 2
-"""Tasks that each worker thread has at a time, so that it never waits for the next one."""
+"""Jobs that each worker thread has at a time, so that it never waits for the next one."""
 GONE = "the Dask scheduler is gone; what is finished is kept, and the same command goes on from there"
 UNREADABLE = "Error during deserialization"
-"""How Dask begins its complaint about a task whose function or classes it does not find."""
+"""How Dask begins its complaint about a job whose function or classes it does not find."""
 TLS = "distributed.comm.tls"
 """Where Dask's settings name certificates; DASK_DISTRIBUTED__COMM__TLS__CA_FILE and the like in the environment."""
 LARGE = "1 GB"
-"""Size of a task above which Dask warns: the state of a trial may well be some megabytes."""
+"""Size of a job above which Dask warns: the state of a trial may well be some megabytes."""
 HEAP = {
     f"distributed.nanny.pre-spawn-environ.MALLOC_{name}_THRESHOLD_": 2**size
     for name, size in (("TRIM", 27), ("MMAP", 25))
 }
-"""Workers keep freed arrays below 32 MiB for the next task. By Dask's own setting they ask the kernel for each anew,
+"""Workers keep freed arrays below 32 MiB for the next job. By Dask's own setting they ask the kernel for each anew,
 which zeroes it page by page: more than half of the time of a block of a sweep."""
 
 
 class Executor(Protocol):
-    """Computes tasks."""
+    """Computes jobs."""
 
-    def results(self, work: Callable[[Task], Result], queue: deque[Task]) -> Iterator[tuple[Task, Result | None]]:
-        """Each task of a queue with its result, as they get ready; None: its worker process died, twice.
+    def results(self, work: Callable[[Job], Result], queue: deque[Job]) -> Iterator[tuple[Job, Result | None]]:
+        """Each job of a queue with its result, as they get ready; None: its worker process died, twice.
 
-        Tasks are taken from the left, each when a worker is about to be free. What is put into the queue meanwhile is
+        Jobs are taken from the left, each when a worker is about to be free. What is put into the queue meanwhile is
         taken too.
 
         Args:
@@ -51,20 +51,20 @@ class Executor(Protocol):
         ...
 
     def processes(self) -> int:
-        """How many tasks are computed at a time, as far as it is known now."""
+        """How many jobs are computed at a time, as far as it is known now."""
         ...
 
 
 class Here:
-    """This process, one task after the other."""
+    """This process, one job after the other."""
 
     def processes(self) -> int:
         return 1
 
-    def results(self, work: Callable[[Task], Result], queue: deque[Task]) -> Iterator[tuple[Task, Result | None]]:
+    def results(self, work: Callable[[Job], Result], queue: deque[Job]) -> Iterator[tuple[Job, Result | None]]:
         while queue:
-            task = queue.popleft()
-            yield task, work(task)
+            job = queue.popleft()
+            yield job, work(job)
 
 
 class Cluster:
@@ -73,21 +73,21 @@ class Cluster:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def results(self, work: Callable[[Task], Result], queue: deque[Task]) -> Iterator[tuple[Task, Result | None]]:
+    def results(self, work: Callable[[Job], Result], queue: deque[Job]) -> Iterator[tuple[Job, Result | None]]:
         from distributed import CancelledError, KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
-        running: dict[Any, Task] = {}
+        running: dict[Any, Job] = {}
         ready = as_completed()
         while queue or running:
             wanted = AHEAD * self.processes()
             while queue and len(running) < wanted:
-                task = queue.popleft()
-                future = self._client.submit(work, task, pure=False)
-                running[future] = task
+                job = queue.popleft()
+                future = self._client.submit(work, job, pure=False)
+                running[future] = job
                 ready.add(future)
             future = next(ready)
-            task, result = running.pop(future), None
+            job, result = running.pop(future), None
             try:
                 result = future.result()
             except KilledWorker:
@@ -104,7 +104,7 @@ class Cluster:
                 raise InputError(
                     "scheduler: it has no spu-circuit, or another version; install there what is installed here"
                 ) from None
-            yield task, result
+            yield job, result
 
     def processes(self) -> int:
         try:
@@ -115,7 +115,7 @@ class Cluster:
 
 @contextmanager
 def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    """Something that computes tasks.
+    """Something that computes jobs.
 
     Args:
         workers: processes on this machine; 1: this process itself.

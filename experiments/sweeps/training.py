@@ -5,8 +5,9 @@ from functools import lru_cache
 from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
 from experiments.training.config import Experiment, load_experiment
-from experiments.training.data import Split, load_data
+from experiments.training.data import Split
 from experiments.training.store import Trial
+from experiments.training.tasks import task_named
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.sampling import Sample
@@ -19,7 +20,9 @@ def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
         InputError: the config does not train on a device, or the analysis has no samples to train on.
         SimulationError: a solve failed.
     """
-    from experiments.training.trial import Method, Place, advance
+    from experiments.training.methods import Method
+    from experiments.training.stepping import Place
+    from experiments.training.trial import advance
 
     experiment, trial = trained(sweep)
     settings = experiment.optimizers[trial.optimizer]
@@ -29,7 +32,7 @@ def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
     (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, Method(settings, spu))
     if chunk.error:
         raise chunk.error
-    accuracy = chunk.steps[-1].test_accuracy
+    accuracy = chunk.steps[-1].score
     assert accuracy is not None, "the last step is always evaluated"
     return accuracy
 
@@ -39,9 +42,15 @@ def trained(sweep: Sweep) -> tuple[Experiment, Trial]:
     workload = sweep.workload
     assert workload.config is not None
     experiment = load_experiment(workload.config).model_copy(update={"record_systems": False})
+    score = task_named(experiment.task).score
+    if score.name != "accuracy":
+        raise InputError(
+            f"workload.config: {workload.config!r} is judged by its {score.name}, and final_accuracy is of tasks "
+            "that are judged by their accuracy; take one of those"
+        )
     name = workload.optimizer
-    if name not in experiment.optimizers or experiment.optimizers[name].kind != "tngd":
-        able = [key for key, optimizer in experiment.optimizers.items() if optimizer.kind == "tngd"]
+    if name not in experiment.optimizers or not experiment.optimizers[name].entry.analog:
+        able = [key for key, optimizer in experiment.optimizers.items() if optimizer.entry.analog]
         raise InputError(f"workload.optimizer: {name!r} is no tngd of {workload.config!r}; take {', '.join(able)}")
     rate = workload.learning_rate or experiment.optimizers[name].learning_rates[0]
     return experiment, Trial(0, name, rate, experiment.seeds[0])
@@ -49,4 +58,5 @@ def trained(sweep: Sweep) -> tuple[Experiment, Trial]:
 
 @lru_cache(maxsize=2)
 def _data(sweep: Sweep) -> Split:
-    return load_data(trained(sweep)[0].data)
+    experiment = trained(sweep)[0]
+    return task_named(experiment.task).load(experiment.data, None)

@@ -16,7 +16,12 @@ from spu_circuit.errors import InputError, SpuError
 console = Console()
 
 DataPath = Annotated[
-    Path | None, typer.Option("--data", help="Local .npz of MNIST: 'images' (n, 28, 28) in 0..255, 'labels' (n,).")
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Local copy of the task's samples; of MNIST and Fashion-MNIST a folder of IDX files, or an .npz with "
+        "'images' (n, 28, 28) in 0..255 and 'labels' (n,).",
+    ),
 ]
 
 
@@ -26,7 +31,7 @@ def demo(output: Output = Path("runs/digits"), workers: Workers = None) -> None:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped config: digits, mnist.")],
+    config: Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped config: digits, mnist, fashion.")],
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder of the run. Default: runs/NAME, NAME from the config.")
     ] = None,

@@ -5,62 +5,28 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, create_model, field_validator, model_validator
 
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
 from experiments.shared.grid import Grid, Setting, points, without_grid
+from experiments.training.data import Sizes
+from experiments.training.optimizers import Kind, kind_named
+from experiments.training.tasks import TASKS, task_named
+from optim.mapping import Mapping
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document, read_toml
 
-SHARED = {"name", "workers", "record_systems"}
+SHARED = {"name", "task", "workers", "record_systems"}
 """Fields that a grid cannot set."""
-
-
-class Data(Description):
-    """Images and their fixed split; the split seed is the only randomness."""
-
-    name: Literal["digits", "mnist"]
-    train: Annotated[int, Field(ge=1, description="training images")]
-    validation: Annotated[int, Field(ge=1, description="images that choose the learning rates")]
-    test: Annotated[int, Field(ge=1, description="images that nothing is chosen by")]
-    split_seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Network(Description):
-    """The model: a multilayer perceptron, or one convolution and two dense layers."""
-
-    kind: Literal["mlp", "cnn"]
-    hidden: Annotated[tuple[int, ...], Field(description="width of each hidden dense layer")] = (32,)
-    channels: Annotated[int, Field(ge=1, description="of the convolution (cnn)")] = 6
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden {self.hidden} has a layer without units")
-        if self.kind == "cnn" and len(self.hidden) != 1:
-            raise ValueError(f"a cnn has one hidden dense layer; hidden is {self.hidden}")
-        return self
-
-
-CURVED = "momentum damping curvature curvature_samples"
-FIELDS = {
-    "adam": "betas",
-    "sgd": "momentum",
-    "ngd": f"{CURVED} solver cg_iterations",
-    "tngd": f"{CURVED} adam betas hardware engine points linearise readout_bandwidth reltol method injected_noise "
-    "mapping analog_time warm_start delay",
-}
-"""What each kind of optimizer takes besides its learning rates."""
-
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimizer(EngineSettings):
     """One optimizer. Every learning rate of ``learning_rates`` is run; the validation loss chooses among them."""
 
-    kind: Literal["tngd", "ngd", "adam", "sgd"]
+    kind: str
     learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
     damping: Annotated[float, Field(gt=0, allow_inf_nan=False, description="λ")] = 1.0
@@ -75,15 +41,41 @@ class Optimizer(EngineSettings):
     hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
     engine: str = "ngspice"
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
-    mapping: Literal["primal", "dual"] = "dual"
+    mapping: Mapping = "dual"
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
     warm_start: bool = False
     delay: Annotated[float, Field(ge=0, description="t_d in τ")] = 0.0
 
     @property
+    def entry(self) -> Kind:
+        """Its kind's entry in the registry."""
+        return kind_named(self.kind)
+
+    @property
     def taken(self) -> set[str]:
         """The fields that mean something for this kind."""
-        return {"kind", "learning_rates", *FIELDS[self.kind].split()}
+        return {"kind", "learning_rates", *self.entry.takes}
+
+    @property
+    def device(self) -> str | None:
+        """The hardware whose circuits are simulated; None where there is none."""
+        return self.hardware if self.entry.analog and self.hardware != "none" else None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether ngspice simulates every solve for itself."""
+        return self.device is not None and self.engine == "ngspice"
+
+    @property
+    def placement(self) -> Mapping:
+        """The mapping; what has none solves in the parameters."""
+        return self.mapping if "mapping" in self.taken else "primal"
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        kind_named(kind)
+        return kind
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -91,7 +83,7 @@ class Optimizer(EngineSettings):
             raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
         if self.adam and self.momentum:
             raise ValueError(f"adam = true has no momentum {self.momentum:g}; leave it out, or set betas")
-        if self.kind == "tngd" and self.hardware != "none":
+        if self.device is not None:
             check_engine(self)
         if self.hardware == "none" and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
@@ -104,17 +96,18 @@ class Experiment(Description):
     """A training experiment: every optimizer on the same batches with the same seeds."""
 
     name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
+    task: str
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...],
         Field(min_length=1, description="of weights, batches and noise"),
     ]
-    evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test images")] = 1
+    evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test samples")] = 1
     workers: Annotated[int, Field(ge=1, description="processes on this machine; 1: the command itself")] = 2
     record_systems: Annotated[bool, Field(description="keep the linear systems of all steps, for sweeps")] = False
-    data: Data
-    network: Network
+    data: SerializeAsAny[Sizes]
+    network: SerializeAsAny[Description]
     optimizers: dict[str, Optimizer]
 
     @model_validator(mode="after")
@@ -127,7 +120,7 @@ class Experiment(Description):
             if len(set(optimizer.learning_rates)) < len(optimizer.learning_rates):
                 raise ValueError(f"optimizers.{name}.learning_rates repeat; list each once")
         if self.batch_size > self.data.train:
-            raise ValueError(f"batch_size {self.batch_size} is above the {self.data.train} training images")
+            raise ValueError(f"batch_size {self.batch_size} is above the {self.data.train} training samples")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
         return self
@@ -156,6 +149,24 @@ class Training:
         return replace(self, experiments=tuple(each.model_copy(update=changes) for each in self.experiments))
 
 
+def read_experiment(document: dict[str, Any], where: str) -> Experiment:
+    """Build an experiment from tables that were read from TOML; its task says what [data] and [network] hold.
+
+    Raises:
+        InputError: an unknown task, or a field is wrong; names the field and the cure.
+    """
+    if "task" not in document:
+        raise InputError(f"{where}: task is missing; add task = 'NAME', one of {', '.join(TASKS)}")
+    try:
+        task = task_named(document["task"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    # A class for the reading alone, so that mistakes are named as in any other table.
+    tables = create_model("Tables", __base__=Description, data=(task.data, ...), network=(task.network, ...))
+    found = from_document(tables, {name: document[name] for name in tables.model_fields if name in document}, where)
+    return from_document(Experiment, {**document, **dict(found)}, where)
+
+
 def load_experiment(path: str | Path) -> Experiment:
     """Read a TOML file, or a config that comes with the package by its name ("digits").
 
@@ -178,7 +189,7 @@ def load_training(path: str | Path) -> Training:
     document, grid = without_grid(read_toml(config_file(path, "optimizers"), where), where)
     if wrong := sorted(SHARED & grid.keys()):
         raise InputError(f"{where}: grid.{wrong[0]}: all points share it; set it outside the grid")
-    found = [(setting, from_document(Experiment, own, where)) for setting, own in points(document, grid)]
+    found = [(setting, read_experiment(own, where)) for setting, own in points(document, grid)]
     return Training(grid, tuple(setting for setting, _ in found), tuple(experiment for _, experiment in found))
 
 

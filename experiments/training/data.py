@@ -1,102 +1,60 @@
-"""Handwritten digits: scikit-learn's own 8×8 images, or MNIST where there is a network or a local copy."""
+"""Samples in three parts, and how they are split. What the samples are is the task's business."""
 
 import hashlib
-import warnings
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from experiments.training.config import Data
+from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 
-Images = NDArray[np.float32]
-Labels = NDArray[np.int32]
+Samples = tuple[NDArray[Any], NDArray[Any]]
+"""Inputs (n, ...) and targets (n, ...)."""
 
-CLASSES = 10
-SIDES = {"digits": 8, "mnist": 28}
-"""Pixels of a side of the images."""
+
+class Sizes(Description):
+    """How many samples each part has; the split seed is the only randomness. A task may add fields of its own."""
+
+    train: Annotated[int, Field(ge=1, description="samples to train with")]
+    validation: Annotated[int, Field(ge=1, description="samples that choose the learning rates")]
+    test: Annotated[int, Field(ge=1, description="samples that nothing is chosen by")]
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def total(self) -> int:
+        return self.train + self.validation + self.test
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, side, side) in 0 … 1 and labels (n,) 0 … 9 of the three parts."""
+    """The three parts."""
 
-    train: tuple[Images, Labels]
-    validation: tuple[Images, Labels]
-    test: tuple[Images, Labels]
+    train: Samples
+    validation: Samples
+    test: Samples
+
+
+def split(inputs: NDArray[Any], targets: NDArray[Any], sizes: Sizes) -> Split:
+    """Draw the parts from all samples without overlap.
+
+    Raises:
+        InputError: there are fewer samples than asked for.
+    """
+    if sizes.total > len(targets):
+        raise InputError(f"data: {sizes.total} samples are asked for, there are {len(targets)}; lower train")
+    order = np.random.default_rng(sizes.split_seed).permutation(len(targets))[: sizes.total]
+    ends = np.cumsum([sizes.train, sizes.validation])
+    return Split(*((inputs[part], targets[part]) for part in np.split(order, ends)))
 
 
 def fingerprint(split: Split) -> str:
-    """SHA-256 of all images and labels, to notice when a run goes on with other data."""
+    """SHA-256 of all samples with their shapes and types, to notice when a run goes on with other data."""
     digest = hashlib.sha256()
-    for images, labels in (split.train, split.validation, split.test):
-        digest.update(images.tobytes())
-        digest.update(labels.tobytes())
+    for part in (split.train, split.validation, split.test):
+        for array in part:
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def load_data(description: Data, path: Path | None = None) -> Split:
-    """Load and split.
-
-    Args:
-        path: of a local ``.npz`` with arrays ``images`` (n, 28, 28) or (n, 784) in 0 … 255 and ``labels`` (n,).
-
-    Raises:
-        InputError: no network and no copy, the file is not as described, or there are fewer images than asked for.
-    """
-    if description.name == "digits" and path is not None:
-        raise InputError(f"data: --data {str(path)!r} is for MNIST; the digits come with scikit-learn, leave it out")
-    images, labels = _digits() if description.name == "digits" else _mnist(path)
-    wanted = description.train + description.validation + description.test
-    if wanted > len(images):
-        raise InputError(f"data: {wanted} images are asked for, {description.name} has {len(images)}; lower train")
-    order = np.random.default_rng(description.split_seed).permutation(len(images))[:wanted]
-    ends = np.cumsum([description.train, description.validation])
-    train, validation, test = ((images[part], labels[part]) for part in np.split(order, ends))
-    return Split(train, validation, test)
-
-
-def _digits() -> tuple[Images, Labels]:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    return (bunch.images / 16).astype(np.float32), bunch.target.astype(np.int32)
-
-
-def _mnist(path: Path | None) -> tuple[Images, Labels]:
-    if path is None:
-        from sklearn.datasets import fetch_openml
-
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of each retry without a network
-                bunch = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff")
-        except OSError as error:
-            raise InputError(
-                f"data: MNIST must be fetched from OpenML once and there is no way there ({type(error).__name__}); "
-                "give a local copy with --data mnist.npz, holding 'images' (n, 28, 28) in 0..255 and 'labels' (n,)"
-            ) from None
-        pixels, labels = bunch.data, bunch.target
-    else:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                pixels, labels = arrays["images"], arrays["labels"]
-        except FileNotFoundError:
-            raise InputError(f"data: no file {str(path)!r}") from None
-        except (KeyError, ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"data: {str(path)!r} is not an .npz with 'images' (n, 28, 28) and 'labels' (n,): {error}"
-            ) from None
-    try:
-        pixels, labels = np.asarray(pixels, dtype=np.float64), np.asarray(labels).astype(np.int32)
-    except ValueError as error:
-        raise InputError(f"data: images or labels are not numbers: {error}") from None
-    if pixels.size != len(labels) * 784 or not ((labels >= 0) & (labels < CLASSES)).all():
-        raise InputError(
-            f"data: images {pixels.shape} and labels {labels.shape} are not 28 x 28 digits with labels 0..9"
-        )
-    if not (pixels.min() >= 0 and pixels.max() <= 255):
-        raise InputError(f"data: pixels span {pixels.min()} to {pixels.max()}; they must be within 0..255")
-    return (pixels.reshape(-1, 28, 28) / 255).astype(np.float32), labels

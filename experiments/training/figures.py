@@ -1,7 +1,10 @@
 """The pictures of a training run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import matplotlib
 
@@ -14,12 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from experiments.shared.grid import Setting, axis_name, value_text
+from experiments.shared.page import Picture
 from experiments.shared.plotting import STYLE
+from experiments.training.optimizers import OPTIMIZERS, kind_named
 from experiments.training.store import Arrays, Step
 from experiments.training.summary import Result
+from experiments.training.task import Measure
 
-COLOURS = {"tngd": "#d1495b", "ngd": "#30638e", "adam": "#edae49", "sgd": "#66a182"}
 MORE = ["#8d6a9f", "#5b5f97", "#b0803c", "#3a7d7c", "#7a7a7a"]
+"""Colours of further optimizers of a kind."""
 
 Statistic = Mapping[str, float | None]
 """A mean and its standard error."""
@@ -27,103 +33,157 @@ EXACT = 1e-6
 """Relative error below which solves are not worth a histogram: single precision, which gradients come in."""
 
 
-def draw_all(results: Sequence[Result], exhibits: Sequence[Arrays], labels: dict[str, str], folder: Path) -> list[Path]:
-    """Draw what there is data for.
+@dataclass(frozen=True)
+class Findings:
+    """What there is to draw of one point of the grid.
 
     Args:
+        config: the experiment there.
+        exhibits: recorded solves.
         labels: optimizer name to its text in legends.
-
-    Returns:
-        Paths of the PNG files, in the order of the report.
     """
-    drawn: list[tuple[str, Figure]] = []
-    with plt.rc_context(STYLE):
-        drawn.append(("loss.png", _loss(results, labels)))
-        drawn.append(("accuracy.png", _accuracy(results, labels)))
-        simulated = [r for r in results if max(r.solve_errors, default=0) > EXACT]
-        if simulated:
-            drawn.append(("solve_error.png", _solve_error(simulated, labels)))
-        if exhibits:
-            drawn.append(("settling.png", _settling(exhibits[0])))
-        paths = []
-        for name, figure in drawn:
-            figure.savefig(folder / name)
-            plt.close(figure)
-            paths.append(folder / name)
-    return paths
+
+    config: Mapping[str, Any]
+    results: Sequence[Result]
+    exhibits: Sequence[Arrays]
+    labels: Mapping[str, str]
+
+    @property
+    def score(self) -> Measure:
+        return Measure(**self.config["score"])
+
+    @property
+    def simulated(self) -> list[Result]:
+        """Of the optimizers whose systems are not solved exactly."""
+        return [result for result in self.results if max(result.solve_errors, default=0) > EXACT]
 
 
-def draw_grid(settings: Sequence[Setting], accuracies: Mapping[str, Sequence[Statistic]], path: Path) -> None:
-    """Draw the final test accuracy of every optimizer at every point of a grid.
+@dataclass(frozen=True)
+class Across:
+    """What there is to draw of all points together.
 
     Args:
         settings: what the grid sets at each point.
-        accuracies: mean and standard error at each point, by optimizer; None where there is none yet.
+        reached: mean and standard error of the score at each point, by optimizer; None where there is none yet.
+        colours: by optimizer.
     """
+
+    score: Measure
+    settings: Sequence[Setting]
+    reached: Mapping[str, Sequence[Statistic]]
+    colours: Mapping[str, str]
+
+
+Drawn = TypeVar("Drawn", Findings, Across)
+
+
+@dataclass(frozen=True)
+class Drawing(Generic[Drawn]):
+    """A figure of the report.
+
+    Args:
+        file: its name in the folder.
+        title: with ``{score}`` where it names the score.
+        draw: None where there is nothing to draw.
+    """
+
+    file: str
+    title: str
+    caption: str
+    draw: Callable[[Drawn], Figure | None]
+
+
+def draw_all(found: Drawn, drawings: Sequence[Drawing[Drawn]], folder: Path, where: str = "") -> list[Picture]:
+    """Draw what there is data for.
+
+    Args:
+        drawings: ``DRAWINGS`` of a point, or ``GRID``.
+        where: the point of the grid, in words.
+
+    Returns:
+        The figures for the page; each is a PNG file in the folder too.
+    """
+    pictures = []
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots()
-        for k, (name, statistics) in enumerate(accuracies.items()):
-            known = [(x, found) for x, found in enumerate(statistics) if found["mean"] is not None]
-            # Side by side, so that bars of equal accuracies do not hide each other.
-            aside = 0.08 * (k - (len(accuracies) - 1) / 2)
-            means = [100 * (found["mean"] or 0.0) for _, found in known]
-            errors = [100 * (found["standard_error"] or 0.0) for _, found in known]
-            line = "-" if len(settings[0]) == 1 else ""
-            axes.errorbar(
-                [x + aside for x, _ in known], means, errors, fmt=f"o{line}", color=_colour(name), capsize=3, label=name
-            )
-        ticks = [", ".join(map(value_text, setting.values())) for setting in settings]
-        short = max(map(len, ticks)) * len(ticks) <= 72
-        axes.set_xticks(range(len(ticks)), ticks, rotation=0 if short else 45, ha="center" if short else "right")
-        axes.set(xlabel=", ".join(map(axis_name, settings[0])), ylabel="final test accuracy (%)")
-        axes.legend()
-        figure.savefig(path)
-        plt.close(figure)
+        for drawing in drawings:
+            figure = drawing.draw(found)
+            if figure is None:
+                continue
+            figure.savefig(folder / drawing.file)
+            plt.close(figure)
+            title = drawing.title.format(score=found.score.name)
+            words = f"{title} at {where}" if where else title
+            pictures.append(Picture((folder / drawing.file).read_bytes(), title, drawing.caption, words))
+    return pictures
 
 
-def _loss(results: Sequence[Result], labels: dict[str, str]) -> Figure:
+def colours(optimizers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """A colour for every optimizer of a config: that of its kind for the first of a kind."""
+    further, found = cycle(MORE), dict[str, str]()
+    for name, settings in optimizers.items():
+        own = kind_named(settings["kind"]).colour
+        found[name] = next(further) if own in found.values() else own
+    return found
+
+
+def _loss(found: Findings) -> Figure:
     figure, axes = plt.subplots()
-    for result in results:
-        _band(axes, result, labels, lambda step: step.loss)
-    axes.set(xlabel="step", ylabel="training loss of the batch (nats)", yscale="log")
+    _bands(axes, found, lambda step: step.loss)
+    loss = Measure(**found.config["loss"])
+    axes.set(xlabel="step", ylabel=f"training loss of the batch: {loss.title}", yscale="log")
     axes.legend()
     return figure
 
 
-def _accuracy(results: Sequence[Result], labels: dict[str, str]) -> Figure:
+def _score(found: Findings) -> Figure:
     figure, axes = plt.subplots()
-    for result in results:
-        _band(axes, result, labels, lambda step: None if step.test_accuracy is None else 100 * step.test_accuracy)
-    axes.set(xlabel="step", ylabel="test accuracy (%)")
-    late = [100 * s.test_accuracy for r in results for s in r.steps if s.test_accuracy and s.step >= _steps(r) / 10]
-    # From a little below where the optimizers part; the steep beginning is cut off.
-    axes.set_ylim(bottom=max(0.0, float(np.percentile(late, 2)) - 5) if late else 0.0, top=100)
-    axes.legend(loc="lower right")
+    score, share = found.score, found.score.unit == "%"
+    _bands(axes, found, lambda step: None if step.score is None else score.shown(step.score))
+    axes.set(xlabel="step", ylabel=f"test {score.title}")
+    late = [
+        score.shown(s.score) for r in found.results for s in r.steps if s.score is not None and s.step >= _steps(r) / 10
+    ]
+    higher = score.better == "higher"
+    if late:
+        # To a little beyond where the optimizers part; the steep beginning is cut off.
+        low, high = np.percentile(late, [2, 98])
+        beyond = 5.0 if share else 0.2 * (high - low) or abs(high) or 1.0
+        if higher:
+            axes.set_ylim(bottom=max(0.0, low - beyond) if share else low - beyond, top=100 if share else None)
+        else:
+            axes.set_ylim(bottom=0 if share else None, top=min(100.0, high + beyond) if share else high + beyond)
+    axes.legend(loc="lower right" if higher else "upper right")
     return figure
 
 
-def _band(axes: Axes, result: Result, labels: dict[str, str], value: Callable[[Step], float | None]) -> None:
-    """Mean over the seeds as a line, their range as a band."""
-    curves: dict[int, list[float]] = {}
-    for step in result.steps:
-        shown = value(step)
-        if shown is not None and not step.diverged:
-            curves.setdefault(step.step + 1, []).append(shown)
-    x = sorted(curves)
-    dashed = "--" if result.optimizer == "ngd" else "-"
-    colour = _colour(result.optimizer)
-    axes.plot(x, [np.mean(curves[k]) for k in x], dashed, color=colour, label=labels[result.optimizer], lw=1.8)
-    axes.fill_between(x, [min(curves[k]) for k in x], [max(curves[k]) for k in x], color=colour, alpha=0.15, lw=0)
+def _bands(axes: Axes, found: Findings, value: Callable[[Step], float | None]) -> None:
+    """Of each optimizer the mean over the seeds as a line, their range as a band."""
+    shades = colours(found.config["optimizers"])
+    for result in found.results:
+        curves: dict[int, list[float]] = {}
+        for step in result.steps:
+            shown = value(step)
+            if shown is not None and not step.diverged:
+                curves.setdefault(step.step + 1, []).append(shown)
+        x, name, shade = sorted(curves), result.optimizer, shades[result.optimizer]
+        dashed = "--" if kind_named(found.config["optimizers"][name]["kind"]).exact else "-"
+        axes.plot(x, [np.mean(curves[k]) for k in x], dashed, color=shade, label=found.labels[name], lw=1.8)
+        axes.fill_between(x, [min(curves[k]) for k in x], [max(curves[k]) for k in x], color=shade, alpha=0.15, lw=0)
 
 
-def _solve_error(results: Sequence[Result], labels: dict[str, str]) -> Figure:
+def _solve_error(found: Findings) -> Figure | None:
+    if not found.simulated:
+        return None
     figure, axes = plt.subplots()
-    errors = [(result, 100 * np.array([e for e in result.solve_errors if e > 0])) for result in results]
+    shades = colours(found.config["optimizers"])
+    errors = [(result, 100 * np.array([e for e in result.solve_errors if e > 0])) for result in found.simulated]
     every = np.concatenate([values for _, values in errors])
     bins = np.geomspace(every.min() * 0.9, every.max() * 1.1, 31).tolist()
     for result, values in errors:
-        colour = _colour(result.optimizer)
-        axes.hist(values, bins, color=colour, alpha=0.55, label=f"{labels[result.optimizer]}, {len(values)} solves")
+        colour = shades[result.optimizer]
+        axes.hist(
+            values, bins, color=colour, alpha=0.55, label=f"{found.labels[result.optimizer]}, {len(values)} solves"
+        )
         axes.axvline(float(np.median(values)), color=colour, lw=1.5, ls="--")
     axes.set(xlabel="relative error of g̃ against the exact solution (%), dashed: median", ylabel="solves", xscale="log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -133,15 +193,18 @@ def _solve_error(results: Sequence[Result], labels: dict[str, str]) -> Figure:
     return figure
 
 
-def _settling(exhibit: Arrays, shown: int = 6) -> Figure:
+def _settling(found: Findings, shown: int = 6) -> Figure | None:
     """Simulated voltages over the ideal mean ± σ; the second panel magnifies what separates them."""
+    if not found.exhibits:
+        return None
+    exhibit = found.exhibits[0]
     tau = float(exhibit["time_constant"])
     time, volts, mean = exhibit["seconds"] / tau, exhibit["volts"], exhibit["ideal_mean"]
     spread_time, deviation = exhibit["deviation_seconds"] / tau, exhibit["ideal_deviation"]
     order = np.argsort(-np.abs(mean[-1]))
     cells = order[np.linspace(0, len(order) // 2, shown).astype(int)]
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.2, 6.6), height_ratios=[3, 2])
-    for cell, colour in zip(cells, [*COLOURS.values(), *MORE], strict=False):
+    for cell, colour in zip(cells, [*(kind.colour for kind in OPTIMIZERS.values()), *MORE], strict=False):
         spread = np.interp(time, spread_time, deviation[:, cell])
         above.plot(time, volts[:, cell], color=colour, lw=1.2, label=f"cell {cell}")
         above.plot(time, mean[:, cell], "k:", lw=1)
@@ -161,5 +224,50 @@ def _steps(result: Result) -> int:
     return max(step.step for step in result.steps) + 1
 
 
-def _colour(name: str) -> str:
-    return COLOURS.get(name) or MORE[sum(map(ord, name)) % len(MORE)]
+def _grid(found: Across) -> Figure:
+    """The final score of every optimizer at every point."""
+    figure, axes = plt.subplots()
+    settings, score = found.settings, found.score
+    for k, (name, statistics) in enumerate(found.reached.items()):
+        known = [(x, one) for x, one in enumerate(statistics) if one["mean"] is not None]
+        # Side by side, so that bars of equal scores do not hide each other.
+        aside = 0.08 * (k - (len(found.reached) - 1) / 2)
+        means = [score.shown(one["mean"] or 0.0) for _, one in known]
+        errors = [score.shown(one["standard_error"] or 0.0) for _, one in known]
+        line, colour = "-" if len(settings[0]) == 1 else "", found.colours[name]
+        axes.errorbar([x + aside for x, _ in known], means, errors, fmt=f"o{line}", color=colour, capsize=3, label=name)
+    ticks = [", ".join(map(value_text, setting.values())) for setting in settings]
+    short = max(map(len, ticks)) * len(ticks) <= 72
+    axes.set_xticks(range(len(ticks)), ticks, rotation=0 if short else 45, ha="center" if short else "right")
+    axes.set(xlabel=", ".join(map(axis_name, settings[0])), ylabel=f"final test {score.title}")
+    axes.legend()
+    return figure
+
+
+BAND = "Mean over the seeds; the band is their range."
+DRAWINGS: Sequence[Drawing[Findings]] = (
+    Drawing("loss.png", "Training loss", BAND, _loss),
+    Drawing("score.png", "Test {score}", BAND, _score),
+    Drawing(
+        "solve_error.png",
+        "How exactly the circuit solved",
+        "Relative distance between the natural gradient that the optimizer used and the exact one.",
+        _solve_error,
+    ),
+    Drawing(
+        "settling.png",
+        "One solve, as the circuit saw it",
+        "Node voltages of one solve as simulated, over the mean that the ideal linear law of the same programmed "
+        "resistors predicts. The lower panel shows the distance between the two, beside the thermal noise that the "
+        "ideal law predicts. What is above the noise comes from the amplifiers.",
+        _settling,
+    ),
+)
+GRID: Sequence[Drawing[Across]] = (
+    Drawing(
+        "grid.png",
+        "Test {score} across the grid",
+        "After training, mean over the seeds; the bar is its standard error.",
+        _grid,
+    ),
+)

@@ -8,6 +8,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from experiments.shared.progress import Display
 from experiments.training.config import Training
 from experiments.training.store import Step, Trial
+from experiments.training.task import Measure
+from experiments.training.tasks import task_named
 
 
 class Bars(Display):
@@ -15,6 +17,7 @@ class Bars(Display):
 
     def __init__(self, training: Training, console: Console) -> None:
         self._steps = [experiment.steps for experiment in training.experiments]
+        self._score = task_named(training.experiments[0].task).score
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -38,16 +41,17 @@ class Bars(Display):
                 continue
             running = [step for count, step, steps in mine if count < steps and not step.diverged]
             done = sum(steps if step.diverged else count for count, step, steps in mine)
-            self._progress.update(task, completed=done, shown=_shown(running or [step for _, step, _ in mine]))
+            shown = _shown(running or [step for _, step, _ in mine], self._score)
+            self._progress.update(task, completed=done, shown=shown)
 
 
-def _shown(steps: list[Step]) -> str:
+def _shown(steps: list[Step], score: Measure) -> str:
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
     parts = [f"loss {mean([s.loss for s in steps]):.3f}"]
-    if accuracies := [s.test_accuracy for s in steps if s.test_accuracy is not None]:
-        parts.append(f"accuracy {100 * mean(accuracies):.1f} %")
+    if scores := [s.score for s in steps if s.score is not None]:
+        parts.append(f"{score.name} {score.text(mean(scores))}")
     if errors := [s.solve_error for s in steps if s.solve_error is not None]:
         parts.append(f"solve error {100 * mean(errors):.1f} %")
     return "  ".join(parts)

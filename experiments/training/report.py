@@ -11,26 +11,11 @@ from experiments.shared.files import write, write_csv
 from experiments.shared.grid import Setting, axis_name, setting_text, value_text
 from experiments.shared.page import Picture, render
 from experiments.training.config import points_of
-from experiments.training.figures import draw_all, draw_grid
+from experiments.training.figures import DRAWINGS, GRID, Across, Findings, colours, draw_all
+from experiments.training.optimizers import kind_named
 from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
 from experiments.training.summary import results, summarize
-
-TITLES = {
-    "loss.png": "Training loss",
-    "accuracy.png": "Test accuracy",
-    "solve_error.png": "How exactly the circuit solved",
-    "settling.png": "One solve, as the circuit saw it",
-    "grid.png": "Test accuracy across the grid",
-}
-CAPTIONS = {
-    "loss.png": "Mean over the seeds; the band is their range.",
-    "accuracy.png": "Mean over the seeds; the band is their range.",
-    "solve_error.png": "Relative distance between the natural gradient that the optimizer used and the exact one.",
-    "settling.png": "Node voltages of one solve as simulated, over the mean that the ideal linear law of the same "
-    "programmed resistors predicts. The lower panel shows the distance between the two, beside the thermal noise "
-    "that the ideal law predicts. What is above the noise comes from the amplifiers.",
-    "grid.png": "After training, mean over the seeds; the bar is its standard error.",
-}
+from experiments.training.task import Measure
 
 
 @dataclass(frozen=True)
@@ -41,13 +26,17 @@ class Shown:
         config: the experiment there, with what the grid sets as ``setting``.
         entries: of summary.json, by optimizer.
         labels: optimizers as people call them.
-        figures: PNG files.
+        figures: what is drawn of it.
     """
 
     config: dict[str, Any]
     entries: dict[str, Any]
     labels: dict[str, str]
-    figures: list[Path]
+    figures: list[Picture]
+
+    @property
+    def score(self) -> Measure:
+        return Measure(**self.config["score"])
 
     @property
     def setting(self) -> Setting:
@@ -89,7 +78,7 @@ def write_reports(store: Store) -> list[str]:
         "training/report.html",
         name=config["name"],
         sentences=sentences,
-        meaning=MEANING,
+        meaning=MEANING.format(score=points[0].score.name, better=points[0].score.better),
         config=json.dumps(config, indent=2),
         versions=versions,
         **_grid_fields(points, folder) if "points" in config else _fields(points),
@@ -107,10 +96,12 @@ def _shown(
     folder: Path,
 ) -> Shown:
     labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
+    where = setting_text(config["setting"])
     found = results([step for step in history if step.point == number], config)
     chosen = {(number, result.optimizer, result.learning_rate) for result in found}
     arrays = [each for t, each in exhibits.items() if (t.point, t.optimizer, t.learning_rate) in chosen]
-    return Shown(config, entries, labels, draw_all(found, arrays, labels, folder) if found else [])
+    drawn = draw_all(Findings(config, found, arrays, labels), DRAWINGS, folder, where) if found else []
+    return Shown(config, entries, labels, drawn)
 
 
 def _figures_folder(folder: Path, number: int, config: dict[str, Any]) -> Path:
@@ -133,17 +124,8 @@ def _write_history(path: Path, history: Sequence[Step], configs: Sequence[dict[s
 
 def label(name: str, settings: dict[str, Any]) -> str:
     """An optimizer as people call it."""
-    kind = settings["kind"]
-    if kind == "tngd":
-        where = "ideal SDE" if settings["hardware"] == "none" else f"{settings['engine']}, {settings['hardware']}"
-        text = f"TNGD{'-Adam' if settings['adam'] else ''} ({where})"
-    elif kind == "sgd":
-        text = f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
-    elif kind == "ngd":
-        text = f"exact NGD ({settings['solver']})"
-    else:
-        text = "Adam"
-    return text if name == kind else f"{name}: {text}"
+    text = kind_named(settings["kind"]).label(settings)
+    return text if name == settings["kind"] else f"{name}: {text}"
 
 
 def in_words(points: Sequence[Shown]) -> list[str]:
@@ -171,13 +153,13 @@ def _validation_loss(point: Shown, name: str) -> float:
 
 def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: dict[str, str]) -> str:
     """What one optimizer reached; empty where it has not been evaluated."""
-    entry = found[name]
-    accuracy, error = entry["final_test_accuracy"]["mean"], entry["final_test_accuracy"]["standard_error"]
-    if accuracy is None:
+    entry, score = found[name], Measure(**config["score"])
+    reached, error = entry["final_score"]["mean"], entry["final_score"]["standard_error"]
+    if reached is None:
         return ""
-    spread = "" if error is None else f" ± {100 * error:.2f} (standard error over {len(entry['seeds'])} seeds)"
-    text = f"{labels[name]} reads {100 * accuracy:.2f} %{spread} of the test images correctly after training."
-    if config["optimizers"][name]["kind"] == "tngd":
+    over = "" if error is None else f" (mean and standard error over {len(entry['seeds'])} seeds)"
+    text = f"{labels[name]} reaches a test {score.name} of {score.text(reached, error)}{over} after training."
+    if kind_named(config["optimizers"][name]["kind"]).analog:
         text += (
             f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "
             f"Half of the natural gradients are within {100 * entry['median_relative_solve_error']:.3g} % of the "
@@ -192,101 +174,96 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
             )
         exact = _same_but_exact(name, config, found)
         if exact is not None:
-            text += f" With the same systems solved exactly, training reaches {100 * exact:.2f} %."
+            text += f" With the same systems solved exactly, training reaches {score.text(exact)}."
         if entry["solves_with_saturation"]:
             text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
     return text
 
 
 def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) -> float | None:
-    """Final accuracy of the exact natural gradient that differs from this optimizer in nothing but the solver."""
+    """Final score of the exact natural gradient that differs from this optimizer in nothing but the solver."""
     same = ("damping", "curvature", "curvature_samples", "momentum")
     settings = config["optimizers"][name]
     for other, entry in found.items():
         theirs = config["optimizers"][other]
-        alike = theirs["kind"] == "ngd" and not settings["adam"] and all(theirs[k] == settings[k] for k in same)
+        alike = (
+            kind_named(theirs["kind"]).exact and not settings["adam"] and all(theirs[k] == settings[k] for k in same)
+        )
         if alike and entry["learning_rate"] == found[name]["learning_rate"]:
-            return entry["final_test_accuracy"]["mean"]
+            return entry["final_score"]["mean"]
     return None
 
 
 HEAD = (
-    *("learning rate", "final test accuracy", "best", "final loss", "solves", "by ngspice"),
+    *("learning rate", "final test {score}", "best", "final loss", "solves", "by ngspice"),
     *("median error", "worst error", "median residual", "solves saturated"),
 )
 BESIDE_SETTINGS = [name for name in HEAD if name not in ("best", "by ngspice", "median residual")]
 """Columns that have room beside those of a grid."""
-MEANING = """Of each list of learning rates the one with the lowest final validation loss is shown. Accuracies are
-mean ± standard error over the seeds. Errors are ‖g̃ − F⁻¹g‖/‖F⁻¹g‖, residuals ‖F g̃ − g‖/‖g‖ of the system that was asked
-for."""
+MEANING = """Of each list of learning rates the one with the lowest final validation loss is shown. The test {score} is
+its mean ± standard error over the seeds, {better} is better. Errors are ‖g̃ − F⁻¹g‖/‖F⁻¹g‖, residuals ‖F g̃ − g‖/‖g‖ of
+the system that was asked for."""
 
 
 def _fields(points: Sequence[Shown]) -> dict[str, Any]:
     """What the page shows of a run without a grid."""
     (point,) = points
-    rows = [[point.labels[name], *_cells(entry).values()] for name, entry in point.entries.items()]
+    rows = [[point.labels[name], *_cells(entry, point.score).values()] for name, entry in point.entries.items()]
     return {
-        "head": ("optimizer", *HEAD),
+        "head": ("optimizer", *(text.format(score=point.score.name) for text in HEAD)),
         "rows": rows,
         "abouts": [_about(point.config)],
-        "pictures": _pictures(point),
+        "pictures": point.figures,
         "points": [],
     }
 
 
 def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     """Optimizers across the grid, and each point's figures."""
-    names = list(dict.fromkeys(name for point in points for name in point.entries))
+    names, score = list(dict.fromkeys(name for point in points for name in point.entries)), points[0].score
     rows: dict[str, list[str]] = {}
     for name in names:
         for point in points:
             if name in point.entries:
-                own, cells = point.concerning(name), _cells(point.entries[name])
+                own, cells = point.concerning(name), _cells(point.entries[name], score)
                 shown = [value_text(own[field]) if field in own else "–" for field in point.setting]
                 # Where nothing of the grid concerns an optimizer, it is alike at all points and has one row.
                 key = f"{name} {setting_text(own)}"
                 rows.setdefault(key, [point.labels[name], *shown, *(cells[column] for column in BESIDE_SETTINGS)])
     unknown = {"mean": None, "standard_error": None}
-    accuracies = {
-        name: [point.entries[name]["final_test_accuracy"] if name in point.entries else unknown for point in points]
+    reached = {
+        name: [point.entries[name]["final_score"] if name in point.entries else unknown for point in points]
         for name in names
     }
-    draw_grid([point.setting for point in points], accuracies, folder / "grid.png")
+    across = Across(score, [point.setting for point in points], reached, colours(_optimizers(points)))
     abouts = list(dict.fromkeys(_about(point.config) for point in points))
     return {
-        "head": ("optimizer", *map(axis_name, points[0].setting), *BESIDE_SETTINGS),
+        "head": (
+            *("optimizer", *map(axis_name, points[0].setting)),
+            *(text.format(score=score.name) for text in BESIDE_SETTINGS),
+        ),
         "rows": list(rows.values()),
         "abouts": abouts if len(abouts) == 1 else [f"{setting_text(p.setting)}: {_about(p.config)}" for p in points],
-        "pictures": [_picture(folder / "grid.png")],
-        "points": [(setting_text(point.setting), _pictures(point)) for point in points if point.figures],
+        "pictures": draw_all(across, GRID, folder),
+        "points": [(setting_text(point.setting), point.figures) for point in points if point.figures],
     }
 
 
-def _pictures(point: Shown) -> list[Picture]:
-    return [_picture(path, setting_text(point.setting)) for path in point.figures]
-
-
-def _picture(path: Path, where: str = "") -> Picture:
-    title = TITLES[path.name]
-    return Picture(path.read_bytes(), title, CAPTIONS[path.name], f"{title} at {where}" if where else title)
+def _optimizers(points: Sequence[Shown]) -> dict[str, Any]:
+    """The settings of every optimizer, where it is set up first."""
+    return {name: own for point in reversed(points) for name, own in point.config["optimizers"].items()}
 
 
 def _about(config: dict[str, Any]) -> str:
-    data = config["data"]
+    data, samples, seeds = config["data"], config["samples"], ", ".join(map(str, config["seeds"]))
     return (
-        f"{data['name']}: {data['train']} training, {data['validation']} validation and {data['test']} test images; "
-        f"{config['steps']} steps of {config['batch_size']} images, seeds {', '.join(map(str, config['seeds']))}."
+        f"{config['task']}: {data['train']} training, {data['validation']} validation and {data['test']} test "
+        f"{samples}; {config['steps']} steps of {config['batch_size']} {samples}, seeds {seeds}."
     )
 
 
-def _cells(entry: dict[str, Any]) -> dict[str, str]:
+def _cells(entry: dict[str, Any], score: Measure) -> dict[str, str]:
     """What a row says of an optimizer, by column."""
-
-    def percent(statistic: dict[str, float | None]) -> str:
-        if statistic["mean"] is None:
-            return "–"
-        error = "" if statistic["standard_error"] is None else f" ± {100 * statistic['standard_error']:.2f}"
-        return f"{100 * statistic['mean']:.2f}{error} %"
 
     def shown(value: float | None, form: str) -> str:
         return "–" if value is None else format(value, form)
@@ -294,8 +271,8 @@ def _cells(entry: dict[str, Any]) -> dict[str, str]:
     solved = entry["solves"] > 0
     cells = [
         f"{entry['learning_rate']:g}",
-        percent(entry["final_test_accuracy"]),
-        percent(entry["best_test_accuracy"]),
+        score.text(*entry["final_score"].values()),
+        score.text(*entry["best_score"].values()),
         shown(entry["final_loss"]["mean"], ".4f"),
         f"{entry['solves']}" if solved else "–",
         f"{entry['solves_by_ngspice']}" if solved else "–",

@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from itertools import groupby
 from math import ceil
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.shared.executor import Executor, executor
 from experiments.shared.versions import versions
-from experiments.training.config import Data, Experiment, Optimizer, Training, points_of
-from experiments.training.data import Split, fingerprint, load_data
+from experiments.training.config import Experiment, Optimizer, Training, points_of
+from experiments.training.data import Sizes, Split, fingerprint
 from experiments.training.store import Chunk, Step, Store, Trial
+from experiments.training.tasks import task_named
 from solvers.ngspice_process import ngspice_program
 from spu_circuit.errors import InputError, SimulationError, SpuError
 from spu_circuit.hardware import Hardware, load_hardware
 
 if TYPE_CHECKING:
-    from experiments.training.trial import Method, Place
+    from experiments.training.methods import Method
+    from experiments.training.stepping import Place
 
 CHUNK_SECONDS = 1.0
 """About how long a worker computes before it hands over its steps."""
@@ -33,14 +35,14 @@ Progress = Callable[[dict[Trial, tuple[int, Step]]], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """The next steps of trials of one optimizer, with all that they are computed from.
 
     Args:
         places: trials that differ in learning rate and seed alone, and where they stand.
         hardware: of the optimizer, where it has a device.
-        data_path: of a local copy of the images, which the worker reads.
-        data_sha256: of the images.
+        data_path: of a local copy of the samples, which the worker reads.
+        data_sha256: of the samples.
         steps: how many.
     """
 
@@ -57,7 +59,7 @@ class Task:
 
 
 def trials(training: Training) -> list[Trial]:
-    """All trials, those that simulate circuits first, since they take longest."""
+    """All trials, those that simulate an array first, since they take longest."""
     found = [
         Trial(point, name, rate, seed)
         for point, experiment in enumerate(training.experiments)
@@ -65,16 +67,16 @@ def trials(training: Training) -> list[Trial]:
         for rate in settings.learning_rates
         for seed in experiment.seeds
     ]
-    return sorted(found, key=lambda t: training.experiments[t.point].optimizers[t.optimizer].kind != "tngd")
+    return sorted(found, key=lambda t: not training.experiments[t.point].optimizers[t.optimizer].entry.analog)
 
 
 def resolve(experiment: Experiment) -> dict[str, Any]:
-    """The config with its hardware descriptions spelled out.
+    """The config with its hardware descriptions and its task's measures spelled out.
 
     Raises:
         InputError: an unknown hardware or engine, or settings that contradict each other.
     """
-    from experiments.training.trial import build_natural, build_solver
+    from experiments.training.methods import build_natural, build_solver
 
     for name, settings in experiment.optimizers.items():
         try:
@@ -86,9 +88,10 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     resolved = json.loads(experiment.model_dump_json(exclude={"workers", "record_systems"}))
     for name, settings in experiment.optimizers.items():
         resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in settings.taken}
-    used = {o.hardware for o in experiment.optimizers.values() if o.kind == "tngd" and o.hardware != "none"}
+    used = {settings.device for settings in experiment.optimizers.values() if settings.device is not None}
     resolved["hardware"] = {name: json.loads(load_hardware(name).model_dump_json()) for name in sorted(used)}
-    return resolved
+    task = task_named(experiment.task)
+    return resolved | {"samples": task.samples, "loss": asdict(task.loss), "score": asdict(task.score)}
 
 
 def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
@@ -98,16 +101,15 @@ def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
         The resolved experiment; where there is a grid, that of every point.
 
     Raises:
-        InputError: see ``resolve`` and ``load_data``.
+        InputError: see ``resolve`` and ``Task.load``.
     """
-    digests: dict[Data, str] = {}
+    digests: dict[tuple[str, Sizes], str] = {}
     found = []
     for experiment in training.experiments:
-        data = experiment.data
-        resolved = resolve(experiment)
-        if data not in digests:
-            digests[data] = fingerprint(load_data(data, data_path))
-        found.append(resolved | {"data_sha256": digests[data]})
+        resolved, key = resolve(experiment), (experiment.task, experiment.data)
+        if key not in digests:
+            digests[key] = fingerprint(task_named(experiment.task).load(experiment.data, data_path))
+        found.append(resolved | {"data_sha256": digests[key]})
     if not training.grid:
         return found[0]
     points = [{"setting": setting} | point for setting, point in zip(training.settings, found, strict=True)]
@@ -140,8 +142,7 @@ def run(
         InputError, SimulationError: a solve failed, after all other trials are finished.
     """
     used = [settings for experiment in training.experiments for settings in experiment.optimizers.values()]
-    simulated = any(o.kind == "tngd" and o.hardware != "none" and o.engine == "ngspice" for o in used)
-    if scheduler is None and simulated:
+    if scheduler is None and any(settings.simulated for settings in used):
         ngspice_program()
     with closing(Store(folder)) as store:
         store.claim(config, versions())
@@ -166,21 +167,21 @@ def _finish(
     progress: Progress,
 ) -> None:
     """Compute trials chunk by chunk; each is in the store before the next one of its trial begins."""
-    from experiments.training.trial import Place
+    from experiments.training.stepping import Place
 
-    queue: deque[Task] = deque()
+    queue: deque[Job] = deque()
     device = cache(load_hardware)
     for group in _groups(training, todo, computers.processes()):
         experiment, point = training.experiments[group[0].point], group[0].point
         settings = experiment.optimizers[group[0].optimizer]
-        hardware = device(settings.hardware) if settings.kind == "tngd" and settings.hardware != "none" else None
+        hardware = None if settings.device is None else device(settings.device)
         places = tuple(Place(trial, *store.state(trial)) for trial in group)
-        queue.append(Task(experiment, places, hardware, data_path, digests[point], 1))
+        queue.append(Job(experiment, places, hardware, data_path, digests[point], 1))
     failures: list[tuple[Trial, SpuError]] = []
-    for task, result in computers.results(advanced, queue):
+    for job, result in computers.results(advanced, queue):
         if result is None:
             raise SimulationError(
-                f"worker processes died twice of a step of {task.places[0].trial.optimizer} (out of memory?); finished "
+                f"worker processes died twice of a step of {job.places[0].trial.optimizer} (out of memory?); finished "
                 "steps are kept and the same command goes on from there"
             )
         chunks, seconds = result
@@ -197,7 +198,7 @@ def _finish(
         progress(latest)
         if going:
             # What was begun goes on first, so that few trials are open at a time.
-            queue.appendleft(replace(task, steps=_pace(task.steps, seconds), places=tuple(going)))
+            queue.appendleft(replace(job, steps=_pace(job.steps, seconds), places=tuple(going)))
     if failures:
         trial, error = min(failures, key=lambda failure: todo.index(failure[0]))
         more = f"; {len(failures) - 1} more failed, see 'failed' in summary.json" if len(failures) > 1 else ""
@@ -209,25 +210,25 @@ def _groups(training: Training, todo: Sequence[Trial], processes: int) -> list[l
 
     Every process computes where a device is simulated; for other trials it would compile for longer than it computes.
     """
-    from experiments.training.trial import width
+    from experiments.training.methods import width
 
     found = []
     for (point, name), group in groupby(todo, key=lambda trial: (trial.point, trial.optimizer)):
         mine, experiment = list(group), training.experiments[point]
         size = width(experiment, name)
-        if experiment.optimizers[name].kind == "tngd":
+        if experiment.optimizers[name].entry.analog:
             size = min(size, ceil(len(mine) / processes))
         found += [mine[start : start + size] for start in range(0, len(mine), size)]
     return found
 
 
-def advanced(task: Task) -> tuple[list[Chunk], float]:
+def advanced(job: Job) -> tuple[list[Chunk], float]:
     """What a worker does, and the seconds that it took."""
     from experiments.training.trial import advance
 
     began = perf_counter()
-    data = _data(task.experiment.data, task.data_path, task.data_sha256)
-    chunks = advance(task.experiment, task.places, data, task.steps, _method(task.settings, task.hardware))
+    data = _data(job.experiment.task, job.experiment.data, job.data_path, job.data_sha256)
+    chunks = advance(job.experiment, job.places, data, job.steps, _method(job.settings, job.hardware))
     return chunks, perf_counter() - began
 
 
@@ -236,7 +237,7 @@ _METHODS: "dict[Optimizer, tuple[Hardware | None, Method]]" = {}
 
 def _method(settings: Optimizer, hardware: Hardware | None) -> "Method":
     """Built once in a process for an optimizer, since it keeps what is prepared and compiled."""
-    from experiments.training.trial import Method, build_solver
+    from experiments.training.methods import Method, build_solver
 
     known, method = _METHODS.get(settings, (None, None))
     if method is None or known != hardware:
@@ -262,9 +263,9 @@ def _pace(steps: int, seconds: float) -> int:
 
 
 @lru_cache(maxsize=2)
-def _data(description: Data, path: Path | None, sha256: str) -> Split:
-    """The images. Raises InputError where a worker finds others than the command did."""
-    data = load_data(description, path)
+def _data(task: str, sizes: Sizes, path: Path | None, sha256: str) -> Split:
+    """The samples. Raises InputError where a worker finds others than the command did."""
+    data = task_named(task).load(sizes, path)
     if fingerprint(data) != sha256:
-        raise InputError("data: a worker reads other images than this command; give both the same file and packages")
+        raise InputError("data: a worker reads other samples than this command; give both the same files and packages")
     return data

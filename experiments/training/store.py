@@ -35,7 +35,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Step:
-    """A row of the history. None where it does not apply: solves to Adam, accuracies between evaluations.
+    """A row of the history. None where it does not apply: solves to Adam, scores between evaluations.
+
+    ``score`` is of the test samples; what it is called, the config says.
 
     ``solve_error`` is ‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖, ``unsolved_error`` the same for what the mapping gives at time 0.
 
@@ -50,7 +52,7 @@ class Step:
     samples_seen: int
     loss: float
     validation_loss: float | None
-    test_accuracy: float | None
+    score: float | None
     solve_error: float | None
     unsolved_error: float | None
     residual: float | None
@@ -108,8 +110,8 @@ OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?
 class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 2
-    NEWS = "whose trials have a point of the grid"
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 3
+    NEWS = "whose steps have the score of any task"
     TABLES = {  # noqa: RUF012
         "history": f"({', '.join(COLUMNS)}, PRIMARY KEY ({KEY}, step))",
         "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.training.config import points_of
 from experiments.training.store import Failure, Step, Trial
+from experiments.training.task import Measure
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,21 @@ def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
 def summarize(
     history: Sequence[Step], config: dict[str, Any], failures: Mapping[Trial, Failure] | None = None
 ) -> dict[str, Any]:
-    """``summary.json``: accuracies as fractions, errors relative, mean and standard error over the seeds.
+    """``summary.json``: scores as the task gives them (in percent: fractions), errors relative, mean and standard error
+    over the seeds.
 
     Args:
         failures: of the trials that a failed solve ended.
 
     Returns:
-        Steps, results of the optimizers by name, and which trials failed and why; where there is a grid, a list of
-        these under "points".
+        What the score is, steps, results of the optimizers by name, and which trials failed and why; where there is a
+        grid, a list of these under "points".
     """
     failed = [(trial.point, {**asdict(trial), **asdict(failure)}) for trial, failure in (failures or {}).items()]
     points = [
         {
             "setting": point["setting"],
+            "score": point["score"],
             "steps": point["steps"],
             "optimizers": _optimizers([step for step in history if step.point == number], point),
             "failed": [{k: v for k, v in entry.items() if k != "point"} for own, entry in failed if own == number],
@@ -80,18 +83,18 @@ def summarize(
 
 def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]:
     """The results at one point."""
-    optimizers, trials = {}, _by_trial(history)
+    optimizers, trials, score = {}, _by_trial(history), Measure(**config["score"])
     for result in results(history, config):
-        finals = [steps[-1].test_accuracy for steps in result.trials.values()]
-        bests = [_best_accuracy(steps) for steps in result.trials.values()]
+        scores = [[step.score for step in steps if step.score is not None] for steps in result.trials.values()]
+        finals = [steps[-1].score for steps in result.trials.values()]
         errors, steps = result.solve_errors, result.steps
         simulates = any(step.settled_fraction is not None for step in steps)
         optimizers[result.optimizer] = {
             "complete": result.complete,
             "learning_rate": result.learning_rate,
             "seeds": sorted(result.trials),
-            "final_test_accuracy": _over_seeds(finals),
-            "best_test_accuracy": _over_seeds(bests),
+            "final_score": _over_seeds(finals),
+            "best_score": _over_seeds([score.best(own) for own in scores]),
             "final_loss": _over_seeds([s[-1].loss if not s[-1].diverged else None for s in result.trials.values()]),
             "solves": len(errors),
             "solves_by_ngspice": sum(step.ngspice_runs > 0 for step in steps),
@@ -139,10 +142,6 @@ def _by_trial(history: Sequence[Step]) -> dict[Trial, list[Step]]:
 def _final_validation_loss(trials: dict[Trial, list[Step]], name: str, rate: float) -> float:
     last = [steps[-1].validation_loss for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, rate)]
     return float(np.mean([inf if loss is None else loss for loss in last])) if last else inf
-
-
-def _best_accuracy(steps: Sequence[Step]) -> float | None:
-    return max((step.test_accuracy for step in steps if step.test_accuracy is not None), default=None)
 
 
 def _finite(value: float) -> float | None:

@@ -1,129 +1,31 @@
 """Trials of one optimizer at one point of the grid, which differ in learning rate and seed, advanced side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from math import inf, isfinite, nan
+from math import inf, isfinite
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits
 
-from experiments.training import models
-from experiments.training.config import Experiment, Optimizer
-from experiments.training.config import Network as Architecture
-from experiments.training.data import CLASSES, SIDES, Split
-from experiments.training.store import Arrays, Chunk, Step, Trial
-from optim.curvature import CURVATURES, Model, loss_and_gradient
+from experiments.training.config import Experiment
+from experiments.training.data import Split
+from experiments.training.methods import WIDTH, Method, build_solver, learner_of, width
+from experiments.training.stepping import Place, evaluation, padded, stacked, stepper
+from experiments.training.store import Arrays, Chunk, Step
 from optim.errors import unpacked
 from optim.host import step_seed
-from optim.losses import softmax_cross_entropy
 from optim.mapping import solve_mapped
-from optim.natural_gradient import scale_by_natural_gradient
-from solvers.digital import Digital
 from solvers.ideal import law_of
-from solvers.sde import Sde
-from solvers.solution import Solver, StatisticsArrays
+from solvers.solution import StatisticsArrays
 from solvers.spu import Spu
 from spu_circuit.errors import SpuError
-from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import GgnSystem
-
-WIDTH = 16
-"""Trials that are advanced together, at most: enough to share what a call of the device costs."""
-LARGEST = 2**28
-"""Bytes that their curvature factors may take together."""
-compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
-"""XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
-compiled function holds in every process, also in one that has computed with JAX before; XLA_FLAGS would not."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a trial stands.
-
-    Args:
-        last: its last finished step, which must not have ended it; None: it begins.
-        state: what the chunk with that step left.
-    """
-
-    trial: Trial
-    last: Step | None = None
-    state: Arrays | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """An optimizer with what solves its systems. What is compiled and prepared for a method serves all its trials."""
-
-    settings: Optimizer
-    solver: Solver | None
-
-
-class Stack(NamedTuple):
-    """Parameters and optimizer states of trials side by side: every leaf has the trials first."""
-
-    params: Any
-    natural: Any
-    plain: Any
-
-
-def build_solver(settings: Optimizer, hardware: Hardware | None = None) -> Solver | None:
-    """What solves the linear systems of an optimizer; None where it has none.
-
-    Args:
-        hardware: what the settings name, where it is at hand: a worker elsewhere may lack the file.
-
-    Raises:
-        InputError: an unknown hardware or engine.
-    """
-    if settings.kind == "ngd":
-        return Digital(settings.solver, iterations=settings.cg_iterations)
-    if settings.kind != "tngd":
-        return None
-    if settings.hardware == "none":
-        return Sde(settings.injected_noise)
-    return Spu(hardware or load_hardware(settings.hardware), settings.chosen())
-
-
-def build_natural(settings: Optimizer, solver: Solver) -> optax.GradientTransformationExtraArgs:
-    """What scales the gradient by the curvature. The seed of a trial is put into its state.
-
-    Raises:
-        InputError: settings that contradict each other.
-    """
-    mapping = settings.mapping if settings.kind == "tngd" else "primal"
-    time, warm = settings.analog_time, settings.warm_start
-    return scale_by_natural_gradient(solver, settings.damping, time, mapping, warm, settings.delay)
-
-
-def build_plain(settings: Optimizer, rate: Any) -> optax.GradientTransformation:
-    """What makes steps of gradients or natural gradients. The learning rate may be traced."""
-    if settings.kind == "adam" or settings.adam:
-        return optax.adam(rate, *settings.betas)
-    return optax.sgd(rate, settings.momentum or None)
-
-
-def width(experiment: Experiment, name: str) -> int:
-    """How many trials of an optimizer are advanced together at most; 1 where ngspice simulates each for itself."""
-    settings = experiment.optimizers[name]
-    if settings.kind == "tngd" and settings.hardware != "none" and settings.engine == "ngspice":
-        return 1
-    trials = min(WIDTH, len(settings.learning_rates) * len(experiment.seeds))
-    if settings.kind in ("adam", "sgd"):
-        return trials
-    params, _ = _model(experiment.network, SIDES[experiment.data.name], 0)
-    samples = settings.curvature_samples or experiment.batch_size
-    rows = samples * CURVATURES[settings.curvature].rows(softmax_cross_entropy, CLASSES, 1)
-    numbers = rows * sum(leaf.size for leaf in jax.tree.leaves(params))
-    return max(1, min(trials, LARGEST // (4 * numbers)))
 
 
 def advance(
@@ -147,15 +49,14 @@ def advance(
     name = places[0].trial.optimizer
     settings = experiment.optimizers[name]
     method = method or Method(settings, build_solver(settings))
-    images, labels = data.train
+    inputs, targets = data.train
     # A width of one is another program, whose sums XLA orders otherwise.
     wide = max(2, width(experiment, name))
     assert len(places) <= wide, f"{len(places)} trials, {wide} go together"
     members = [_Member(experiment, place) for place in places]
-    side = images.shape[-1]
-    take, evaluate = stepper(experiment, method, side), _evaluation(experiment.network, side)
-    stack = stacked(experiment, method, places, side, wide)
-    rates = np.array([place.trial.learning_rate for place in _padded(places, wide)], np.float32)
+    take, evaluate = stepper(experiment, method), evaluation(learner_of(experiment))
+    stack = stacked(experiment, method, places, wide)
+    rates = np.array([place.trial.learning_rate for place in padded(places, wide)], np.float32)
 
     # Processes share the cores; BLAS threads would only wait for each other.
     with threadpool_limits(1, user_api="blas"):
@@ -164,8 +65,8 @@ def advance(
             if not active.any():
                 break
             began = perf_counter()
-            rows = np.stack([member.rows(len(labels)) for member in _padded(members, wide)])
-            stack, loss, natural, systems = take(stack, rates, images[rows], labels[rows], active)
+            rows = np.stack([member.rows(len(targets)) for member in padded(members, wide)])
+            stack, loss, natural, systems = take(stack, rates, inputs[rows], targets[rows], active)
             going = active & np.isfinite(loss)
             share = (perf_counter() - began) / active.sum()
             errors = np.asarray(natural.error) if natural else np.zeros((wide, 1), np.uint8)
@@ -189,44 +90,6 @@ def advance(
                     member.add(float(loss[k]), judged, answer, method, share)
     states = [jax.tree.map(partial(_row, k), jax.device_get(stack)) for k in range(len(members))]
     return [member.chunk(_leaves(state)) for member, state in zip(members, states, strict=True)]
-
-
-def stepper(experiment: Experiment, method: Method, side: int) -> Callable[..., Any]:
-    """A compiled step of trials side by side.
-
-    Returns:
-        A function of the stack, learning rates (m,), images and labels of the batches, and who takes the step (m,).
-        It returns the stack after it, where a trial whose loss is not finite or whose solve failed is as before; the
-        losses before it (m,); natural gradient states that say how the solves went, and factors (m, K, N), gradients
-        (m, N) and natural gradients (m, N), None and an empty tuple where nothing is solved.
-    """
-    settings = method.settings
-    used = settings.curvature_samples or experiment.batch_size
-    measure = _measurement(experiment.network, side, settings.curvature if method.solver else None, used)
-    solve = _solution(method)
-
-    def take(stack: Stack, rates: Any, images: Any, labels: Any, chosen: Any) -> Any:
-        loss, gradients, factors = measure(stack.params, images, labels, chosen)
-        loss = np.asarray(loss)
-        stack, natural, solved = solve(stack, rates, gradients, factors, chosen & np.isfinite(loss))
-        return jax.block_until_ready(stack), loss, natural, (factors, gradients, solved) if natural else ()
-
-    return take
-
-
-def stacked(experiment: Experiment, method: Method, places: Sequence[Place], side: int, wide: int) -> Stack:
-    """Trials as they stand, padded with the last one."""
-    natural = build_natural(method.settings, method.solver) if method.solver else None
-
-    def begun(trial: Trial) -> Stack:
-        params, _ = _model(experiment.network, side, trial.seed)
-        state = natural.init(params)._replace(seed=np.uint32(trial.seed)) if natural else None
-        return Stack(params, state, build_plain(method.settings, trial.learning_rate).init(params))
-
-    tree = jax.tree.structure(begun(places[0].trial))
-    own = [_restored(tree, place.state) if place.state else begun(place.trial) for place in places]
-    found: Stack = jax.tree.map(lambda *rows: np.stack(rows), *_padded(own, wide))
-    return found
 
 
 class _Answer(NamedTuple):
@@ -265,13 +128,13 @@ class _Member:
 
     @property
     def evaluates(self) -> bool:
-        """Whether the next step is one after which the images are looked at."""
+        """Whether the next step is one after which validation and test samples are looked at."""
         return (self.number + 1) % self.experiment.evaluate_every == 0 or self.number + 1 == self.experiment.steps
 
-    def rows(self, images: int) -> NDArray[np.intp]:
+    def rows(self, samples: int) -> NDArray[np.intp]:
         """The next batch; the last one again after the end."""
         number = min(self.number, self.experiment.steps - 1)
-        return batch(number, self.experiment.batch_size, images, self.place.trial.seed)
+        return batch(number, self.experiment.batch_size, samples, self.place.trial.seed)
 
     def add(
         self, loss: float, judged: tuple[float, float] | None, answer: _Answer | None, method: Method, seconds: float
@@ -279,18 +142,18 @@ class _Member:
         """Keep a finished step."""
         settings, trial, number = method.settings, self.place.trial, self.number
         elapsed, analog = (self.last.wall_seconds, self.last.analog_seconds) if self.last else (0.0, 0.0)
-        validation, accuracy = judged or (None, None)
+        validation, score = judged or (None, None)
         error, unsolved = None, None
         if answer:
             B, damping, gradient = answer.factor.astype(float), settings.damping, answer.gradient.astype(float)
             exact = exact_solution(B, damping, gradient)
             error = _relative_error(answer.solved, exact)
-            scale = damping if settings.kind == "tngd" and settings.mapping == "dual" else 1.0
+            scale = damping if settings.placement == "dual" else 1.0
             unsolved = _relative_error(gradient / scale, exact)
             analog += float(answer.statistics.analog_seconds) if isfinite(answer.statistics.analog_seconds) else 0.0
             if self.experiment.record_systems:
                 self.systems[number] = {"B": B, "gradient": gradient, "damping": np.array(damping)}
-            shown = number == self.experiment.steps // 2 and settings.mapping == "dual"
+            shown = number == self.experiment.steps // 2 and settings.placement == "dual"
             if shown and isinstance(method.solver, Spu):
                 seed = step_seed(trial.seed, number)
                 system = GgnSystem(B, damping, gradient)
@@ -301,7 +164,7 @@ class _Member:
             *(number, (number + 1) * self.experiment.batch_size),
             loss=loss if isfinite(loss) else inf,
             validation_loss=validation if validation is not None and isfinite(validation) else None,
-            test_accuracy=accuracy,
+            score=score if score is not None and isfinite(score) else None,
             solve_error=error,
             unsolved_error=unsolved,
             residual=float(went.residual) if went else None,
@@ -319,105 +182,15 @@ class _Member:
         return Chunk(self.place.trial, tuple(self.steps), state, self.exhibit, self.systems, self.error)
 
 
-def batch(number: int, size: int, images: int, seed: int) -> NDArray[np.intp]:
+def batch(number: int, size: int, samples: int, seed: int) -> NDArray[np.intp]:
     """Indices of the batch of a step: a new shuffle every epoch, the same for every optimizer with this seed."""
-    epoch, place = divmod(number, images // size)
-    return _order(seed, epoch, images)[place * size : (place + 1) * size]
+    epoch, place = divmod(number, samples // size)
+    return _order(seed, epoch, samples)[place * size : (place + 1) * size]
 
 
 @lru_cache(maxsize=2 * WIDTH)
-def _order(seed: int, epoch: int, images: int) -> NDArray[np.intp]:
-    return np.random.default_rng([seed, epoch]).permutation(images)
-
-
-@lru_cache(maxsize=64)
-def _model(network: Architecture, side: int, seed: int) -> tuple[Any, Model]:
-    return models.build(network, side, seed)
-
-
-@lru_cache(maxsize=16)
-def _measurement(network: Architecture, side: int, curvature: str | None, used: int) -> Callable[..., Any]:
-    """Compiled once for all trials of a process that differ in nothing here.
-
-    Returns:
-        Of parameters, images and labels of the batches, and who is chosen: loss (m,), gradient (m, N) and curvature
-        factor (m, K, N), None where there is none. NaN for those that are not chosen.
-    """
-    _, model = _model(network, side, 0)
-
-    def measured(params: Any, images: jax.Array, labels: jax.Array) -> Any:
-        loss, gradient = loss_and_gradient(model, softmax_cross_entropy, params, images, labels)
-        # Without a finite loss there is nothing to solve.
-        gradient = jnp.where(jnp.isfinite(loss), ravel_pytree(gradient)[0], nan)
-        if curvature is None:
-            return loss, gradient, None
-        return (
-            loss,
-            gradient,
-            CURVATURES[curvature].factor(1)(model, softmax_cross_entropy, params, images[:used], labels[:used]),
-        )
-
-    return compiled(lambda params, images, labels, chosen: _each(measured, chosen, params, images, labels))
-
-
-@lru_cache(maxsize=16)
-def _evaluation(network: Architecture, side: int) -> Callable[..., Any]:
-    """Of parameters, images and labels, and who is chosen: mean loss and accuracy (m,)."""
-    _, model = _model(network, side, 0)
-
-    def evaluate(params: Any, images: jax.Array, labels: jax.Array, chosen: jax.Array) -> Any:
-        return _each(lambda own: _evaluate(model(own, images), labels), chosen, params)
-
-    return compiled(evaluate)
-
-
-def _each(function: Callable[..., Any], chosen: jax.Array, *arguments: Any) -> Any:
-    """A function of every chosen row of the arguments, one after the other and by the same code; NaN for the rest."""
-
-    def one(row: Any) -> Any:
-        wanted, own = row
-        nothing = jax.tree.map(lambda leaf: jnp.full(leaf.shape, nan, leaf.dtype), jax.eval_shape(function, *own))
-        return jax.lax.cond(wanted, lambda: function(*own), lambda: nothing)
-
-    return jax.lax.map(one, (chosen, arguments))
-
-
-@lru_cache(maxsize=16)
-def _solution(method: Method) -> Callable[..., Any]:
-    """The rest of a step, after gradients (m, N) and factors (m, K, N) are known, of those that ``going`` (m,) chooses.
-
-    Returns:
-        The stack after the step, unchanged where nothing is chosen or the solve failed; natural gradient states (m,)
-        with what the solves say, None where there is none; and natural gradients (m, N).
-    """
-    natural = build_natural(method.settings, method.solver) if method.solver else None
-
-    def one(own: Stack, rate: jax.Array, gradient: jax.Array, factor: jax.Array) -> Any:
-        solved, state = gradient, own.natural
-        if natural:
-            solved, state = natural.update(gradient, own.natural, curvature=factor)
-        updates = ravel_pytree(own.params)[1](solved)
-        updates, plain = build_plain(method.settings, rate).update(updates, own.plain, own.params)
-        return Stack(optax.apply_updates(own.params, updates), state, plain), solved
-
-    @compiled
-    def take(stack: Stack, rates: jax.Array, gradients: jax.Array, factors: jax.Array, going: jax.Array) -> Any:
-        if natural:
-            # What is not finite never reaches the solver.
-            gradients = jnp.where(going[:, None], gradients, nan)
-        new, solved = jax.vmap(one)(stack, rates, gradients, factors)
-        kept = going & ~new.natural.failed if natural else going
-
-        def choose(after: jax.Array, before: jax.Array) -> jax.Array:
-            return jnp.where(kept.reshape(-1, *[1] * (after.ndim - 1)), after, before)
-
-        return jax.tree.map(choose, new, stack), new.natural, solved
-
-    return take
-
-
-def _padded(rows: Sequence[Any], wide: int) -> list[Any]:
-    return [*rows, *[rows[-1]] * (wide - len(rows))]
+def _order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
+    return np.random.default_rng([seed, epoch]).permutation(samples)
 
 
 def _chosen(flags: Sequence[bool], wide: int) -> NDArray[np.bool_]:
@@ -438,11 +211,6 @@ def exact_solution(B: NDArray[np.float64], damping: float, gradient: NDArray[np.
 
 def _relative_error(value: NDArray[np.float64], exact: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(value - exact) / (np.linalg.norm(exact) or 1.0))
-
-
-def _evaluate(outputs: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean loss and accuracy."""
-    return softmax_cross_entropy.mean(outputs, labels), jnp.mean(jnp.argmax(outputs, axis=1) == labels)
 
 
 def _exhibit(spu: Spu, system: GgnSystem, analog_time: float, seed: int) -> Arrays | None:
@@ -472,7 +240,3 @@ def _number(value: float) -> float | None:
 
 def _leaves(tree: Any) -> Arrays:
     return {str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(tree))}
-
-
-def _restored(tree: Any, arrays: Arrays) -> Any:
-    return jax.tree.unflatten(tree, [arrays[str(k)] for k in range(len(arrays))])

@@ -8,15 +8,15 @@ import pytest
 
 from experiments.sweeps.run import plan, run
 from experiments.sweeps.store import SweepStore
-from experiments.training.config import Experiment, single
+from experiments.training.config import read_experiment, single
 from experiments.training.recording import read_systems
 from experiments.training.run import prepare
 from experiments.training.run import run as run_training
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_toml
 
 TRAINING = """
 name = "tiny"
+task = "digits"
 steps = 4
 batch_size = 8
 seeds = [0]
@@ -24,7 +24,6 @@ workers = 1
 evaluate_every = 4
 record_systems = true
 [data]
-name = "digits"
 train = 64
 validation = 20
 test = 40
@@ -58,8 +57,7 @@ samples = 8
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    experiment = from_toml(Experiment, TRAINING.encode(), "test")
-    training = single(experiment)
+    training = single(read_experiment(tomllib.loads(TRAINING), "test"))
     run_training(training, prepare(training, None), folder, None, lambda latest: None)
     return folder
 

@@ -1,18 +1,18 @@
 import pytest
 
 from experiments.training.config import load_experiment, load_training
+from experiments.training.methods import build_solver
 from experiments.training.run import resolve, trials
-from experiments.training.trial import build_solver
 from solvers.network import Network
 from spu_circuit.errors import InputError
 
 TEXT = """
 name = "small"
+task = "digits"
 steps = 2
 batch_size = 8
 seeds = [0]
 [data]
-name = "digits"
 train = 100
 validation = 20
 test = 20
@@ -26,7 +26,7 @@ learning_rates = [0.5]
 
 
 def test_shipped_configs_load_and_put_the_circuit_first():
-    for name in ("digits", "mnist"):
+    for name in ("digits", "mnist", "fashion"):
         training = load_training(name)
         assert trials(training)[0].optimizer.startswith("tngd")
         resolve(training.experiments[0])
@@ -47,7 +47,7 @@ def test_resolved_config_spells_out_the_hardware():
         ),
         ("hidden = [4]", "hidden = [0]", "layer without units"),
         ("seeds = [0]", "seeds = [0, 0]", "repeat"),
-        ("batch_size = 8", "batch_size = 800", "above the 100 training images"),
+        ("batch_size = 8", "batch_size = 800", "above the 100 training samples"),
         ('kind = "tngd"', 'kind = "adam"\nmomentum = 0.5', "kind 'adam' has no 'momentum'"),
         ('kind = "tngd"', 'kind = "tngd"\nhardware = "nope"', "no preset or file 'nope'"),
         ('kind = "tngd"', 'kind = "tngd"\nengine = "nope"', "no 'nope'; engines are"),
@@ -61,6 +61,14 @@ def test_resolved_config_spells_out_the_hardware():
         ('kind = "tngd"', 'kind = "tngd"\nlinearise = true', "engine 'ngspice' has no 'linearise'; leave it out"),
         ('kind = "tngd"', 'kind = "tngd"\nengine = "network"\nreadout_bandwidth = 1e6', "has no unit"),
         ('"small"', '"../small"', "name: "),
+        ('task = "digits"', "", "task is missing; add task = 'NAME', one of digits, mnist, fashion"),
+        ('task = "digits"', 'task = "digit"', "task: no 'digit'; did you mean 'digits'"),
+        ('task = "digits"', "task = []", r"task: no \[\]; tasks are digits, mnist, fashion"),
+        ("validation = 20", "validations = 20", "unknown key 'data.validations'; did you mean 'validation'"),
+        ("[data]\ntrain = 100\nvalidation = 20\ntest = 20", "data = 3", "data: .*dictionary"),
+        ("[network]", "[networks]", "network is missing"),
+        ('kind = "mlp"', 'kind = "mpl"', "network.kind: Input should be 'mlp' or 'cnn'"),
+        ('kind = "tngd"', 'kind = "tgnd"', "no optimizer of kind 'tgnd'; did you mean 'tngd'"),
         ("steps = 2", "steps = 0", "steps: .*greater than or equal to 1"),
     ],
 )
@@ -81,7 +89,7 @@ def test_network_engine_takes_its_options_from_the_config(tmp_path):
 
 
 def test_missing_config_lists_the_shipped_ones():
-    with pytest.raises(InputError, match="configs that come with it are digits, mnist"):
+    with pytest.raises(InputError, match="configs that come with it are digits, fashion, mnist"):
         load_experiment("digit")
 
 
@@ -111,6 +119,7 @@ def test_every_combination_of_a_grid_is_a_point(tmp_path):
         ("[0.5, 1]", "[0.5, -1]", r"damping: .*greater than 0"),
         ("batch_size = [4, 8]", 'name = ["a", "b"]', r"grid\.name: all points share it"),
         ("batch_size = [4, 8]", "workers = [1, 2]", r"grid\.workers: all points share it"),
+        ("batch_size = [4, 8]", 'task = ["digits", "mnist"]', r"grid\.task: all points share it"),
     ],
 )
 def test_mistakes_in_a_grid_are_one_line_with_the_cure(tmp_path, before, after, words):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from contextlib import closing
 from dataclasses import replace
 from math import inf
@@ -12,24 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.training import run, trial
-from experiments.training.config import Experiment, single
+from experiments.training import methods, run
+from experiments.training.config import read_experiment, single
 from experiments.training.report import write_reports
 from experiments.training.store import Failure, Store, Trial, open_existing
 from optim.host import step_seed
 from solvers.sde import Sde
 from solvers.solution import solve_each
 from spu_circuit.errors import MappingError
-from spu_circuit.hardware import from_toml
 
 TEXT = """
 name = "together"
+task = "digits"
 steps = 4
 batch_size = 8
 seeds = [0, 1, 2]
 evaluate_every = 2
 [data]
-name = "digits"
 train = 60
 validation = 20
 test = 20
@@ -62,7 +62,7 @@ class Refusing(Sde):
 def training(monkeypatch):
     monkeypatch.setattr(run, "_METHODS", {})
     monkeypatch.setattr(run, "CHUNK_SECONDS", 0.0)  # a step at a time
-    return single(from_toml(Experiment, TEXT.encode(), "test"))
+    return single(read_experiment(tomllib.loads(TEXT), "test"))
 
 
 def go(training, folder, progress=lambda latest: None, workers=1):
@@ -105,7 +105,7 @@ def test_a_stopped_run_ends_as_if_nothing_had_been_with_other_workers(training, 
 
 def train_adam(folder):
     """What a process of its own runs."""
-    experiment = from_toml(Experiment, TEXT.encode(), "test")
+    experiment = read_experiment(tomllib.loads(TEXT), "test")
     go(single(experiment.model_copy(update={"optimizers": {"adam": experiment.optimizers["adam"]}})), Path(folder))
 
 
@@ -126,7 +126,7 @@ def test_what_a_process_computed_before_changes_no_bit(tmp_path):
 
 
 def test_a_trial_that_fails_is_named_and_the_others_are_finished(training, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "build_solver", lambda settings, *_: Refusing() if settings.kind == "tngd" else None)
+    monkeypatch.setattr(methods, "build_solver", lambda settings, *_: Refusing() if settings.kind == "tngd" else None)
     words = rf"tngd, learning rate 0\.3, seed 1, step 2: {UNSUITABLE}; 1 more failed"
     for _ in range(2):
         with pytest.raises(MappingError, match=words) as caught:
@@ -141,7 +141,7 @@ def test_a_trial_that_fails_is_named_and_the_others_are_finished(training, tmp_p
     failed = json.loads((tmp_path / "summary.json").read_text())["failed"]
     assert failed[0] == {"optimizer": "tngd", "learning_rate": 0.3, "seed": 1, "step": 2, "error": UNSUITABLE}
     # With the cause out of the way the same command goes on, and nothing is left of the failure.
-    monkeypatch.setattr(trial, "build_solver", lambda settings, *_: Sde() if settings.kind == "tngd" else None)
+    monkeypatch.setattr(methods, "build_solver", lambda settings, *_: Sde() if settings.kind == "tngd" else None)
     monkeypatch.setattr(run, "_METHODS", {})
     assert go(training, tmp_path)
     with closing(open_existing(tmp_path)) as store:
@@ -155,7 +155,7 @@ def test_a_failure_in_the_first_step_leaves_a_report(training, tmp_path, monkeyp
             raise MappingError(UNSUITABLE)
 
     only = training.changed(optimizers={"tngd": training.experiments[0].optimizers["tngd"]})
-    monkeypatch.setattr(trial, "build_solver", lambda settings, *_: Never())
+    monkeypatch.setattr(methods, "build_solver", lambda settings, *_: Never())
     with pytest.raises(MappingError, match=r"tngd, learning rate 0\.3, seed 0, step 0: .*; 5 more failed"):
         go(only, tmp_path)
     with closing(open_existing(tmp_path)) as store:
@@ -170,6 +170,6 @@ def test_a_process_builds_the_solver_of_an_optimizer_once(training, tmp_path, mo
         built.append(settings.kind)
         return Sde() if settings.kind == "tngd" else None
 
-    monkeypatch.setattr(trial, "build_solver", counting)
+    monkeypatch.setattr(methods, "build_solver", counting)
     run.run(training, config, tmp_path, None, lambda latest: None, 1)
     assert sorted(built) == ["adam", "tngd"]

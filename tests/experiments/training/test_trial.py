@@ -1,32 +1,35 @@
 """A trial, advanced by any number of steps at a time."""
 
+import tomllib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from experiments.shared.systems import ggn_system
-from experiments.training.config import Experiment
-from experiments.training.data import load_data
+from experiments.training.config import read_experiment
+from experiments.training.methods import WIDTH, Method, build_solver, width
+from experiments.training.stepping import Place
 from experiments.training.store import Trial
-from experiments.training.trial import WIDTH, Method, Place, advance, build_solver, exact_solution, width
+from experiments.training.tasks import task_named
+from experiments.training.trial import advance, exact_solution
 from optim.host import step_seed
 from optim.mapping import solve_mapped
 from solvers.digital import Digital
 from solvers.sde import Sde
 from solvers.solution import solve_each
 from spu_circuit.errors import MappingError
-from spu_circuit.hardware import from_toml, load_hardware
+from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import GgnSystem
 
 TEXT = """
 name = "small"
+task = "digits"
 steps = 6
 batch_size = 8
 seeds = [0]
 record_systems = true
 [data]
-name = "digits"
 train = 100
 validation = 20
 test = 20
@@ -81,8 +84,8 @@ analog_time = 6.0
 
 def advanced(name, sizes):
     """All steps of a trial in chunks of these sizes, without wall times; the state after the last; the systems."""
-    experiment = from_toml(Experiment, TEXT.encode(), "test")
-    data = load_data(experiment.data)
+    experiment = read_experiment(tomllib.loads(TEXT), "test")
+    data = task_named(experiment.task).load(experiment.data, None)
     trial = Trial(0, name, experiment.optimizers[name].learning_rates[0], 0)
     steps, last, state, systems = [], None, None, {}
     for size in sizes:
@@ -118,7 +121,7 @@ class Failing(Sde):
 
 def together(experiment, name, trials, steps=100, method=None, begun=None):
     """Chunks of trials that are advanced together, by trial."""
-    data = load_data(experiment.data)
+    data = task_named(experiment.task).load(experiment.data, None)
     places = [(begun or {}).get(trial, Place(trial)) for trial in trials]
     return {chunk.trial: chunk for chunk in advance(experiment, places, data, steps, method)}
 
@@ -143,7 +146,7 @@ def equal(one, other):
 
 @pytest.fixture(scope="module")
 def several():
-    return from_toml(Experiment, TEXT.encode(), "test").model_copy(update={"seeds": (0, 1, 2), "steps": 4})
+    return read_experiment(tomllib.loads(TEXT), "test").model_copy(update={"seeds": (0, 1, 2), "steps": 4})
 
 
 @pytest.mark.parametrize("name", ["adam", "dual", "primal", "mixed", "circuit"])
@@ -219,7 +222,7 @@ def test_a_trial_ends_where_its_loss_is_not_finite():
 
 
 def test_hardware_at_hand_takes_the_place_of_its_name():
-    settings = from_toml(Experiment, TEXT.encode(), "test").optimizers["dual"]
+    settings = read_experiment(tomllib.loads(TEXT), "test").optimizers["dual"]
     assert build_solver(settings) == build_solver(settings, load_hardware("paper"))
     assert build_solver(settings, load_hardware("bench")).hardware == load_hardware("bench")
 

@@ -1,0 +1,116 @@
+"""Kinds of optimizers. A kind is one entry here; its fields are those of ``config.Optimizer``."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from experiments.shared.engines import EngineSettings
+from solvers.digital import Digital
+from solvers.sde import Sde
+from solvers.solution import Solver
+from solvers.spu import Spu
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware, load_hardware
+
+if TYPE_CHECKING:
+    from experiments.training.config import Optimizer
+
+Settings = Mapping[str, Any]
+"""An optimizer's table in a resolved config: what its kind takes, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of optimizer.
+
+    Args:
+        takes: its fields besides kind and learning rates.
+        label: its settings in words.
+        plain: what makes steps of gradients or natural gradients: an optax transformation of the settings and the
+            learning rate, which may be traced.
+        colour: of its curves.
+        solver: of its linear systems, given the hardware that its settings name, where that is at hand; None: it has
+            none.
+    """
+
+    takes: frozenset[str]
+    label: Callable[[Settings], str]
+    plain: "Callable[[Optimizer, Any], Any]"
+    colour: str
+    solver: "Callable[[Optimizer, Hardware | None], Solver] | None" = None
+
+    @property
+    def curved(self) -> bool:
+        """Whether it needs the curvature."""
+        return "curvature" in self.takes
+
+    @property
+    def analog(self) -> bool:
+        """Whether a simulated array solves its systems."""
+        return "analog_time" in self.takes
+
+    @property
+    def exact(self) -> bool:
+        """Whether its systems are solved digitally."""
+        return self.curved and not self.analog
+
+
+def kind_named(name: str) -> Kind:
+    """A kind of optimizer by its name. Raises InputError where there is none."""
+    if name in OPTIMIZERS:
+        return OPTIMIZERS[name]
+    near = get_close_matches(name, OPTIMIZERS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(f"no optimizer of kind {name!r}; {hint}kinds are {', '.join(OPTIMIZERS)}")
+
+
+def _adam(settings: "Optimizer", rate: Any) -> Any:
+    import optax
+
+    return optax.adam(rate, *settings.betas)
+
+
+def _sgd(settings: "Optimizer", rate: Any) -> Any:
+    import optax
+
+    return optax.sgd(rate, settings.momentum or None)
+
+
+def _sgd_label(settings: Settings) -> str:
+    return f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
+
+
+def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver:
+    if settings.device is None:
+        return Sde(settings.injected_noise)
+    return Spu(hardware or load_hardware(settings.device), settings.chosen())
+
+
+def _array_label(settings: Settings) -> str:
+    where = "ideal SDE" if settings["hardware"] == "none" else f"{settings['engine']}, {settings['hardware']}"
+    return f"TNGD{'-Adam' if settings['adam'] else ''} ({where})"
+
+
+CURVED = frozenset({"momentum", "damping", "curvature", "curvature_samples"})
+ENGINE = frozenset(EngineSettings.model_fields)
+OPTIMIZERS = {
+    "tngd": Kind(
+        takes=CURVED
+        | ENGINE
+        | {"adam", "betas", "hardware", "injected_noise", "mapping", "analog_time", "warm_start", "delay"},
+        label=_array_label,
+        plain=lambda settings, rate: (_adam if settings.adam else _sgd)(settings, rate),
+        colour="#d1495b",
+        solver=_array,
+    ),
+    "ngd": Kind(
+        takes=CURVED | {"solver", "cg_iterations"},
+        label=lambda settings: f"exact NGD ({settings['solver']})",
+        plain=_sgd,
+        colour="#30638e",
+        solver=lambda settings, _: Digital(settings.solver, iterations=settings.cg_iterations),
+    ),
+    "adam": Kind(takes=frozenset({"betas"}), label=lambda settings: "Adam", plain=_adam, colour="#edae49"),
+    "sgd": Kind(takes=frozenset({"momentum"}), label=_sgd_label, plain=_sgd, colour="#66a182"),
+}
