@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench check setup ngspice chromium clean
+.PHONY: demo test bench check docs figures setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
@@ -20,6 +20,16 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
+
+# The site: docs/_build/html/index.html. Runs the notebooks.
+docs: $(VENV)/.docs ngspice
+	$(BIN)/python -m docs.tables
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
+
+# What the commands left in runs/ goes into the pages and the README.
+figures: $(VENV)/.dev
+	$(BIN)/python -m docs.tables runs
+	$(BIN)/python -m docs.figures.schematic
 
 setup: $(VENV)/.train
 
@@ -37,6 +47,10 @@ $(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
 	$(PIP) -e '.[train,dev]'
 	touch $@ $(VENV)/.train
 
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) -e '.[docs]'
+	touch $@
+
 # Installs ngspice where a package manager can; where none can, says what to do.
 ngspice:
 	@command -v ngspice >/dev/null || sh .ci/install ngspice
@@ -47,4 +61,4 @@ chromium:
 		|| sh .ci/install chromium
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) runs build docs/_build docs/api/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -58,9 +58,9 @@ class ActiveArray(ProgrammedArray):
     def circuit(self, hardware: Hardware) -> ElementTable:
         """See ``ProgrammedArray``.
 
-        Nodes of cell i: ``in``i (DAC), ``g``i (virtual ground of the integrator), ``v``i (its output, the unknown),
-        ``h``i and ``n``i (virtual ground and output of the inverting stage). Wires start at v, n and g; see
-        ``crossbar``.
+        Nodes of cell i: ``in<i>`` (DAC), ``g<i>`` (virtual ground of the integrator), ``v<i>`` (its output, the
+        unknown), ``h<i>`` and ``n<i>`` (virtual ground and output of the inverting stage). Wires start at v, n and g;
+        see ``crossbar``.
         """
         cell, n = hardware.cell, self.scaling.shape[-1]
         i = np.arange(n)

@@ -143,10 +143,10 @@ class FactoredArray(ProgrammedArray):
     def circuit(self, hardware: Hardware) -> ElementTable:
         """See ``ProgrammedArray``.
 
-        Nodes of cell i: ``in``i (DAC), ``g``i (virtual ground of the integrator), ``v``i (its output, the unknown),
-        ``h``i and ``n``i (virtual ground and output of the inverting stage). Nodes of summing amplifier k of stage s,
-        counted from 0: ``g``s``_``k, ``u``s``_``k, and ``h``s``_``k, ``n``s``_``k. Wires start at outputs and end in
-        virtual grounds; see ``crossbar``.
+        Nodes of cell i: ``in<i>`` (DAC), ``g<i>`` (virtual ground of the integrator), ``v<i>`` (its output, the
+        unknown), ``h<i>`` and ``n<i>`` (virtual ground and output of the inverting stage). Nodes of summing amplifier k
+        of stage s, counted from 0: ``g<s>_<k>``, ``u<s>_<k>``, and ``h<s>_<k>``, ``n<s>_<k>``. Wires start at outputs
+        and end in virtual grounds; see ``crossbar``.
         """
         cell, wires = hardware.cell, hardware.array.wire_resistance
         noise_each = wires > 0 and hardware.noise.thermal

@@ -59,9 +59,9 @@ class PassiveArray(ProgrammedArray):
     def circuit(self, hardware: Hardware) -> ElementTable:
         """See ``ProgrammedArray``.
 
-        Nodes of cell i: ``p``i and ``q``i, whose difference is the unknown, and ``inp``i and ``inq``i, DAC outputs of
-        opposite sign. Wires of a cell's nodes run as rows and as columns; each pair of cells crosses once. Every
-        resistor has a noise current of its own, since that of a coupling resistor reaches two cells.
+        Nodes of cell i: ``p<i>`` and ``q<i>``, whose difference is the unknown, and ``inp<i>`` and ``inq<i>``, DAC
+        outputs of opposite sign. Wires of a cell's nodes run as rows and as columns; each pair of cells crosses once.
+        Every resistor has a noise current of its own, since that of a coupling resistor reaches two cells.
         """
         cell, n = hardware.cell, self.scaling.shape[-1]
         i = np.arange(n)

@@ -1,0 +1,286 @@
+"""Write the tables of the pages and of the README, from what the commands measured and from the descriptions in code.
+
+    python -m docs.tables            from docs/data
+    python -m docs.tables runs       after taking over what the commands have left in runs/
+
+A table stands in a page between the lines ``<!-- table NAME -->`` and ``<!-- end -->``.
+"""
+
+import csv
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from experiments.sweeps.metrics import METRICS
+from experiments.validation.conditioning import Finding, Point, findings
+from spu_circuit.description import Description
+from spu_circuit.hardware import Hardware, load_hardware, presets
+from spu_circuit.variation import KINDS
+
+HERE = Path(__file__).parent
+PAGES = (HERE.parent / "README.md", *sorted(HERE.glob("*.md")))
+SOURCES = {
+    "data/bench.csv": "bench/bench.csv",
+    "data/validation.csv": "validation/validation.csv",
+    "data/conditioning.csv": "validation/conditioning.csv",
+    "data/digits.json": "digits/summary.json",
+    "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
+    "images/settling.png": "digits/settling.png",
+    "images/accuracy.png": "digits/accuracy.png",
+}
+"""Results in ``docs``, and where the commands leave them: bench, validate --full, demo, sweep resistor_tolerance."""
+HEADLINES = (
+    "Spu transient, 64 cells, 500 points, no noise / bare ngspice",
+    "ngspice transient mean, ideal, against closed form",
+    "network, bench: one solve of 72 cells, operating point",
+    "derivatives by all 4,396 parts of 64 bench cells, operating point / one solve",
+    "10,000 copies of 32 cells, end to end",
+)
+"""Figures of bench.csv that the README shows."""
+MARK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(runs: Path | None) -> None:
+    """Take over results where there are any, then write every table.
+
+    Args:
+        runs: the folder that the commands write to; None: the results in ``docs`` stay.
+    """
+    if runs is not None:
+        for name, source in SOURCES.items():
+            if (runs / source).is_file():
+                shutil.copyfile(runs / source, HERE / name)
+                print(f"took over {runs / source}")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = filled(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"wrote {page.relative_to(HERE.parent)}")
+
+
+def filled(text: str) -> str:
+    """A page with each of its tables made anew.
+
+    Raises:
+        KeyError: it names a table that is not in ``TABLES``.
+    """
+    return MARK.sub(lambda mark: f"{mark[1]}{TABLES[mark['name']]()}\n{mark[3]}", text)
+
+
+def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Two digits, or three where the first is a one; thousands apart; a power of ten where it is small."""
+    digits = 3 if f"{value:e}".lstrip("-").startswith("1") else 2
+    if value and abs(value) < 1e-3:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{float(mantissa):g}e{int(power)}"
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit. A relative difference has none; the sign of a factor follows at once."""
+    return number(value) + {"relative": "", "": "", "×": "×", "1/s": " /s"}.get(unit, f" {unit}")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (HERE / "data" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _json(name: str) -> Any:
+    return json.loads((HERE / "data" / name).read_text(encoding="utf-8"))
+
+
+def _measured(row: dict[str, str]) -> str:
+    text = quantity(float(row["value"]), row["unit"])
+    return f"**{text}**" if row["reached"] == "NO" else text
+
+
+def bench() -> str:
+    """Every figure of the benchmarks; bold where it misses what is wanted."""
+    head = ("figure", "measured", "wanted", "how")
+    return table(head, ((r["figure"], _measured(r), r["wanted"], r["how"]) for r in _rows("bench.csv")))
+
+
+def headlines() -> str:
+    """The README's choice of the benchmarks."""
+    measured = {row["figure"]: row for row in _rows("bench.csv")}
+    chosen = (measured[name] for name in HEADLINES)
+    return table(("figure", "measured", "wanted"), ((r["figure"], _measured(r), r["wanted"]) for r in chosen))
+
+
+def agreements() -> str:
+    """Of each agreement the check that comes nearest to its bound."""
+    worst: dict[str, dict[str, str]] = {}
+    for row in _rows("validation.csv"):
+        other = worst.setdefault(row["agreement"], row)
+        if float(row["difference"]) / float(row["bound"]) > float(other["difference"]) / float(other["bound"]):
+            worst[row["agreement"]] = row
+    return table(
+        ("agreement", "worst", "bound", "of", "reason for the bound"),
+        (
+            (
+                name,
+                quantity(float(row["difference"]), row["unit"]),
+                f"≤ {number(float(row['bound']))}",
+                f"{row['case']}: {row['quantity']}, {row['engines']}",
+                row["reason"],
+            )
+            for name, row in worst.items()
+        ),
+    )
+
+
+def devices() -> str:
+    """How many devices and checks a validation has, in a sentence."""
+    rows = _rows("validation.csv")
+    holds = sum(row["holds"] == "True" for row in rows)
+    return f"{holds} of {len(rows)} checks hold, on {len({row['case'] for row in rows})} devices."
+
+
+def conditioning() -> str:
+    """Error of each kind of hardware against the condition number, and what sets it."""
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings([_point(row) for row in _rows("conditioning.csv")]):
+        kinds.setdefault((finding.topology, finding.preset), []).append(finding)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for (_, preset), found in kinds.items():
+            held = [finding for finding in found if not isnan(finding.error)]
+            for finding in held:
+                yield f"`{preset}`", _condition(finding), _share(finding.error), finding.reason
+            if len(held) < len(found):
+                yield f"`{preset}`", f"{_condition(found[len(held)])} and above", "–", found[len(held)].reason
+
+    return table(("hardware", "condition", "relative error", "what sets it"), rows())
+
+
+def _condition(finding: Finding) -> str:
+    return f"{finding.condition:g}".replace("e+0", "e")
+
+
+def _share(error: float) -> str:
+    return number(error) if error < 1e-3 else f"{number(100 * error)} %"
+
+
+def _point(row: dict[str, str]) -> Point:
+    return Point(
+        **{name: row[name] for name in ("topology", "preset", "imperfections", "which", "message")},  # type: ignore[arg-type]
+        **{name: int(row[name]) for name in ("systems", "failed")},
+        **{name: float(row[name]) for name in ("condition", "error", "noise")},
+    )
+
+
+def digits() -> str:
+    """Accuracies of the demonstration."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, found in _json("digits.json")["optimizers"].items():
+            accuracy, error = found["final_test_accuracy"], found.get("median_relative_solve_error")
+            yield (
+                f"`{name}`",
+                f"{100 * accuracy['mean']:.2f} ± {percent(accuracy['standard_error'], 2)}",
+                f"{found['learning_rate']:g}",
+                str(found.get("solves") or "–"),
+                "–" if error is None else percent(error),
+            )
+
+    head = ("optimizer", "test accuracy", "learning rate", "linear solves", "median error of the solves")
+    return table(head, rows())
+
+
+def resistor_tolerance() -> str:
+    """Yields by tolerance and size of the array."""
+    yields: dict[str, dict[int, Any]] = {}
+    for point in _json("resistor_tolerance.json")["points"]:
+        tolerance, size = point["setting"].values()
+        yields.setdefault(tolerance, {})[size] = point["yield"]
+    sizes = sorted({size for found in yields.values() for size in found})
+    return table(
+        ("tolerance", *(f"{size} cells" for size in sizes)),
+        (
+            (f"± {tolerance}", *(f"{percent(y['share'])} ({percent(y['low'])} to {percent(y['high'])})" for y in row))
+            for tolerance, found in yields.items()
+            if (row := [found[size] for size in sizes])
+        ),
+    )
+
+
+def preset_list() -> str:
+    """The presets in their own words."""
+    return table(("preset", "what it is"), ((f"`{name}`", load_hardware(name).description) for name in presets()))
+
+
+def fields() -> str:
+    """Every field of a hardware description but the spreads."""
+    return table(("field", "meaning", "default"), _fields(Hardware, ""))
+
+
+def _fields(model: type[BaseModel], path: str) -> Iterator[Sequence[str]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if name in ("variation", "library_text"):
+            continue
+        if isinstance(inner, type) and issubclass(inner, Description):
+            yield from _fields(inner, f"{path}{name}.")
+        elif field.description:
+            default = "" if field.is_required() else "none" if field.default is None else f"`{field.default}`"
+            yield f"`{path}{name}`", field.description, "" if field.default == () else default
+
+
+def part_kinds() -> str:
+    """Which parts can vary, and how."""
+    variation = Hardware.model_fields["variation"].annotation
+    assert variation is not None
+    hidden = {"matching", "limit"}
+
+    def rows() -> Iterator[Sequence[str]]:
+        for kind in KINDS:
+            inner = variation.model_fields[kind].annotation
+            takes = {name: f.description for name, f in inner.model_fields.items() if f.description}
+            yield f"`{kind}`", ", ".join(f"`{name}`" for name in takes if name not in hidden)
+
+    return table(("part", "takes"), rows())
+
+
+def metrics() -> str:
+    """What a sweep measures of every sample."""
+    return table(
+        ("metric", "unit", "meaning"),
+        ((f"`{name}`", metric.unit or "1", metric.meaning) for name, metric in METRICS.items()),
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "bench": bench,
+    "headlines": headlines,
+    "agreements": agreements,
+    "devices": devices,
+    "conditioning": conditioning,
+    "digits": digits,
+    "resistor-tolerance": resistor_tolerance,
+    "presets": preset_list,
+    "hardware-fields": fields,
+    "part-kinds": part_kinds,
+    "metrics": metrics,
+}
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if sys.argv[1:] else None)
