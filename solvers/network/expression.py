@@ -210,9 +210,12 @@ class Expression:
 
 
 def _float(value: Number) -> Number:
-    """As NumPy's, whose arithmetic has infinities where Python's has exceptions and complex numbers."""
+    """As NumPy's, whose arithmetic has infinities where Python's has exceptions and complex numbers.
+
+    What is complex already is a parameter by which a derivative is taken, and stays so.
+    """
     try:
-        return np.asarray(value, dtype=np.float64)[()]
+        return np.asarray(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)[()]
     except OverflowError:  # an integer of hundreds of digits
         return np.float64(np.inf)
 
