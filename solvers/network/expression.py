@@ -215,7 +215,8 @@ def _float(value: Number) -> Number:
     What is complex already is a parameter by which a derivative is taken, and stays so.
     """
     try:
-        return np.asarray(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)[()]
+        found: Any = np.asarray(value, dtype=np.complex128 if np.iscomplexobj(value) else np.float64)[()]
+        return found
     except OverflowError:  # an integer of hundreds of digits
         return np.float64(np.inf)
 
