@@ -38,12 +38,12 @@ def _woodbury(system: Dense | Ggn) -> Array:
 DIRECT: dict[str, Callable[[Dense | Ggn], Array]] = {"cholesky": _cholesky, "woodbury": _woodbury}
 
 
-def _sde(solver: Sde, analog_time: Time, doublings: int = 0) -> Solve:
+def _sde(solver: Sde, analog_time: Time, doublings: int = 0, noise_factor: Time = 1.0) -> Solve:
     """Mean plus one sample of the noise, through the eigenvalues; see ``solvers.sde`` and ``solvers.spectral``."""
-    kappa = solver.injected_noise
 
     def relax(system: Dense | Ggn, start: Array | None, draw: Draw) -> Relaxed:
         b = system[-1]
+        kappa = solver.injected_noise * time_of(noise_factor, draw, b.dtype)
         time = time_of(analog_time, draw, b.dtype)
 
         def settling(rates: Array) -> Array:
@@ -55,11 +55,11 @@ def _sde(solver: Sde, analog_time: Time, doublings: int = 0) -> Solve:
         terms: list[tuple[Function, Array]] = [(settling, b)]
         if start is not None and analog_time != inf:
             terms.append((lambda rates: jnp.exp(-rates * time), start))
-        if kappa > 0:
+        if solver.injected_noise > 0:
             terms.append((deviation, white_noise_of(draw, len(b), b.dtype)))
         value = (_apply_low_rank if isinstance(system, Ggn) else _apply_dense)(system, terms)
         found = _relaxed(system, value)
-        return found._replace(statistics=found.statistics._replace(injected_noise=jnp.full((), kappa, b.dtype)))
+        return found._replace(statistics=found.statistics._replace(injected_noise=kappa))
 
     return relax
 

@@ -16,6 +16,7 @@ from optim.host import Time, on_host
 from optim.mapping import NO_DUAL_STATE, Mapping, check_mapping
 from optim.native import NATIVE
 from optim.systems import Draw, Ggn, Relaxed, Solve, no_error, no_statistics
+from solvers.sde import Sde
 from solvers.solution import Solver, StatisticsArrays
 from spu_circuit.errors import InputError
 
@@ -28,8 +29,9 @@ class NaturalGradientState(NamedTuple):
 
     ``seed`` () and ``number`` () of the step make the step's random numbers. ``voltages`` (N,) is where a warm array
     stands when the next gradient arrives; empty without warm start. ``remembered`` (N,) is the last natural gradient;
-    empty without memory. ``damping`` () is the λ that the last solve took. ``statistics`` () are those of the last
-    solve. ``error`` holds the first error of the run, zeros where there was none: see ``raise_failed``.
+    empty without memory. ``damping`` () is the λ that the last solve took, ``doublings`` () how often it had to be
+    doubled. ``statistics`` () are those of the last solve. ``error`` holds the first error of the run, zeros where
+    there was none: see ``raise_failed``.
     """
 
     seed: Array
@@ -37,6 +39,7 @@ class NaturalGradientState(NamedTuple):
     voltages: Array
     remembered: Array
     damping: Array
+    doublings: Array
     statistics: StatisticsArrays
     error: Array
 
@@ -56,6 +59,7 @@ def scale_by_natural_gradient(
     seed: int | Array = 0,
     memory: float = 0.0,
     doublings: int = 0,
+    noise_factor: Time = 1.0,
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient g by the solution of ``(BᵀB + λI) g̃ = g`` (arXiv 2405.13817).
 
@@ -89,6 +93,7 @@ def scale_by_natural_gradient(
         memory: μ, from 0 to below 1.
         doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold; the state says which
             λ was taken.
+        noise_factor: on κ₀ of the ideal device; or a function of the step's number. Other solvers have none.
 
     Raises:
         InputError: damping not above zero; warm start or delay with the dual mapping; delay without warm start; a
@@ -113,7 +118,11 @@ def scale_by_natural_gradient(
         raise InputError(f"seed is {seed}; it must be from 0 to 2³² − 1")
 
     function = NATIVE.get(type(solver), on_host)
-    solve, wait = function(solver, analog_time, doublings), function(solver, delay, doublings)
+    if callable(noise_factor) and type(solver) is not Sde:
+        raise InputError("a schedule of the injected noise belongs to the ideal device, Sde; leave it out")
+    further = {"noise_factor": noise_factor} if type(solver) is Sde else {}
+    solve = function(solver, analog_time, doublings, **further)
+    wait = function(solver, delay, doublings, **further)
     relaxes = solver.analog and analog_time != inf
 
     @jax.jit
@@ -136,6 +145,7 @@ def scale_by_natural_gradient(
             voltages=voltages,
             remembered=natural if memory else state.remembered,
             damping=found.damping,
+            doublings=jnp.round(jnp.log2(found.damping / system.damping)).astype(jnp.int32),
             statistics=found.statistics,
             error=jnp.where(state.failed, state.error, found.error),
         )
@@ -150,6 +160,7 @@ def scale_by_natural_gradient(
             voltages=jnp.zeros(flat.size if warm_start else 0, dtype),
             remembered=jnp.zeros(flat.size if memory else 0, dtype),
             damping=jnp.full((), jnp.nan, dtype),
+            doublings=jnp.zeros((), jnp.int32),
             statistics=no_statistics(dtype),
             error=no_error(),
         )

@@ -124,7 +124,7 @@ def _stepping(settings: Optimizer, trials: int) -> Callable[[], object]:
     """Takes one step of so many trainings of the digits model, from their first."""
     experiment: Experiment = load_experiment("digits").model_copy(update={"optimizers": {"one": settings}})
     images, labels = task_named(experiment.task).load(experiment.data, None).train
-    method = Method(settings, build_solver(settings))
+    method = Method(settings, build_solver(settings), experiment.steps)
     places = [Place(Trial(0, "one", settings.learning_rates[0], seed)) for seed in range(trials)]
     stack, take = stacked(experiment, method, places, trials), stepper(experiment, method)
     rows = np.stack([batch(0, experiment.batch_size, len(labels), seed) for seed in range(trials)])

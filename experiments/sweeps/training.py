@@ -29,7 +29,8 @@ def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
     if case.sampling is None or case.only is not None:
         raise InputError(f"analysis.kind {sweep.analysis.kind!r} does not train; take 'monte carlo'")
     spu = Spu(sweep.device(), sweep.chosen(), sample=Sample(case.sampling, sample))
-    (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, Method(settings, spu))
+    method = Method(settings, spu, experiment.steps)
+    (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, method)
     if chunk.error:
         raise chunk.error
     accuracy = chunk.steps[-1].score

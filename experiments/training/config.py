@@ -12,6 +12,7 @@ from experiments.shared.engines import EngineSettings, check_engine
 from experiments.shared.grid import Grid, Setting, points, without_grid
 from experiments.training.data import Sizes
 from experiments.training.optimizers import Kind, kind_named
+from experiments.training.schedules import Schedules
 from experiments.training.tasks import TASKS, task_named
 from optim.mapping import Mapping
 from spu_circuit.description import Description
@@ -29,8 +30,27 @@ class Optimizer(EngineSettings):
     kind: str
     learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
+    nesterov: Annotated[bool, Field(description="of the momentum")] = False
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="of adamw and muon")] = 1e-4
+    batch_size: Annotated[int | None, Field(ge=1, description="samples of a step; none: the experiment's")] = None
+    schedules: Annotated[Schedules, Field(description="how settings change over the training")] = Schedules()
     damping: Annotated[float, Field(gt=0, allow_inf_nan=False, description="λ")] = 1.0
-    curvature: Literal["ggn", "fisher"] = "ggn"
+    damping_rule: Annotated[
+        Literal["given", "levenberg-marquardt"],
+        Field(description="given: λ and its schedule; levenberg-marquardt: λ follows how well steps were predicted"),
+    ] = "given"
+    doublings: Annotated[
+        int,
+        Field(ge=0, le=60, description="how often λ is doubled in a step whose matrix cannot be programmed, at most"),
+    ] = 20
+    memory: Annotated[
+        float, Field(ge=0, lt=1, description="μ: share of the last natural gradient that is kept (SPRING)")
+    ] = 0.0
+    curvature: Annotated[
+        Literal["ggn", "fisher", "sampled fisher"],
+        Field(description="Gauss-Newton; empirical Fisher; Fisher with targets drawn from the model"),
+    ] = "ggn"
+    draws: Annotated[int, Field(ge=1, description="of a sampled Fisher matrix, targets for each sample")] = 1
     curvature_samples: Annotated[
         int | None, Field(ge=1, description="samples of the batch that B is made of; none: all")
     ] = None
@@ -81,13 +101,25 @@ class Optimizer(EngineSettings):
     def _check(self) -> Self:
         for name in sorted(self.model_fields_set - self.taken):
             raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
-        if self.adam and self.momentum:
-            raise ValueError(f"adam = true has no momentum {self.momentum:g}; leave it out, or set betas")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov belongs to a momentum; set one, as momentum = 0.9")
+        if self.draws != 1 and self.curvature != "sampled fisher":
+            raise ValueError(f"curvature {self.curvature!r} draws nothing; leave draws out, or take 'sampled fisher'")
+        if self.memory and self.warm_start:
+            raise ValueError("memory and warm_start are two memories of the last step; choose one")
+        if wrong := sorted(self.schedules.given - {"learning_rate"} - self.taken):
+            raise ValueError(f"schedules.{wrong[0]}: kind {self.kind!r} has no {wrong[0]!r}; leave it out")
+        if self.damping_rule != "given" and "damping" in self.schedules.given:
+            raise ValueError(f"schedules.damping: damping_rule {self.damping_rule!r} chooses λ; leave one of them out")
+        if self.entry.needs - self.model_fields_set:
+            raise ValueError(f"kind {self.kind!r} needs {', '.join(sorted(self.entry.needs))}; give it")
+        if "analog_time" in self.schedules.given and self.analog_time == inf:
+            raise ValueError("schedules.analog_time needs a finite analog_time; set one, in τ")
         if self.device is not None:
             check_engine(self)
         if self.hardware == "none" and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
-        if self.hardware != "none" and "injected_noise" in self.model_fields_set:
+        if self.hardware != "none" and "injected_noise" in self.model_fields_set | self.schedules.given:
             raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
         return self
 
@@ -110,17 +142,24 @@ class Experiment(Description):
     network: SerializeAsAny[Description]
     optimizers: dict[str, Optimizer]
 
+    def batch_of(self, optimizer: str) -> int:
+        """Samples of a step of one optimizer."""
+        return self.optimizers[optimizer].batch_size or self.batch_size
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.optimizers:
             raise ValueError("optimizers is empty; add a table [optimizers.NAME]")
         for name, optimizer in self.optimizers.items():
-            if (optimizer.curvature_samples or 0) > self.batch_size:
-                raise ValueError(f"optimizers.{name}.curvature_samples is above batch_size {self.batch_size}; lower it")
+            size = self.batch_of(name)
+            if (optimizer.curvature_samples or 0) > size:
+                raise ValueError(f"optimizers.{name}.curvature_samples is above batch_size {size}; lower it")
+            if size > self.data.train:
+                raise ValueError(
+                    f"optimizers.{name}.batch_size {size} is above the {self.data.train} training samples; lower it"
+                )
             if len(set(optimizer.learning_rates)) < len(optimizer.learning_rates):
                 raise ValueError(f"optimizers.{name}.learning_rates repeat; list each once")
-        if self.batch_size > self.data.train:
-            raise ValueError(f"batch_size {self.batch_size} is above the {self.data.train} training samples")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
         return self

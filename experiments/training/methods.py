@@ -28,6 +28,8 @@ class Method:
 
     settings: Optimizer
     solver: Solver | None
+    steps: int
+    """Of the training, which schedules run over."""
 
 
 def build_solver(settings: Optimizer, hardware: Hardware | None = None) -> Solver | None:
@@ -43,19 +45,31 @@ def build_solver(settings: Optimizer, hardware: Hardware | None = None) -> Solve
     return build(settings, hardware) if build else None
 
 
-def build_natural(settings: Optimizer, solver: Solver) -> optax.GradientTransformationExtraArgs:
+def build_natural(settings: Optimizer, solver: Solver, steps: int) -> optax.GradientTransformationExtraArgs:
     """What scales the gradient by the curvature. The seed of a trial is put into its state.
 
     Raises:
         InputError: settings that contradict each other.
     """
-    time, warm = settings.analog_time, settings.warm_start
-    return scale_by_natural_gradient(solver, settings.damping, time, settings.placement, warm, settings.delay)
+    changing = settings.schedules
+    return scale_by_natural_gradient(
+        solver,
+        changing.of("damping", settings.damping, steps),
+        changing.of("analog_time", settings.analog_time, steps),
+        settings.placement,
+        settings.warm_start,
+        settings.delay,
+        memory=settings.memory,
+        doublings=settings.doublings if settings.device is not None else 0,
+        noise_factor=changing.of("injected_noise", 1.0, steps),
+    )
 
 
-def build_plain(settings: Optimizer, rate: Any) -> optax.GradientTransformation:
+def build_plain(settings: Optimizer, rate: Any, steps: int) -> optax.GradientTransformation:
     """What makes steps of gradients or natural gradients. The learning rate may be traced."""
-    made: optax.GradientTransformation = settings.entry.plain(settings, rate)
+    made: optax.GradientTransformation = settings.entry.plain(
+        settings, settings.schedules.of("learning_rate", rate, steps)
+    )
     return made
 
 
@@ -83,15 +97,15 @@ def width(experiment: Experiment, name: str) -> int:
     trials = min(WIDTH, len(settings.learning_rates) * len(experiment.seeds))
     if not settings.entry.curved:
         return trials
-    samples = settings.curvature_samples or experiment.batch_size
-    return max(1, min(trials, LARGEST // _factor_bytes(learner_of(experiment), settings.curvature, samples)))
+    samples = settings.curvature_samples or experiment.batch_of(name)
+    taken = _factor_bytes(learner_of(experiment), settings.curvature, samples, settings.draws)
+    return max(1, min(trials, LARGEST // taken))
 
 
 @lru_cache(maxsize=64)
-def _factor_bytes(learner: Learner, curvature: str, samples: int) -> int:
+def _factor_bytes(learner: Learner, curvature: str, samples: int, draws: int) -> int:
     """Of the curvature factor B of so many samples."""
     batch = [jax.ShapeDtypeStruct((samples, *part.shape), part.dtype) for part in learner.sample]
-    factor = jax.eval_shape(
-        partial(CURVATURES[curvature].factor(1), learner.model, learner.loss), initial(learner, 0), *batch
-    )
+    make = partial(CURVATURES[curvature].factor(draws), learner.model, learner.loss)
+    factor = jax.eval_shape(make, initial(learner, 0), *batch, jax.random.key(0))
     return int(factor.size * factor.dtype.itemsize)

@@ -32,6 +32,7 @@ class Kind:
         colour: of its curves.
         solver: of its linear systems, given the hardware that its settings name, where that is at hand; None: it has
             none.
+        needs: fields that must be given.
     """
 
     takes: frozenset[str]
@@ -39,6 +40,7 @@ class Kind:
     plain: "Callable[[Optimizer, Any], Any]"
     colour: str
     solver: "Callable[[Optimizer, Hardware | None], Solver] | None" = None
+    needs: frozenset[str] = frozenset()
 
     @property
     def curved(self) -> bool:
@@ -71,10 +73,38 @@ def _adam(settings: "Optimizer", rate: Any) -> Any:
     return optax.adam(rate, *settings.betas)
 
 
+def _adamw(settings: "Optimizer", rate: Any) -> Any:
+    import optax
+
+    return optax.adamw(rate, *settings.betas, weight_decay=settings.weight_decay)
+
+
+def _muon(settings: "Optimizer", rate: Any) -> Any:
+    import optax.contrib
+
+    return optax.contrib.muon(rate, beta=settings.momentum, weight_decay=settings.weight_decay)
+
+
+def _sign(settings: "Optimizer", rate: Any) -> Any:
+    import optax
+
+    return optax.sign_sgd(rate)
+
+
 def _sgd(settings: "Optimizer", rate: Any) -> Any:
     import optax
 
-    return optax.sgd(rate, settings.momentum or None)
+    return optax.sgd(rate, settings.momentum or None, settings.nesterov)
+
+
+def _array_step(settings: "Optimizer", rate: Any) -> Any:
+    """Steps of natural gradients. With Adam the momentum is one of what goes into it."""
+    if not settings.adam:
+        return _sgd(settings, rate)
+    import optax
+
+    before = [optax.trace(settings.momentum, settings.nesterov)] if settings.momentum else []
+    return optax.chain(*before, _adam(settings, rate))
 
 
 def _sgd_label(settings: Settings) -> str:
@@ -89,28 +119,53 @@ def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver:
 
 def _array_label(settings: Settings) -> str:
     where = "ideal SDE" if settings["hardware"] == "none" else f"{settings['engine']}, {settings['hardware']}"
-    return f"TNGD{'-Adam' if settings['adam'] else ''} ({where})"
+    return f"TNGD{'-Adam' if settings['adam'] else ''}{_memory(settings)} ({where})"
 
 
-CURVED = frozenset({"momentum", "damping", "curvature", "curvature_samples"})
+def _memory(settings: Settings) -> str:
+    return f" with memory {settings['memory']:g}" if settings.get("memory") else ""
+
+
+EVERY = frozenset({"batch_size", "schedules"})
+CURVED = EVERY | {
+    "momentum",
+    "nesterov",
+    "damping",
+    "damping_rule",
+    "memory",
+    "curvature",
+    "curvature_samples",
+    "draws",
+}
 ENGINE = frozenset(EngineSettings.model_fields)
 OPTIMIZERS = {
     "tngd": Kind(
         takes=CURVED
         | ENGINE
-        | {"adam", "betas", "hardware", "injected_noise", "mapping", "analog_time", "warm_start", "delay"},
+        | {"adam", "betas", "hardware", "injected_noise", "mapping", "analog_time", "warm_start", "delay", "doublings"},
         label=_array_label,
-        plain=lambda settings, rate: (_adam if settings.adam else _sgd)(settings, rate),
+        plain=_array_step,
         colour="#d1495b",
         solver=_array,
     ),
     "ngd": Kind(
         takes=CURVED | {"solver", "cg_iterations"},
-        label=lambda settings: f"exact NGD ({settings['solver']})",
+        label=lambda settings: f"exact NGD{_memory(settings)} ({settings['solver']})",
         plain=_sgd,
         colour="#30638e",
         solver=lambda settings, _: Digital(settings.solver, iterations=settings.cg_iterations),
     ),
-    "adam": Kind(takes=frozenset({"betas"}), label=lambda settings: "Adam", plain=_adam, colour="#edae49"),
-    "sgd": Kind(takes=frozenset({"momentum"}), label=_sgd_label, plain=_sgd, colour="#66a182"),
+    "adam": Kind(takes=EVERY | {"betas"}, label=lambda settings: "Adam", plain=_adam, colour="#edae49"),
+    "adamw": Kind(
+        takes=EVERY | {"betas", "weight_decay"}, label=lambda settings: "AdamW", plain=_adamw, colour="#c98a2b"
+    ),
+    "muon": Kind(
+        takes=EVERY | {"momentum", "weight_decay"},
+        label=lambda settings: "Muon",
+        plain=_muon,
+        colour="#8d6a9f",
+        needs=frozenset({"momentum"}),
+    ),
+    "signsgd": Kind(takes=EVERY, label=lambda settings: "sign SGD", plain=_sign, colour="#7a7a7a"),
+    "sgd": Kind(takes=EVERY | {"momentum", "nesterov"}, label=_sgd_label, plain=_sgd, colour="#66a182"),
 }

@@ -175,6 +175,12 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
         exact = _same_but_exact(name, config, found)
         if exact is not None:
             text += f" With the same systems solved exactly, training reaches {score.text(exact)}."
+        if entry["solves_with_raised_damping"]:
+            share, most = entry["solves_with_raised_damping"] / entry["solves"], entry["largest_doublings_of_damping"]
+            text += (
+                f" In {100 * share:.3g} % of the solves the matrix could not be programmed with the wanted damping, "
+                f"which was doubled until it could, up to {most} times."
+            )
         if entry["solves_with_saturation"]:
             text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
     return text

@@ -81,7 +81,7 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     for name, settings in experiment.optimizers.items():
         try:
             if solver := build_solver(settings):
-                build_natural(settings, solver)
+                build_natural(settings, solver, experiment.steps)
         except InputError as error:
             raise InputError(f"config: optimizers.{name}: {error}") from None
     # Through text, which is where infinities become strings.
@@ -228,23 +228,24 @@ def advanced(job: Job) -> tuple[list[Chunk], float]:
 
     began = perf_counter()
     data = _data(job.experiment.task, job.experiment.data, job.data_path, job.data_sha256)
-    chunks = advance(job.experiment, job.places, data, job.steps, _method(job.settings, job.hardware))
+    method = _method(job.settings, job.experiment.steps, job.hardware)
+    chunks = advance(job.experiment, job.places, data, job.steps, method)
     return chunks, perf_counter() - began
 
 
-_METHODS: "dict[Optimizer, tuple[Hardware | None, Method]]" = {}
+_METHODS: "dict[tuple[Optimizer, int], tuple[Hardware | None, Method]]" = {}
 
 
-def _method(settings: Optimizer, hardware: Hardware | None) -> "Method":
+def _method(settings: Optimizer, steps: int, hardware: Hardware | None) -> "Method":
     """Built once in a process for an optimizer, since it keeps what is prepared and compiled."""
     from experiments.training.methods import Method, build_solver
 
-    known, method = _METHODS.get(settings, (None, None))
+    known, method = _METHODS.get((settings, steps), (None, None))
     if method is None or known != hardware:
-        method = Method(settings, build_solver(settings, hardware))
+        method = Method(settings, build_solver(settings, hardware), steps)
         while len(_METHODS) >= METHODS:
             _METHODS.pop(next(iter(_METHODS)))
-        _METHODS[settings] = hardware, method
+        _METHODS[settings, steps] = hardware, method
     return method
 
 

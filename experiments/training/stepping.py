@@ -17,6 +17,8 @@ from experiments.training.methods import Method, build_natural, build_plain, ini
 from experiments.training.store import Arrays, Step, Trial
 from experiments.training.task import Learner
 from optim.curvature import CURVATURES, loss_and_gradient
+from optim.damping import adapted, predicted_change
+from optim.systems import Ggn
 
 compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
 """XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
@@ -38,11 +40,12 @@ class Place:
 
 
 class Stack(NamedTuple):
-    """Parameters and optimizer states of trials side by side: every leaf has the trials first."""
+    """Parameters, optimizer states and the λ of trials side by side: every leaf has the trials first."""
 
     params: Any
     natural: Any
     plain: Any
+    damping: Any
 
 
 def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
@@ -52,31 +55,41 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
         A function of the stack, learning rates (m,), inputs and targets of the batches, and who takes the step (m,).
         It returns the stack after it, where a trial whose loss is not finite or whose solve failed is as before; the
         losses before it (m,); natural gradient states that say how the solves went, and factors (m, K, N), gradients
-        (m, N) and natural gradients (m, N), None and an empty tuple where nothing is solved.
+        (m, N), natural gradients (m, N) and what they remember, (m, N) or (m, 0), None and an empty tuple where nothing
+        is solved.
     """
     settings = method.settings
-    used = settings.curvature_samples or experiment.batch_size
-    measure = _measurement(learner_of(experiment), settings.curvature if method.solver else None, used)
+    curvature = (settings.curvature, settings.curvature_samples, settings.draws) if method.solver else None
+    measure = _measurement(learner_of(experiment), curvature)
     solve = _solution(method)
+    follow = _following(method, learner_of(experiment)) if settings.damping_rule != "given" else None
 
     def take(stack: Stack, rates: Any, inputs: Any, targets: Any, chosen: Any) -> Any:
-        loss, gradients, factors = measure(stack.params, inputs, targets, chosen)
+        draw = stack.natural[:2] if method.solver else ()
+        loss, gradients, factors = measure(stack.params, inputs, targets, draw, chosen)
         loss = np.asarray(loss)
+        before = stack
         stack, natural, solved = solve(stack, rates, gradients, factors, chosen & np.isfinite(loss))
-        return jax.block_until_ready(stack), loss, natural, (factors, gradients, solved) if natural else ()
+        if follow:
+            stack = follow(before, stack, loss, gradients, factors, inputs, targets)
+        if not natural:
+            return jax.block_until_ready(stack), loss, natural, ()
+        kept = settings.memory * before.natural.remembered
+        return jax.block_until_ready(stack), loss, natural, (factors, gradients, solved, kept)
 
     return take
 
 
 def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wide: int) -> Stack:
     """Trials as they stand, padded with the last one."""
-    natural = build_natural(method.settings, method.solver) if method.solver else None
+    natural = build_natural(method.settings, method.solver, method.steps) if method.solver else None
     learner = learner_of(experiment)
 
     def begun(trial: Trial) -> Stack:
         params = initial(learner, trial.seed)
         state = natural.init(params)._replace(seed=np.uint32(trial.seed)) if natural else None
-        return Stack(params, state, build_plain(method.settings, trial.learning_rate).init(params))
+        plain = build_plain(method.settings, trial.learning_rate, method.steps)
+        return Stack(params, state, plain.init(params), np.float32(method.settings.damping))
 
     tree = jax.tree.structure(begun(places[0].trial))
     own = [_restored(tree, place.state) if place.state else begun(place.trial) for place in places]
@@ -99,24 +112,32 @@ def evaluation(learner: Learner) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=16)
-def _measurement(learner: Learner, curvature: str | None, used: int) -> Callable[..., Any]:
+def _measurement(learner: Learner, curvature: tuple[str, int | None, int] | None) -> Callable[..., Any]:
     """Compiled once for all trials of a process that differ in nothing here.
 
+    Args:
+        curvature: its kind, of how many samples (None: all), and draws of each.
+
     Returns:
-        Of parameters, inputs and targets of the batches, and who is chosen: loss (m,), gradient (m, N) and curvature
-        factor (m, K, N), None where there is none. NaN for those that are not chosen.
+        Of parameters, inputs and targets of the batches, what decides the draws, and who is chosen: loss (m,), gradient
+        (m, N) and curvature factor (m, K, N), None where there is none. NaN for those that are not chosen.
     """
     model, loss = learner.model, learner.loss
 
-    def measured(params: Any, inputs: jax.Array, targets: jax.Array) -> Any:
+    def measured(params: Any, inputs: jax.Array, targets: jax.Array, draw: Any) -> Any:
         value, gradient = loss_and_gradient(model, loss, params, inputs, targets)
         # Without a finite loss there is nothing to solve.
         gradient = jnp.where(jnp.isfinite(value), ravel_pytree(gradient)[0], nan)
         if curvature is None:
             return value, gradient, None
-        return value, gradient, CURVATURES[curvature].factor(1)(model, loss, params, inputs[:used], targets[:used])
+        kind, used, draws = curvature
+        key = jax.random.fold_in(jax.random.key(draw[0]), draw[1])
+        factor = CURVATURES[kind].factor(draws)
+        return value, gradient, factor(model, loss, params, inputs[:used], targets[:used], key)
 
-    return compiled(lambda params, inputs, targets, chosen: _each(measured, chosen, params, inputs, targets))
+    return compiled(
+        lambda params, inputs, targets, draw, chosen: _each(measured, chosen, params, inputs, targets, draw)
+    )
 
 
 def _each(function: Callable[..., Any], chosen: jax.Array, *arguments: Any) -> Any:
@@ -138,15 +159,17 @@ def _solution(method: Method) -> Callable[..., Any]:
         The stack after the step, unchanged where nothing is chosen or the solve failed; natural gradient states (m,)
         with what the solves say, None where there is none; and natural gradients (m, N).
     """
-    natural = build_natural(method.settings, method.solver) if method.solver else None
+    natural = build_natural(method.settings, method.solver, method.steps) if method.solver else None
+    chooses = method.settings.damping_rule != "given"
 
     def one(own: Stack, rate: jax.Array, gradient: jax.Array, factor: jax.Array) -> Any:
         solved, state = gradient, own.natural
         if natural:
-            solved, state = natural.update(gradient, own.natural, curvature=factor)
+            strength = {"damping": own.damping} if chooses else {}
+            solved, state = natural.update(gradient, own.natural, curvature=factor, **strength)
         updates = ravel_pytree(own.params)[1](solved)
-        updates, plain = build_plain(method.settings, rate).update(updates, own.plain, own.params)
-        return Stack(optax.apply_updates(own.params, updates), state, plain), solved
+        updates, plain = build_plain(method.settings, rate, method.steps).update(updates, own.plain, own.params)
+        return Stack(optax.apply_updates(own.params, updates), state, plain, own.damping), solved
 
     @compiled
     def take(stack: Stack, rates: jax.Array, gradients: jax.Array, factors: jax.Array, going: jax.Array) -> Any:
@@ -162,6 +185,27 @@ def _solution(method: Method) -> Callable[..., Any]:
         return jax.tree.map(choose, new, stack), new.natural, solved
 
     return take
+
+
+@lru_cache(maxsize=16)
+def _following(method: Method, learner: Learner) -> Callable[..., Any]:
+    """What makes λ follow how well a step was predicted on its own batch; see ``optim.damping``."""
+
+    def followed(
+        before: Stack, after: Stack, loss: jax.Array, gradient: jax.Array, factor: Any, inputs: Any, targets: Any
+    ) -> Any:
+        step = ravel_pytree(after.params)[0] - ravel_pytree(before.params)[0]
+        reached = learner.loss.mean(learner.model(after.params, inputs), targets)
+        predicted = predicted_change(Ggn(factor, before.damping, gradient), step)
+        changed = (step != 0).any()
+        return jnp.where(changed, adapted(before.damping, reached - loss, predicted), before.damping)
+
+    @compiled
+    def follow(before: Stack, after: Stack, *rows: Any) -> Stack:
+        everyone = jnp.ones(len(before.damping), bool)
+        return after._replace(damping=_each(followed, everyone, before, after, *rows))
+
+    return follow
 
 
 def padded(rows: Sequence[Any], wide: int) -> list[Any]:

@@ -41,6 +41,9 @@ class Step:
 
     ``solve_error`` is ‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖, ``unsolved_error`` the same for what the mapping gives at time 0.
 
+    ``damping`` is the λ that the solve took; ``doublings``, how often it was doubled until the matrix could be
+    programmed.
+
     Times: ``analog_seconds`` of the device, ``wall_seconds`` since the trial began, both cumulative.
     """
 
@@ -55,6 +58,8 @@ class Step:
     score: float | None
     solve_error: float | None
     unsolved_error: float | None
+    damping: float | None
+    doublings: int
     residual: float | None
     settled_fraction: float | None
     saturated_nodes: int
@@ -110,8 +115,8 @@ OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?
 class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 3
-    NEWS = "whose steps have the score of any task"
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 4
+    NEWS = "whose steps say which λ they took"
     TABLES = {  # noqa: RUF012
         "history": f"({', '.join(COLUMNS)}, PRIMARY KEY ({KEY}, step))",
         "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",

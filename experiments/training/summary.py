@@ -106,6 +106,8 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
             "worst_residual": max((step.residual for step in steps if step.residual is not None), default=None),
             "median_settled_fraction": _median([step.settled_fraction for step in steps]),
             "median_lost_entries": _median([step.lost_entries for step in steps]) if simulates else None,
+            "solves_with_raised_damping": sum(step.doublings > 0 for step in steps) if simulates else None,
+            "largest_doublings_of_damping": max(step.doublings for step in steps) if simulates else None,
             "solves_with_saturation": sum(step.saturated_nodes > 0 for step in steps) if simulates else None,
             "solves_with_clipped_codes": sum(step.clipped_codes > 0 for step in steps) if simulates else None,
             "analog_seconds": sum(s[-1].analog_seconds for s in result.trials.values()),

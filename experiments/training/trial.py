@@ -48,7 +48,7 @@ def advance(
     """
     name = places[0].trial.optimizer
     settings = experiment.optimizers[name]
-    method = method or Method(settings, build_solver(settings))
+    method = method or Method(settings, build_solver(settings), experiment.steps)
     inputs, targets = data.train
     # A width of one is another program, whose sums XLA orders otherwise.
     wide = max(2, width(experiment, name))
@@ -77,6 +77,7 @@ def advance(
                 for part in (data.validation, data.test)
             )
             statistics = jax.device_get(natural.statistics) if natural else None
+            dampings = np.stack([natural.damping, natural.doublings], axis=1).tolist() if natural else []
             systems = [np.asarray(part) for part in systems]
             for k, member in enumerate(members):
                 if failed[k]:
@@ -86,19 +87,31 @@ def advance(
                     answer = None
                     if statistics and going[k]:
                         own = type(statistics)(*(column[k] for column in statistics))
-                        answer = _Answer(own, *(part[k] for part in systems))
+                        answer = _Answer(own, *dampings[k], *(part[k] for part in systems))
                     member.add(float(loss[k]), judged, answer, method, share)
     states = [jax.tree.map(partial(_row, k), jax.device_get(stack)) for k in range(len(members))]
     return [member.chunk(_leaves(state)) for member, state in zip(members, states, strict=True)]
 
 
 class _Answer(NamedTuple):
-    """How the solve of a step went, and its factor (K, N), gradient (N,) and natural gradient (N,)."""
+    """How the solve of a step went: the λ that it took, and how often that was doubled for it; its factor (K, N),
+    gradient (N,), natural gradient (N,) and what of the last one that kept, (N,) or (0,)."""
 
     statistics: StatisticsArrays
+    damping: float
+    doublings: float
     factor: Any
     gradient: Any
     solved: Any
+    kept: Any
+
+    @property
+    def system(self) -> GgnSystem:
+        """What the array solved: for the natural gradient, or for what is new in it."""
+        B, gradient = self.factor.astype(float), self.gradient.astype(float)
+        if self.kept.size:
+            gradient = gradient - (B @ self.kept.astype(float)) @ B
+        return GgnSystem(B, self.damping, gradient)
 
 
 @dataclass
@@ -127,6 +140,11 @@ class _Member:
         return over or self.error is not None or (self.last is not None and self.last.diverged)
 
     @property
+    def size(self) -> int:
+        """Samples of a batch."""
+        return self.experiment.batch_of(self.place.trial.optimizer)
+
+    @property
     def evaluates(self) -> bool:
         """Whether the next step is one after which validation and test samples are looked at."""
         return (self.number + 1) % self.experiment.evaluate_every == 0 or self.number + 1 == self.experiment.steps
@@ -134,7 +152,7 @@ class _Member:
     def rows(self, samples: int) -> NDArray[np.intp]:
         """The next batch; the last one again after the end."""
         number = min(self.number, self.experiment.steps - 1)
-        return batch(number, self.experiment.batch_size, samples, self.place.trial.seed)
+        return batch(number, self.size, samples, self.place.trial.seed)
 
     def add(
         self, loss: float, judged: tuple[float, float] | None, answer: _Answer | None, method: Method, seconds: float
@@ -145,28 +163,30 @@ class _Member:
         validation, score = judged or (None, None)
         error, unsolved = None, None
         if answer:
-            B, damping, gradient = answer.factor.astype(float), settings.damping, answer.gradient.astype(float)
-            exact = exact_solution(B, damping, gradient)
+            system = answer.system
+            kept = answer.kept.astype(float) if answer.kept.size else 0.0
+            exact = kept + exact_solution(system.B, system.damping, system.gradient)
             error = _relative_error(answer.solved, exact)
-            scale = damping if settings.placement == "dual" else 1.0
-            unsolved = _relative_error(gradient / scale, exact)
+            scale = system.damping if settings.placement == "dual" else 1.0
+            unsolved = _relative_error(kept + system.gradient / scale, exact)
             analog += float(answer.statistics.analog_seconds) if isfinite(answer.statistics.analog_seconds) else 0.0
             if self.experiment.record_systems:
-                self.systems[number] = {"B": B, "gradient": gradient, "damping": np.array(damping)}
+                self.systems[number] = {"B": system.B, "gradient": system.gradient, "damping": np.array(system.damping)}
             shown = number == self.experiment.steps // 2 and settings.placement == "dual"
             if shown and isinstance(method.solver, Spu):
                 seed = step_seed(trial.seed, number)
-                system = GgnSystem(B, damping, gradient)
                 self.exhibit = _exhibit(method.solver, system, settings.analog_time, seed)
         went = answer.statistics if answer else None
         step = Step(
             *(trial.point, trial.optimizer, trial.learning_rate, trial.seed),
-            *(number, (number + 1) * self.experiment.batch_size),
+            *(number, (number + 1) * self.size),
             loss=loss if isfinite(loss) else inf,
             validation_loss=validation if validation is not None and isfinite(validation) else None,
             score=score if score is not None and isfinite(score) else None,
             solve_error=error,
             unsolved_error=unsolved,
+            damping=answer.damping if answer else None,
+            doublings=round(answer.doublings) if answer else 0,
             residual=float(went.residual) if went else None,
             settled_fraction=_number(went.settled_fraction) if went else None,
             saturated_nodes=int(went.saturated_nodes) if went else 0,

@@ -56,7 +56,6 @@ def test_resolved_config_spells_out_the_hardware():
         ("[0.5]", "[0.5, 0.5]", "learning_rates repeat"),
         ("seeds = [0]", "seeds = [-1]", "greater than or equal to 0"),
         ('kind = "tngd"', 'kind = "tngd"\ncurvature_samples = 9', "above batch_size 8"),
-        ('kind = "tngd"', 'kind = "tngd"\nadam = true\nmomentum = 0.5', "has no momentum"),
         ('kind = "tngd"', 'kind = "tngd"\nhardware = "none"\nengine = "sde"', "has no 'engine'"),
         ('kind = "tngd"', 'kind = "tngd"\nlinearise = true', "engine 'ngspice' has no 'linearise'; leave it out"),
         ('kind = "tngd"', 'kind = "tngd"\nengine = "network"\nreadout_bandwidth = 1e6', "has no unit"),

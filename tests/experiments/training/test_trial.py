@@ -179,7 +179,7 @@ def test_neither_order_nor_width_nor_what_was_left_over_changes_a_bit(several, n
 
 def test_statistics_of_a_step_are_those_of_each_trial(several):
     trials = trials_of(several, "circuit")
-    method = Method(several.optimizers["circuit"], build_solver(several.optimizers["circuit"]))
+    method = Method(several.optimizers["circuit"], build_solver(several.optimizers["circuit"]), several.steps)
     for trial, chunk in together(several, "circuit", trials[:2], steps=1, method=method).items():
         recorded = chunk.systems[0]
         system = GgnSystem(recorded["B"], float(recorded["damping"]), recorded["gradient"])
@@ -194,16 +194,17 @@ def test_statistics_of_a_step_are_those_of_each_trial(several):
 def test_a_solve_that_fails_ends_its_trial_and_no_other(several):
     settings = several.optimizers["primal"]
     trials = trials_of(several, "primal")
-    found = together(several, "primal", trials, method=Method(settings, Failing(1e-4)))
+    found = together(several, "primal", trials, method=Method(settings, Failing(1e-4), several.steps))
     assert [len(found[trial].steps) for trial in trials] == [4, 2, 4]
     error = found[trials[1]].error
     assert isinstance(error, MappingError)
     assert "entry of row 3 is negative" in str(error)
-    alone = together(several, "primal", [trials[1]], method=Method(settings, Failing(1e-4)))[trials[1]]
+    alone = together(several, "primal", [trials[1]], method=Method(settings, Failing(1e-4), several.steps))[trials[1]]
     equal(alone, found[trials[1]])
     for trial in (trials[0], trials[2]):
         assert found[trial].error is None
-        equal(together(several, "primal", [trial], method=Method(settings, Failing(1e-4)))[trial], found[trial])
+        method = Method(settings, Failing(1e-4), several.steps)
+        equal(together(several, "primal", [trial], method=method)[trial], found[trial])
 
 
 def test_ngspice_simulates_each_trial_for_itself_and_others_go_together(several):

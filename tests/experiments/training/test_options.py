@@ -1,0 +1,194 @@
+"""Memory, drawn curvatures, schedules, rules of the damping and optimizers without curvature, in a training."""
+
+import tomllib
+from dataclasses import replace
+from math import cos, pi
+
+import numpy as np
+import pytest
+
+from experiments.training.config import Optimizer, read_experiment
+from experiments.training.schedules import Ramp
+from experiments.training.stepping import Place
+from experiments.training.store import Trial
+from experiments.training.tasks import task_named
+from experiments.training.trial import advance
+from spu_circuit.errors import InputError
+
+TEXT = """
+name = "options"
+task = "digits"
+steps = 6
+batch_size = 8
+seeds = [0]
+[data]
+train = 100
+validation = 20
+test = 20
+[network]
+kind = "mlp"
+hidden = [4]
+[optimizers.spring]
+kind = "tngd"
+learning_rates = [0.1]
+memory = 0.9
+damping = 0.3
+curvature = "sampled fisher"
+draws = 2
+hardware = "none"
+analog_time = 4.0
+schedules.learning_rate = { shape = "cosine", warmup = 1 }
+schedules.analog_time = { shape = "linear", end = 0.5 }
+injected_noise = 1e-6
+schedules.injected_noise = { shape = "exponential", end = 0.1 }
+[optimizers.exact]
+kind = "ngd"
+learning_rates = [0.1]
+memory = 0.5
+momentum = 0.9
+nesterov = true
+schedules.damping = { shape = "exponential", end = 0.1 }
+[optimizers.adaptive]
+kind = "ngd"
+learning_rates = [0.3]
+damping = 2.0
+damping_rule = "levenberg-marquardt"
+[optimizers.coarse]
+kind = "tngd"
+learning_rates = [0.1]
+damping = 1e-4
+curvature = "sampled fisher"
+hardware = "rram"
+engine = "sde"
+[optimizers.steep]
+kind = "tngd"
+learning_rates = [0.1]
+momentum = 0.5
+adam = true
+hardware = "none"
+[optimizers.muon]
+kind = "muon"
+learning_rates = [0.03]
+momentum = 0.95
+[optimizers.adamw]
+kind = "adamw"
+learning_rates = [0.03]
+schedules.learning_rate = { shape = "cosine", end = 0.1 }
+[optimizers.signsgd]
+kind = "signsgd"
+learning_rates = [0.01]
+[optimizers.sgd]
+kind = "sgd"
+learning_rates = [0.1]
+batch_size = 4
+"""
+EXPERIMENT = read_experiment(tomllib.loads(TEXT), "test")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return task_named("digits").load(EXPERIMENT.data, None)
+
+
+def advanced(name, sizes, data):
+    """All steps of a trial, in chunks of these sizes, without wall times."""
+    trial = Trial(0, name, EXPERIMENT.optimizers[name].learning_rates[0], 0)
+    steps, last, state = [], None, None
+    for size in sizes:
+        (chunk,) = advance(EXPERIMENT, [Place(trial, last, state)], data, size)
+        assert chunk.error is None
+        last, state = chunk.steps[-1], chunk.state
+        steps += [replace(step, wall_seconds=0.0) for step in chunk.steps]
+    return steps, state
+
+
+@pytest.mark.parametrize("name", EXPERIMENT.optimizers)
+def test_every_option_trains_and_chunks_change_no_bit(name, data):
+    steps, state = advanced(name, [100], data)
+    cut, cut_state = advanced(name, [2, 4], data)
+    assert len(steps) == 6
+    assert cut == steps
+    assert all(np.array_equal(state[key], cut_state[key], equal_nan=True) for key in state)
+    assert all(np.isfinite(step.loss) for step in steps)
+
+
+def test_solves_with_memory_are_compared_with_the_exact_step(data):
+    """Without noise, and settled, the ideal device is exact to single precision."""
+    steps, _ = advanced("exact", [100], data)
+    assert max(step.solve_error for step in steps) < 1e-4
+    assert min(step.unsolved_error for step in steps) > 1e-2
+
+
+def test_the_damping_follows_its_schedule_or_its_rule(data):
+    scheduled = [step.damping for step in advanced("exact", [100], data)[0]]
+    np.testing.assert_allclose(scheduled, 0.1 ** (np.arange(6) / 5), rtol=1e-5)  # single precision
+    adaptive = np.array([step.damping for step in advanced("adaptive", [100], data)[0]])
+    factors = adaptive[1:] / adaptive[:-1]
+    assert adaptive[0] == pytest.approx(2.0)
+    assert {round(float(factor), 4) for factor in factors} <= {0.95, 1.0, 1.0526}
+    assert (factors != 1).any()
+
+
+def test_a_step_whose_matrix_cannot_be_programmed_is_marked_by_its_damping(data):
+    steps, _ = advanced("coarse", [100], data)
+    doublings = np.log2(np.array([step.damping for step in steps]) / 1e-4)
+    np.testing.assert_allclose(doublings, [step.doublings for step in steps], atol=1e-4)  # single precision
+    assert doublings.max() >= 1
+
+
+def test_an_optimizer_may_have_its_own_batch(data):
+    assert [step.samples_seen for step in advanced("sgd", [100], data)[0]] == [4, 8, 12, 16, 20, 24]
+    assert advanced("adamw", [100], data)[0][-1].samples_seen == 48
+
+
+@pytest.mark.parametrize(
+    ("ramp", "wanted"),
+    [
+        (Ramp(shape="linear", end=0.5), [1, 0.9, 0.8, 0.7, 0.6, 0.5]),
+        (Ramp(shape="cosine"), [(1 + cos(pi * k / 5)) / 2 for k in range(6)]),
+        (Ramp(shape="exponential", end=0.01), [0.01 ** (k / 5) for k in range(6)]),
+        (Ramp(warmup=3), [0.25, 0.5, 0.75, 1, 1, 1]),
+        (Ramp(shape="linear", warmup=1, end=0.0), [0.5, 1, 0.75, 0.5, 0.25, 0]),
+    ],
+)
+def test_factors_of_schedules(ramp, wanted):
+    factor = ramp.factor(6)
+    np.testing.assert_allclose([float(factor(k)) for k in range(6)], wanted, atol=1e-6)  # single precision
+
+
+def test_a_training_of_one_step_has_schedules():
+    assert float(Ramp(shape="cosine").factor(1)(0)) == pytest.approx(1)
+
+
+BASE = {"learning_rates": [0.1]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kind": "muon"}, "kind 'muon' needs momentum"),
+        ({"kind": "ngd", "memory": 1.0}, "less than 1"),
+        ({"kind": "ngd", "draws": 2}, "take 'sampled fisher'"),
+        ({"kind": "tngd", "memory": 0.5, "warm_start": True, "mapping": "primal"}, "choose one"),
+        ({"kind": "sgd", "nesterov": True}, "nesterov belongs to a momentum"),
+        ({"kind": "adam", "memory": 0.5}, "has no 'memory'"),
+        ({"kind": "adam", "schedules": {"damping": {"shape": "linear"}}}, "schedules.damping: kind 'adam' has no"),
+        (
+            {"kind": "ngd", "damping_rule": "levenberg-marquardt", "schedules": {"damping": {"shape": "linear"}}},
+            "leave one of them out",
+        ),
+        ({"kind": "tngd", "schedules": {"analog_time": {"shape": "linear"}}}, "needs a finite analog_time"),
+        ({"kind": "ngd", "schedules": {"damping": {"shape": "exponential"}}}, "never reaches end = 0"),
+        ({"kind": "adam", "schedules": {"learning_rate": {"end": 0.5}}}, "a constant schedule has no 'end'"),
+    ],
+)
+def test_contradictions_are_refused(settings, said):
+    with pytest.raises((InputError, ValueError), match=said):
+        Optimizer(**BASE, **settings)
+
+
+def test_a_batch_that_does_not_fit_is_refused():
+    document = tomllib.loads(TEXT)
+    document["optimizers"]["sgd"]["batch_size"] = 101
+    with pytest.raises(InputError, match=r"optimizers\.sgd\.batch_size 101 is above the 100 training samples"):
+        read_experiment(document, "test")
