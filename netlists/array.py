@@ -45,6 +45,11 @@ class ProgrammedArray(ABC):
         """
         ...
 
+    @classmethod
+    def resistors(cls, unknowns: int, rows: int | None = None) -> int:
+        """About how many an array has that solves for so many unknowns, with a factor of so many rows if it has one."""
+        return 2 * unknowns**2
+
     @property
     @abstractmethod
     def matrix(self) -> Array:

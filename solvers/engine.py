@@ -72,6 +72,16 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def points(self) -> int:
+        """Of the waveforms that it keeps; 0: none."""
+        ...
+
+    @property
+    def bytes_per_resistor(self) -> float:
+        """Memory that it takes for each programmable resistor of a device, about."""
+        ...
+
     def prepare(self, board: Board) -> Prepared:
         """Do all that depends on the structure of a board's circuit alone."""
         ...

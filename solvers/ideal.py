@@ -1,6 +1,7 @@
 """The ideal law of a programmed device, and the engine of it (``sde``)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class IdealLaw:
 
     points: int = 100
     name: str = "sde"
+    bytes_per_resistor: ClassVar[float] = 100.0
 
     def prepare(self, board: Board) -> "IdealLaw":
         """Nothing is prepared."""

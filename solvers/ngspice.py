@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
+from typing import ClassVar
 
 import numpy as np
 import scipy
@@ -51,6 +52,7 @@ class Ngspice:
     reltol: float = 1e-4
     method: str | None = None
     name: str = "ngspice"
+    bytes_per_resistor: ClassVar[float] = 600.0
 
     def __post_init__(self) -> None:
         if not self.timeout > 0:

@@ -28,6 +28,7 @@ from netlists.device import (
 )
 from solvers.engine import Engine, Prepared, Programmed, Reading
 from solvers.ideal import IdealLaw, law_of
+from solvers.memory import refuse_oversize
 from solvers.network import Network
 from solvers.network.adjoint import Adjoint
 from solvers.ngspice import Ngspice
@@ -52,7 +53,7 @@ from solvers.solution import (
 from spu_circuit.converters import quantize
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import Hardware
-from spu_circuit.problem import GgnSystems, LinearSystem, LinearSystems, System, Systems, real_array
+from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems, real_array
 from spu_circuit.sampling import Sample, Samples, adds, deviating
 from spu_circuit.seeds import check_seed
 
@@ -202,6 +203,7 @@ class Spu:
             residual = _residuals(systems, values)
             return Solutions(values, statistics_arrays(residual, settled_fraction=0.0), perf_counter() - began)
 
+        refuse_oversize(self.hardware, self.engine, b.shape[1], _rows(systems), min(count, self._together()))
         _keep_freed_memory()
         parts = []
         for chosen in _chunks(count, self._together()):
@@ -335,6 +337,7 @@ class Spu:
 
     def parts_of(self, cells: int) -> dict[str, int]:
         """Kind → how many parts a board of so many cells has, all of its programmable resistors counted."""
+        refuse_oversize(self.hardware, self.engine, cells)
         array = _batch_of_one(program_array(LinearSystem(np.eye(cells), np.ones(cells)), self.hardware))
         board, _ = self._prepare(array)
         return {kind: len(places.slots) for kind, places in board.places.items()}
@@ -429,6 +432,7 @@ class Spu:
     ) -> "_Found":
         """``_found`` of a batch of one."""
         check_seed(seed)
+        refuse_oversize(self.hardware, self.engine, len(system.b), _rows(system))
         array = _batch_of_one(program_array(system, self.hardware))
         states = None if state is None else state[None]
         return self._found(array, system.b[None], partial(_powers, [system]), analog_time, states, [seed])
@@ -553,6 +557,11 @@ def _powers(systems: Systems | Sequence[System], vectors: Array) -> Array:
     if isinstance(systems, LinearSystems | GgnSystems):
         return np.einsum("mn,mn->m", vectors, systems.product(vectors))
     return np.array([float(v @ system.product(v)) for v, system in zip(vectors, systems, strict=True)])
+
+
+def _rows(systems: System | Systems | Sequence[System]) -> int | None:
+    """Of the factor, where the systems have one."""
+    return systems.B.shape[-2] if isinstance(systems, GgnSystem | GgnSystems) else None
 
 
 def _right_hand_sides(systems: Systems | Sequence[System]) -> Array:

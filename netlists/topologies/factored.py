@@ -92,6 +92,11 @@ class FactoredArray(ProgrammedArray):
         """See ``ProgrammedArray``."""
         return program_factored(system.factored(), hardware)
 
+    @classmethod
+    def resistors(cls, unknowns: int, rows: int | None = None) -> int:
+        """See ``ProgrammedArray``: two copies of the factor, and the damping."""
+        return (4 * (unknowns if rows is None else rows) + 1) * unknowns
+
     @property
     def lost_entries(self) -> NDArray[np.intp]:  # type: ignore[override]
         """See ``ProgrammedArray``."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,7 @@ class Network:
     linearise: bool = False
     readout_bandwidth: float | None = None
     name: str = "network"
+    bytes_per_resistor: ClassVar[float] = 600.0
 
     def __post_init__(self) -> None:
         if self.readout_bandwidth is not None and not 0 < self.readout_bandwidth < inf:

@@ -283,6 +283,8 @@ def test_sums_beyond_their_limit_count_although_no_cell_is_beyond():
 
     class Stuck:
         name = "stuck"
+        points = 0
+        bytes_per_resistor = 0.0
 
         def prepare(self, board):
             return self

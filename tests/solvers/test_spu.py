@@ -22,6 +22,8 @@ class Pretended:
     """An engine whose single device reads what ``volts`` makes of it, and was at ``peak`` on the way."""
 
     name: str = "pretended"
+    points: int = 0
+    bytes_per_resistor: float = 0.0
 
     def prepare(self, board):
         return self
