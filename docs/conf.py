@@ -31,7 +31,7 @@ html_show_copyright = False
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # a cache would not see that the code has changed
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 
@@ -45,6 +45,8 @@ ARRAY = re.compile(
     r"~?(numpy\.)?ndarray\[tuple\[~?(typing\.)?Any, \.\.\.\], ~?(numpy\.)?dtype\[~?(numpy\.)?float64\]\]"
 )
 """What autodoc makes of the alias ``Array``."""
+UNQUOTED_BAR = re.compile(r"\|(?=(?:[^`]|``[^`]*``)*$)")
+"""A bar with whole literals behind it."""
 NAPOLEON = 500
 """When napoleon reads a docstring."""
 
@@ -60,7 +62,8 @@ def setup(app: Sphinx) -> None:
             lines.clear()
 
     def show(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-        lines[:] = kept.pop(name, lines)
+        """That sentence again. And bars are magnitudes, not reStructuredText's substitutions."""
+        lines[:] = [UNQUOTED_BAR.sub(r"\\|", line) for line in kept.pop(name, lines)]
 
     app.connect("autodoc-process-docstring", hide, NAPOLEON - 1)
     app.connect("autodoc-process-docstring", show, NAPOLEON + 1)

@@ -4,6 +4,7 @@ Run: python -m docs.figures.schematic. The matrix, its conductances, the voltage
 """
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -256,7 +257,7 @@ def _packages(axes: Axes) -> None:
         )
         axes.add_patch(box)
         middle = (left + right) / 2
-        mono = {"family": "DejaVu Sans Mono", "weight": "bold", "fontsize": 9}
+        mono: dict[str, Any] = {"family": "DejaVu Sans Mono", "weight": "bold", "fontsize": 9}
         axes.text(middle, y + 4.6, name, ha="center", va="center", color=INK, **mono)
         axes.text(middle, y + 1.9, what, ha="center", va="center", fontsize=7.6, color=INK)
 
