@@ -12,13 +12,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from experiments.sweeps.metrics import METRICS
+from experiments.training.task import Measure
 from experiments.validation.conditioning import Finding, Point, findings
 from spu_circuit.description import Description
 from spu_circuit.hardware import Hardware, load_hardware, presets
@@ -44,6 +45,19 @@ HEADLINES = (
     "10,000 copies of 32 cells, end to end",
 )
 """Figures of bench.csv that the README shows."""
+SETUP = (
+    "topology",
+    "preset",
+    "cells",
+    "condition",
+    "alteration",
+    "hessian",
+    "parasitic",
+    "thermal",
+    "injected",
+    "seed",
+)
+"""Columns of validation.csv that tell one device from another."""
 NO_BREAK = "\u00a0"
 MARK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -143,7 +157,7 @@ def agreements() -> str:
                 name,
                 quantity(float(row["difference"]), row["unit"]),
                 f"≤{NO_BREAK}{number(float(row['bound']))}",
-                f"{row['case']}: {row['quantity']}, {row['engines']}",
+                f"{_system(row)}: {row['quantity']}{_when(row)}, {row['engine']} against {row['reference']}",
                 row["reason"],
             )
             for name, row in worst.items()
@@ -152,58 +166,68 @@ def agreements() -> str:
 
 
 def devices() -> str:
-    """How many devices and checks a validation has, in a sentence."""
+    """How many checks a validation has, and on how many devices, in a sentence."""
     rows = _rows("validation.csv")
     holds = sum(row["holds"] == "True" for row in rows)
-    return f"{holds} of {len(rows)} checks hold, on {len({row['case'] for row in rows})} devices."
+    different = {tuple(row[name] for name in SETUP) for row in rows}
+    return f"{holds} of {len(rows)} checks hold, on {len(different)} devices."
+
+
+def _system(row: dict[str, str]) -> str:
+    """Hardware and system of a check."""
+    kinds = dict.fromkeys((row["preset"], row["topology"]))
+    cells = f"{row['cells']} cell{'s' * (row['cells'] != '1')}"
+    matrix = row["alteration"] or f"condition {_power(float(row['condition']))}"
+    return f"{', '.join(kinds)}, {cells}, {matrix}"
+
+
+def _when(row: dict[str, str]) -> str:
+    time = float(row["time_constants"] or "inf")
+    return "" if time == inf else f" at t = {time:g} τ"
 
 
 def conditioning() -> str:
     """Error of each kind of hardware against the condition number, and what sets it."""
     kinds: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings([_point(row) for row in _rows("conditioning.csv")]):
+    for finding in findings(TypeAdapter(list[Point]).validate_python(_rows("conditioning.csv"))):
         kinds.setdefault((finding.topology, finding.preset), []).append(finding)
 
     def rows() -> Iterator[Sequence[str]]:
         for (_, preset), found in kinds.items():
             held = [finding for finding in found if not isnan(finding.error)]
             for finding in held:
-                yield f"`{preset}`", _condition(finding), _share(finding.error), finding.reason
+                yield f"`{preset}`", _power(finding.condition), _share(finding.error), finding.reason
             if len(held) < len(found):
-                yield f"`{preset}`", f"{_condition(found[len(held)])} and above", "–", found[len(held)].reason
+                yield f"`{preset}`", f"{_power(found[len(held)].condition)} and above", "–", found[len(held)].reason
 
     return table(("hardware", "condition", "relative error", "what sets it"), rows())
 
 
-def _condition(finding: Finding) -> str:
-    return f"{finding.condition:g}".replace("e+0", "e")
+def _power(condition: float) -> str:
+    return f"{condition:g}".replace("e+0", "e")
 
 
 def _share(error: float) -> str:
     return number(error) if error < 1e-3 else f"{number(100 * error)} %"
 
 
-def _point(row: dict[str, str]) -> Point:
-    numbers: dict[str, Any] = {name: int(row[name]) for name in ("systems", "failed")}
-    numbers |= {name: float(row[name]) for name in ("condition", "error", "noise")}
-    return Point(**(row | numbers))
-
-
 def digits() -> str:
-    """Accuracies of the demonstration."""
+    """Scores of the demonstration."""
+    summary = _json("digits.json")
+    score = Measure(**summary["score"])
 
     def rows() -> Iterator[Sequence[str]]:
-        for name, found in _json("digits.json")["optimizers"].items():
-            accuracy, error = found["final_test_accuracy"], found.get("median_relative_solve_error")
+        for name, found in summary["optimizers"].items():
+            error = found["median_relative_solve_error"]
             yield (
                 f"`{name}`",
-                f"{100 * accuracy['mean']:.2f} ± {percent(accuracy['standard_error'], 2)}",
+                score.text(found["final_score"]["mean"], found["final_score"]["standard_error"]),
                 f"{found['learning_rate']:g}",
-                str(found.get("solves") or "–"),
+                str(found["solves"] or "–"),
                 "–" if error is None else percent(error),
             )
 
-    head = ("optimizer", "test accuracy", "learning rate", "linear solves", "median error of the solves")
+    head = ("optimizer", score.name, "learning rate", "linear solves", "median error of the solves")
     return table(head, rows())
 
 
