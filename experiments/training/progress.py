@@ -41,11 +41,13 @@ class Bars(Display):
                 continue
             running = [step for count, step, steps in mine if count < steps and not step.diverged]
             done = sum(steps if step.diverged else count for count, step, steps in mine)
-            shown = _shown(running or [step for _, step, _ in mine], self._score)
-            self._progress.update(task, completed=done, shown=shown)
+            text = shown(running or [step for _, step, _ in mine], self._score)
+            self._progress.update(task, completed=done, shown=text)
 
 
-def _shown(steps: list[Step], score: Measure) -> str:
+def shown(steps: list[Step], score: Measure) -> str:
+    """What the bar of an optimizer says of the last steps of its trials."""
+
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
