@@ -77,7 +77,7 @@ class Solution:
         device: what solved it, as it was programmed; None: no device did.
 
     Raises:
-        SimulationError: a value is not finite.
+        SimulationError: a value or the residual is not finite.
     """
 
     value: Array
@@ -88,7 +88,7 @@ class Solution:
     device: Device | None = None
 
     def __post_init__(self) -> None:
-        _refuse_infinite(self.value)
+        _refuse_infinite(self.value, self.statistics.residual)
 
     @cached_property
     def standard_error(self) -> Array | None:
@@ -147,7 +147,7 @@ class Solutions:
         wall_seconds: time that all of them took here.
 
     Raises:
-        SimulationError: a value is not finite.
+        SimulationError: a value or the residual is not finite.
     """
 
     values: Array
@@ -155,7 +155,7 @@ class Solutions:
     wall_seconds: float
 
     def __post_init__(self) -> None:
-        _refuse_infinite(self.values)
+        _refuse_infinite(self.values, self.statistics.residual)
 
 
 class Solver(Protocol):
@@ -226,12 +226,16 @@ def solve_each(
     return Solutions(values, statistics, perf_counter() - began)
 
 
-def _refuse_infinite(values: Array) -> None:
+def _refuse_infinite(values: Array, residual: Array | float) -> None:
     if not np.isfinite(values).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise SimulationError(
             f"the solution has {values[bad]} at {list(bad)}; raise the damping: the matrix is singular to rounding, or "
             "a mode of the device grows"
+        )
+    if not np.isfinite(residual).all():
+        raise SimulationError(
+            f"the solution reaches {np.abs(values).max():.3g}, where A x leaves double precision; raise the damping"
         )
 
 

@@ -1,6 +1,7 @@
 """The whole device: program, simulate, read out. One system or a batch of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache, partial, wraps
@@ -109,10 +110,22 @@ def _on_one_thread(method: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(method)
     def alone(*args: Any, **given: Any) -> Result:
-        with _libraries().limit(limits=1, user_api="blas"):
+        with _libraries().limit(limits=1, user_api="blas"), _breakdown_named():
             return method(*args, **given)
 
     return alone
+
+
+@contextmanager
+def _breakdown_named() -> Iterator[None]:
+    """Algebra that breaks down, as it can where parts differ by more digits than numbers have, is a SimulationError."""
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise SimulationError(
+            f"the device's equations cannot be solved ({error}); raise the damping, or bring the values of its parts "
+            "nearer to each other"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,7 @@ class Spu:
         covariance, variance = None, None
         if reading.covariances is not None:
             noise, scale = reading.covariances[0], device.unknowns_per_volt
-            covariance = cache(lambda: noise() * np.outer(scale, scale))
+            covariance = cache(partial(_scaled, noise, np.outer(scale, scale)))
             variance = partial(_diagonal_of, covariance)
         value = found.values[0]
         numbers = found.statistics(self.hardware, system.residual(value), analog_time)
@@ -596,6 +609,11 @@ def _residuals(systems: Systems | Sequence[System], values: Array) -> Array:
 def _batch_of_one(array: ProgrammedArray) -> ProgrammedArray:
     found: ProgrammedArray = stacked([array])
     return found
+
+
+def _scaled(noise: Callable[[], Array], factors: Array) -> Array:
+    with _breakdown_named():
+        return noise() * factors
 
 
 def _diagonal_of(covariance: Callable[[], Array]) -> Array:

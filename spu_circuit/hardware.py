@@ -68,6 +68,11 @@ class ResistorArray(Description):
             )
         if self.bits and self.levels:
             raise ValueError("bits and levels are both given; keep one")
+        if self.bits and self.G_min == self.G_max:
+            raise ValueError(
+                f"bits = {self.bits} asks for 2^{self.bits} levels, but G_min and G_max are both {self.G_min:g} S; "
+                "raise G_max, or give levels instead of bits"
+            )
         if self.levels is not None and not self.levels:
             raise ValueError("levels is empty; list at least one conductance, or leave it out")
         if self.levels and not (

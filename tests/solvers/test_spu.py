@@ -12,7 +12,7 @@ from solvers.network import Network
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import KEPT, RANGES, Spu, engine_named
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import Converter, Noise, load_hardware
 from spu_circuit.problem import LinearSystem, LinearSystems
 
@@ -235,3 +235,27 @@ def test_inputs_below_half_a_dac_code_are_counted(name, engine):
 def test_a_converter_without_codes_loses_nothing():
     system = LinearSystem(np.eye(2), [1.0, 1e-30])
     assert Spu(load_hardware("ideal"), IdealLaw()).solve(system).statistics.lost_inputs == 0
+
+
+def test_equations_that_break_down_are_an_error_of_the_simulation(ideal):
+    """In the solve, and in the covariance that is computed later."""
+
+    class Breaking(Pretended):
+        def volts(self, device):
+            raise np.linalg.LinAlgError("Singular matrix")
+
+    class Noisy(Pretended):
+        def read(self, device, seconds, seeds, limits=None):
+            volts = device.dac_volts
+            return Reading(volts, ("",), np.abs(volts), None, (lambda: np.linalg.inv(np.zeros((2, 2))),))
+
+    system, words = (
+        spd_system(2, 2),
+        r"^the device's equations cannot be solved \(Singular matrix\); raise the damping",
+    )
+    with pytest.raises(SimulationError, match=words):
+        Spu(ideal, Breaking()).solve(system)
+    solution = Spu(ideal, Noisy()).solve(system)
+    for asked in (solution.variance, solution.covariance):
+        with pytest.raises(SimulationError, match=words):
+            asked()

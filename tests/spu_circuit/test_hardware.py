@@ -67,6 +67,7 @@ def test_python_takes_floats_and_text():
         ("bits = 4", 'bits = 4\nlevels = ["1 mS"]', ["bits and levels"]),
         ("bits = 4", 'levels = ["20 µS", "1 mS"]', ["levels span", "make them agree"]),
         ("bits = 4", "bits = 99", ["array.bits", "99"]),
+        ('G_min = "10 µS"', 'G_min = "1 mS"', ["bits = 4 asks for 2^4 levels", "both 0.001 S", "raise G_max"]),
         ('model = "ideal"', 'model = "perfect"', ["amplifier.model", "perfect"]),
         ('model = "ideal"', 'model = "ideal"\nrail = "5 V"', ["ideal amplifier has no rail"]),
         ("[array]", "[aray]", ["unknown key 'aray'", "did you mean 'array'"]),
