@@ -31,7 +31,7 @@ figures: $(VENV)/.dev
 	$(BIN)/python -m docs.tables runs
 	$(BIN)/python -m docs.figures.schematic
 
-setup: $(VENV)/.train
+setup: $(VENV)/.all
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spu-circuit needs Python 3.11 or newer; set PYTHON=")'
@@ -39,13 +39,13 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.train: $(VENV)/.python setup.cfg constraints.txt
-	$(PIP) -e '.[train]'
+$(VENV)/.all: $(VENV)/.python setup.cfg constraints.txt
+	$(PIP) -e '.[all]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
-	$(PIP) -e '.[train,dev]'
-	touch $@ $(VENV)/.train
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/.all
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP) -e '.[docs]'

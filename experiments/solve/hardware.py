@@ -10,7 +10,9 @@ from spu_circuit.description import Description
 from spu_circuit.hardware import AMPLIFIER_FIELDS, Amplifier, Hardware, load_hardware, presets
 from spu_circuit.variation import KINDS, Variation
 
-app = typer.Typer(no_args_is_help=True, help="Show the hardware descriptions that come with the package.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Show the hardware descriptions that come with the package."
+)
 console = Console()
 
 

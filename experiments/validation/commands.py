@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from experiments.shared.extras import missing
+from experiments.shared.files import make_folder
 from experiments.validation.compare import compared
 from experiments.validation.conditioning import EVERY_CONDITION, FEW_CONDITIONS, HARDWARE, Point, findings, study
 from experiments.validation.evidence import Check, Outcome, beside_bound, number, worst
-from experiments.validation.figures import Validation
-from experiments.validation.report import answer, moment, write_validation
 from experiments.validation.setups import SETUPS
+from experiments.validation.tables import Validation, answer, moment, write_tables
 from solvers.ngspice_process import ngspice_program
-from spu_circuit.errors import InputError
 
 console = Console()
 
@@ -42,10 +42,7 @@ def validate(
     Also measures the error of each kind of hardware against the condition number, with what sets it. Under a minute,
     or minutes with --full.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output: {str(output)!r} cannot be written: {error.strerror}") from None
+    make_folder(output)
     if not run(full, workers or os.cpu_count() or 1, output):
         raise typer.Exit(1)
 
@@ -76,16 +73,24 @@ def run(full: bool, workers: int, folder: Path) -> bool:
         for outcome in compared(setups, workers):
             outcomes.append(outcome)
             bars.advance(comparing)
-        for found in study(conditions, systems, workers):
-            points += found
+        for some in study(conditions, systems, workers):
+            points += some
             bars.advance(conditioning)
     checks = tuple(check for outcome in outcomes for check in outcome.checks)
     evidence = tuple(piece for outcome in outcomes for piece in outcome.evidence)
-    write_validation(Validation(checks, evidence, tuple(points)), folder)
+    found = Validation(checks, evidence, tuple(points))
+    write_tables(found, folder)
     console.print(_checks_table(checks))
     console.print(_findings_table(points))
     console.print(_summary_table(checks))
-    console.print(f"Page: {folder / 'validation.html'}", highlight=False)
+    if lacking := missing("report"):
+        told = f"Tables: {folder}. The page needs {', '.join(lacking)}: pip install 'spu-circuit[report]'"
+        console.print(told, highlight=False, markup=False)
+    else:
+        from experiments.validation.report import write_page
+
+        write_page(found, folder)
+        console.print(f"Page: {folder / 'validation.html'}", highlight=False)
     for sentence in answer(checks):
         console.print(sentence, highlight=False)
     return all(check.holds for check in checks)

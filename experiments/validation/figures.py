@@ -1,7 +1,6 @@
 """The pictures of a validation run. Devices are chosen by their fields: one of each preset and topology."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import isnan, log10
 from textwrap import fill
 from typing import Any
@@ -14,8 +13,9 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from experiments.shared.figures import FigureEntry
-from experiments.validation.conditioning import CELLS, IMPERFECTIONS, Point
+from experiments.validation.conditioning import CELLS, IMPERFECTIONS
 from experiments.validation.evidence import COVARIANCE, MEAN, SPECTRUM, Check, Evidence, beside_bound, number, worst
+from experiments.validation.tables import Validation
 
 PALETTE = ["#30638e", "#d1495b", "#edae49", "#66a182", "#8d6a9f", "#3a7d7c", "#b0803c", "#7a7a7a", "#5b5f97"]
 COLUMNS = 3
@@ -28,15 +28,6 @@ LEAST_SHARE = 1e-9
 """Of a bound: what is less is drawn there."""
 LARGEST = 1e2
 """Relative error at the top of the axis; what lies above is no solution."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """All that a run found."""
-
-    checks: tuple[Check, ...]
-    evidence: tuple[Evidence, ...]
-    points: tuple[Point, ...]
 
 
 def one_a_device(evidence: Sequence[Evidence], agreement: str) -> list[Evidence]:

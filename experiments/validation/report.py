@@ -1,25 +1,22 @@
-"""A validation run as files: tables, figures, one page."""
+"""A validation run as figures and one page."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
-from math import inf, isnan
+from math import isnan
 from pathlib import Path
-from typing import Any
 
 from experiments.shared.figures import draw_all
-from experiments.shared.files import write, write_csv
+from experiments.shared.files import write
 from experiments.shared.page import render
 from experiments.validation.conditioning import Finding, findings
 from experiments.validation.covariance_test import DRAWS, FALSE_ALARMS
-from experiments.validation.evidence import MEAN, OPERATING_POINT, SPECTRUM, Check, beside_bound, number, worst
-from experiments.validation.figures import FIGURES, Validation
+from experiments.validation.evidence import Check, beside_bound, number, worst
+from experiments.validation.figures import FIGURES
+from experiments.validation.tables import Validation, answer, moment
 
 
-def write_validation(found: Validation, folder: Path) -> None:
-    """Write validation.csv, conditioning.csv, the figures and validation.html."""
-    _write_table(folder / "validation.csv", [check.columns() for check in found.checks])
-    _write_table(folder / "conditioning.csv", [asdict(point) for point in found.points])
+def write_page(found: Validation, folder: Path) -> None:
+    """Write the figures and validation.html."""
     page = render(
         "validation/report.html",
         answer=answer(found.checks),
@@ -36,47 +33,8 @@ def write_validation(found: Validation, folder: Path) -> None:
     write(folder / "validation.html", page)
 
 
-def answer(checks: Sequence[Check]) -> list[str]:
-    """Whether the engines agree, how well, and where they do worst, as sentences."""
-    failed = [check for check in checks if not check.holds]
-    if failed:
-        first, verb = failed[0], "fail" if len(failed) > 1 else "fails"
-        where = f"{first.setup.name}: {first.quantity}, {first.engine} against {first.reference}, {beside_bound(first)}"
-        sentences = [
-            f"The engines disagree: {len(failed)} of {len(checks)} checks {verb}; the first that fails: {where}."
-        ]
-    else:
-        devices = len({check.setup for check in checks})
-        sentences = [f"The engines agree: on {devices} devices all {len(checks)} checks hold."]
-    largest = {
-        words: max((check.difference for check in checks if check.agreement == agreement), default=None)
-        for agreement, words in ((OPERATING_POINT, "at rest"), (MEAN, "on the way there"), (SPECTRUM, "in noise power"))
-    }
-    parts = [f"{number(difference)} {words}" for words, difference in largest.items() if difference is not None]
-    if parts:
-        sentences.append(f"The engines network and ngspice differ relatively by at most {_listed(parts)}.")
-    nearest = max(checks, key=lambda check: check.share)
-    if not failed:
-        sentences.append(
-            f"Nearest to its bound: {nearest.quantity}, {nearest.engine} against {nearest.reference}, "
-            f"on {nearest.setup.name}: {beside_bound(nearest)}."
-        )
-    return sentences
-
-
-def moment(check: Check) -> str:
-    """When, in words."""
-    if check.time is None:
-        return "–"
-    return "at rest" if check.time == inf else f"{check.time:g} τ"
-
-
 def _by_device(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
     return [(setup.name, list(mine)) for setup, mine in groupby(checks, key=lambda check: check.setup)]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
 def _finding_rows(found: Sequence[Finding]) -> list[list[str]]:
@@ -90,7 +48,3 @@ def _finding_rows(found: Sequence[Finding]) -> list[list[str]]:
             told.add(kind)
         rows.append([*kind, number(finding.condition, 6), error, finding.reason, message])
     return rows
-
-
-def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    write_csv(path, rows[0], (row.values() for row in rows))

@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.validation.conditioning import HARDWARE, Point
 from experiments.validation.evidence import COVARIANCE, MEAN, OPERATING_POINT, SPECTRUM, Check, Evidence
-from experiments.validation.figures import Validation
 from experiments.validation.setups import SETUPS
+from experiments.validation.tables import Validation
 
 
 def found(setups=SETUPS, difference=1e-4):

@@ -43,6 +43,16 @@ def test_a_run_writes_tables_figures_and_a_page_that_needs_no_network(quick, tmp
     assert "http" not in page
 
 
+def test_without_the_packages_for_pages_a_run_writes_its_tables_and_says_what_the_page_needs(
+    quick, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    run = CliRunner().invoke(app, ["validate", "--output", str(tmp_path)])
+    assert run.exit_code == 0, run.output
+    assert "The page needs jinja2: pip install 'spu-circuit[report]'" in " ".join(run.output.split())
+    assert {path.name for path in tmp_path.iterdir()} == {"validation.csv", "conditioning.csv"}
+
+
 def test_a_tampered_circuit_ends_with_status_one_and_names_the_check(quick, tmp_path, monkeypatch):
     """The network has a circuit whose inputs are a millionth and a half too high."""
     right = subject.state_space

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.validation.report import answer, write_validation
+from experiments.validation.report import write_page
 from experiments.validation.setups import SETUPS
+from experiments.validation.tables import answer
 from tests.browser import Browser
 from tests.experiments.validation.made import found
 
@@ -16,7 +17,7 @@ A4 = 688
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     folder = tmp_path_factory.mktemp("validation")
-    write_validation(found(), folder)
+    write_page(found(), folder)
     with Browser(folder / "browser") as opened:
         opened.width(1200)
         opened.open(folder / "validation.html")
@@ -68,7 +69,7 @@ def test_nothing_is_cut_off_on_a_telephone_a_desk_or_paper(browser):
 def test_checks_that_fail_have_a_section_of_their_own(tmp_path):
     run = found(SETUPS[:1])
     failing = tuple(replace(check, difference=1.0) if check.time == 2.0 else check for check in run.checks)
-    write_validation(replace(run, checks=failing), tmp_path)
+    write_page(replace(run, checks=failing), tmp_path)
     page = (tmp_path / "validation.html").read_text()
     assert 'href="#failed"' in page
     # Among those that fail, as the worst of its agreement, and among all.
