@@ -62,6 +62,7 @@ def test_a_plain_installation_solves_and_commands_say_what_they_lack(tmp_path):
         *(["solve", *given, "--engine", name] for name in ("network", "ngspice", "sde")),
         ["netlist", *given],
         ["hardware", "show", "bench"],
+        ["cost", "--cells", "8", "--parameters", "100"],
         ["validate", "--help"],
     ]
     unable = {
