@@ -1,8 +1,9 @@
 """Text with units ("1 kΩ", "10k", "1 nF") to SI floats, and back for people. Units exist at this border only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from quantiphy import InvalidNumber, Quantity
@@ -21,6 +22,13 @@ FACTORS = {
 """Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
 UNSCALED = ("", "K", "°C")
 """Units that are shown without scale letters. So are powers: a letter before one is raised with it."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the numbers of a description's field are in."""
+
+    name: str
 
 
 class _Shown(Quantity):
@@ -92,6 +100,13 @@ def shown(value: float, unit: str = "", digits: int = 4) -> str:
     return str(_Shown(value, units=unit).render(prec=digits - 1))
 
 
+def unit_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """The unit of a field of a description, given as Pydantic keeps it; "" where it has none."""
+    own = [found.name for found in metadata if isinstance(found, Unit)]
+    inner = [unit_of(part, getattr(part, "__metadata__", ())) for part in get_args(annotation)]
+    return next(filter(None, [*own, *inner]), "")
+
+
 def _read_factor(text: str, unit: str) -> float:
     for written, factor in FACTORS[unit].items():
         # µ has two code points, and squares are often typed as a digit.
@@ -133,7 +148,7 @@ def _within(value: float) -> float:
 
 def _bounded(unit: str, above: float | None = None, least: float | None = None) -> Any:
     field = Field(gt=above, ge=least, allow_inf_nan=False)
-    return Annotated[float, field, BeforeValidator(_reader(unit)), AfterValidator(_within)]
+    return Annotated[float, field, BeforeValidator(_reader(unit)), AfterValidator(_within), Unit(unit)]
 
 
 def _positive(unit: str) -> Any:

@@ -1,6 +1,5 @@
 """The command that tells what a training step costs."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from experiments.shared.plain_json import json_text
 from spu_circuit.errors import InputError
 from spu_circuit.quantity import shown
 
@@ -58,7 +58,7 @@ def cost(
     if as_json:
         found = {one.hardware: [vars(item) for item in [*one.items, one.together]] for one in ledgers}
         alone = [{"machine": where, **vars(item)} for where, item in others]
-        print(json.dumps({"devices": found, "digital": alone}, allow_nan=False))
+        print(json_text({"devices": found, "digital": alone}))
         return
     for one in ledgers:
         table = _table(one.hardware)

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 
 from experiments.cost.ledger import digital, ledger
 from experiments.cost.machines import MACHINES
-from experiments.shared.files import write_csv, writing
+from experiments.shared.files import make_folder, write_csv, writing
 from experiments.shared.plotting import STYLE
 from optim.cost import Item, Machine, Work
 from spu_circuit.errors import MappingError
@@ -29,7 +29,7 @@ def write_study(chosen: Sequence[Hardware], work: Work, analog_time: float, mach
 
     A device that cannot hold a system of a size has no line there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     sizes = sorted({work.rows, *(2**k for k in range(3, work.rows.bit_length()) if FEWEST <= 2**k < work.rows)})
     lines: dict[str, list[tuple[int, Item]]] = {}
     for cells in sizes:

@@ -4,6 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from spu_circuit.errors import InputError
+from spu_circuit.files import is_file, read_file, shortened
 
 
 def config_file(path: str | Path, table: str) -> bytes:
@@ -22,6 +23,8 @@ def config_file(path: str | Path, table: str) -> bytes:
     }
     if str(path) in shipped:
         return shipped[str(path)]
-    if not Path(path).is_file():
-        raise InputError(f"config: no file {str(path)!r}; configs that come with it are {', '.join(sorted(shipped))}")
-    return Path(path).read_bytes()
+    if not is_file(Path(path)):
+        raise InputError(
+            f"config: no file {shortened(str(path))}; configs that come with it are {', '.join(sorted(shipped))}"
+        )
+    return read_file(Path(path), "config")

@@ -3,11 +3,12 @@
 import csv
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from spu_circuit.errors import InputError
+from spu_circuit.files import shortened
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
@@ -42,12 +43,11 @@ def writing(path: Path, mode: str = "xb", field: str = "output", **options: Any)
         options: of ``open``.
 
     Raises:
-        InputError: there is something else than a regular file, or nothing can be written there.
+        InputError: see ``check_output``, or nothing can be written there.
     """
+    check_output(path, field)
     part = path.with_name(path.name + ".part")
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{field}: {str(path)!r} is there and is no regular file; name another one")
         # What an interrupted command left goes; whatever else has the name is not followed: mode x takes no link.
         part.unlink(missing_ok=True)
         try:
@@ -60,4 +60,40 @@ def writing(path: Path, mode: str = "xb", field: str = "output", **options: Any)
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"{field}: {str(path)!r} cannot be written: {error.strerror or error}") from None
+        raise _unwritable(path, field, error) from None
+
+
+def check_output(path: Path, field: str = "output") -> None:
+    """Raise InputError where there can be no such file: told before anything is computed for it.
+
+    A device, a pipe or a folder is never replaced, and "-" is no name.
+    """
+    try:
+        if path.name in ("", "-"):
+            raise InputError(f"{field}: {str(path)!r} names no file; name one")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{field}: {shortened(path)} is there and is no regular file; name another one")
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.with_name(path.name + ".part").lstat()  # a name that is none fails otherwise
+        if not path.parent.is_dir():
+            folder = shortened(path.parent)
+            raise InputError(f"{field}: {shortened(path)} cannot be written: {folder} is no folder; make it first")
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # the latter: a zero byte
+        raise _unwritable(path, field, error) from None
+
+
+def make_folder(path: Path, field: str = "output") -> None:
+    """Make a folder for results, with those it is in. Raises InputError where there can be none."""
+    if path.name == "-":
+        raise InputError(f"{field}: '-' names no folder; name one")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, field, error) from None
+
+
+def _unwritable(path: Path, field: str, error: OSError | ValueError) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return InputError(f"{field}: {shortened(path)} cannot be written: {reason or error}; name another one")

@@ -9,7 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
+from experiments.shared.files import make_folder
 from spu_circuit.errors import InputError
+from spu_circuit.files import is_file, shortened
 
 UNREACHABLE = (
     sqlite3.SQLITE_BUSY,
@@ -133,8 +135,8 @@ class StoreBase:
             ) from None
 
     def _opened_for_writing(self) -> sqlite3.Connection:
+        make_folder(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             there = self.path.exists() and self.path.stat().st_size > 0
         except OSError as error:
             raise InputError(f"output: {str(self.folder)!r} cannot be written: {error.strerror}") from None
@@ -165,9 +167,9 @@ class StoreBase:
         Args:
             reading: that is all that is wanted, so there must be something to read.
         """
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise InputError(
-                f"output: {str(self.folder)!r} holds no {self.HOLDS} (no {self.NAME}); give the folder of one"
+                f"output: {shortened(self.folder)} holds no {self.HOLDS} (no {self.NAME}); give the folder of one"
             )
         try:
             connection = silent_connection(self.path)

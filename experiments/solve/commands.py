@@ -1,8 +1,6 @@
 """The commands that solve one system, or write its deck."""
 
-import json
 import sys
-import zipfile
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
@@ -13,14 +11,16 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from experiments.shared.files import writing
+from experiments.shared.files import check_output, writing
+from experiments.shared.plain_json import json_text
 from solvers.engine import Engine
 from solvers.solution import Solution
 from solvers.spu import ENGINES, Spu, engine_named
+from spu_circuit.arrays import read_array
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, load_hardware, presets
 from spu_circuit.problem import GgnSystem, LinearSystem, System
-from spu_circuit.quantity import parse_quantity
+from spu_circuit.quantity import parse_quantity, shown
 
 Array = NDArray[np.float64]
 console = Console()
@@ -31,6 +31,7 @@ STATISTICS = {
     "settled_fraction": ("cells within 1 % of where ideal amplifiers would end", ""),
     "saturated_nodes": ("amplifiers beyond their trusted range", ""),
     "clipped_codes": ("clipped DAC codes", ""),
+    "lost_inputs": ("inputs lost below half a DAC code", ""),
     "lost_entries": ("entries lost below the smallest conductance", ""),
     "ngspice_runs": ("ngspice runs", ""),
     "range_changes": ("changes of the voltage scale", ""),
@@ -38,7 +39,7 @@ STATISTICS = {
     "wall_seconds": ("time here", "s"),
     "volts_per_unit": ("voltage scale", "V per unit of x"),
     "siemens_per_unit": ("conductance scale", "S per unit of A"),
-    "injected_noise": ("injected noise, squared", "units of x"),
+    "injected_noise": ("injected noise, squared, in units of x", ""),
 }
 """What is printed of a solution's statistics, with units."""
 
@@ -126,8 +127,8 @@ def solve(
     )
     system = _system(vector, matrix, factor, damping, hessian)
     spu, state = _device(hardware, chosen, initial)
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise InputError(f"output: {str(output)!r} cannot be written; name a .npy file in a folder that exists")
+    if output is not None:
+        check_output(output)
     if state is not None and time == inf:
         raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
     solution = spu.solve(system, time, state, seed)
@@ -137,7 +138,7 @@ def solve(
         with writing(output) as file:
             np.save(file, solution.value)
     if as_json:
-        print(json.dumps(_as_json(solution, output), allow_nan=False))
+        print(json_text(_as_json(solution, output)))
     else:
         _print_solution(solution, output)
 
@@ -185,30 +186,18 @@ def _system(
     if matrix is not None and factor is None:
         if damping is not None or hessian is not None:
             raise InputError("--damping and --hessian belong to --factor; put them into the matrix, or give its factor")
-        return LinearSystem(_load_npy(matrix, "matrix"), _load_npy(vector, "vector"))
+        return LinearSystem(read_array(matrix, "matrix"), read_array(vector, "vector"))
     if factor is None or matrix is not None:
         raise InputError("give either --matrix, or --factor with --damping")
     if damping is None:
         raise InputError("--factor needs --damping: BᵀB alone has no inverse where B has fewer rows than columns")
-    curvature = None if hessian is None else _load_npy(hessian, "hessian")
-    return GgnSystem(_load_npy(factor, "factor"), damping, _load_npy(vector, "vector"), curvature)
+    curvature = None if hessian is None else read_array(hessian, "hessian")
+    return GgnSystem(read_array(factor, "factor"), damping, read_array(vector, "vector"), curvature)
 
 
 def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, Array | None]:
-    state = None if initial is None else _load_npy(initial, "initial state")
+    state = None if initial is None else read_array(initial, "initial state")
     return Spu(load_hardware(hardware), engine), state
-
-
-def _load_npy(path: Path, name: str) -> Any:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{name}: no file {str(path)!r}") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
-        raise InputError(f"{name}: {str(path)!r} is not a .npy file of numbers; save it with numpy.save") from None
-    if not isinstance(loaded, np.ndarray):
-        raise InputError(f"{name}: {str(path)!r} is an archive of several arrays; save one array with numpy.save")
-    return loaded
 
 
 def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
@@ -224,6 +213,11 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
         doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
     if statistics.clipped_codes:
         doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
+    if statistics.lost_inputs:
+        doubts.append(
+            f"{statistics.lost_inputs} entries of the right-hand side or the initial state are lost below half a DAC "
+            "code; take a DAC of more bits, or scale the unknowns alike"
+        )
     if statistics.lost_entries:
         doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
     if not statistics.residual < 0.1:
@@ -232,10 +226,9 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
 
 
 def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
-    statistics = {k: (None if v == inf else v) for k, v in asdict(solution.statistics).items()}
-    error = solution.standard_error
-    shown: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
-    return shown | {
+    statistics, error = asdict(solution.statistics), solution.standard_error
+    value: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
+    return value | {
         "standard_error": None if error is None else error.tolist(),
         "residual": statistics.pop("residual"),
         "statistics": statistics,
@@ -252,9 +245,9 @@ def _print_solution(solution: Solution, output: Path | None) -> None:
             console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
         if errors is not None:
             console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
-    shown = asdict(solution.statistics)
+    found = asdict(solution.statistics)
     for name, (label, unit) in STATISTICS.items():
-        value = shown[name]
+        value = found[name]
         if value is not None:
-            text = value if isinstance(value, str) else f"{value:.6g}{unit and ' ' + unit}"
+            text = shown(value, unit) if isinstance(value, float) else str(value)
             console.print(f"{label}: {text}", highlight=False)

@@ -3,17 +3,19 @@
 from typing import Annotated, Any
 
 import typer
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Column, Table
 
 from spu_circuit.description import Description
 from spu_circuit.hardware import AMPLIFIER_FIELDS, Amplifier, Hardware, load_hardware, presets
+from spu_circuit.quantity import shown, unit_of
 from spu_circuit.variation import KINDS, Variation
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Show the hardware descriptions that come with the package."
 )
-console = Console()
+console = Console(markup=False)  # descriptions are other people's texts
 
 
 @app.command("list")
@@ -30,7 +32,7 @@ def hardware_show(
     name: Annotated[str, typer.Argument(help="Preset or TOML file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, SI units.")] = False,
 ) -> None:
-    """Show every value of a hardware description, in SI units, with its meaning."""
+    """Show every value of a hardware description with its meaning."""
     hardware = load_hardware(name)
     if as_json:
         print(hardware.model_dump_json())
@@ -49,27 +51,32 @@ def _described(hardware: Hardware) -> list[tuple[str, str, str]]:
         if name == "variation" and value == Variation():
             rows.append((name, "none", f"{field.description}: spread of {', '.join(KINDS)}, temperature"))
         else:
-            rows += _leaves(name, value, field.description or "", name == "variation")
+            rows += _leaves(name, value, field, "", name == "variation")
     return rows
 
 
-def _leaves(path: str, value: Any, meaning: str, only_given: bool) -> list[tuple[str, str, str]]:
+def _leaves(path: str, value: Any, field: FieldInfo, whole: str, only_given: bool) -> list[tuple[str, str, str]]:
+    """Rows of a field. Args: ``whole``: the meaning of what it is a part of, for one that has none of its own."""
+    meaning = field.description or whole
     if not isinstance(value, Description):
-        return [(path, _text(value), meaning)]
+        return [(path, _text(value, unit_of(field.annotation, field.metadata)), meaning)]
     rows = []
     library = isinstance(value, Amplifier) and value.model == "subckt"
-    for name, field in type(value).model_fields.items():
+    for name, part in type(value).model_fields.items():
         inner = getattr(value, name)
         if name == "library_text":
             continue
         if library and name not in AMPLIFIER_FIELDS["subckt"].split() and name != "model":
             inner = "in the library"
-        if not only_given or inner != field.get_default(call_default_factory=True):
-            rows += _leaves(f"{path}.{name}", inner, field.description or "", only_given)
+        if not only_given or inner != part.get_default(call_default_factory=True):
+            rows += _leaves(f"{path}.{name}", inner, part, meaning, only_given)
     return rows
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str) and "\n" in value:
-        return f"{len(value.splitlines())} lines, see --json"
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+def _text(value: Any, unit: str) -> str:
+    if isinstance(value, float):
+        return shown(value, unit, 6)
+    if isinstance(value, tuple):
+        return ", ".join(_text(one, unit) for one in value) or "none"
+    # Nothing that a terminal obeys.
+    return "none" if value is None else "".join(letter if letter.isprintable() else " " for letter in str(value))

@@ -2,14 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from experiments.shared.systems import dominant_system, spd_system
 from experiments.sweeps.config import Workload
 from experiments.training.recording import read_systems
-from spu_circuit.errors import InputError
+from spu_circuit.arrays import read_array
+from spu_circuit.files import is_file
 from spu_circuit.problem import LinearSystem
 
 
@@ -26,7 +24,8 @@ def systems_of(workload: Workload) -> list[LinearSystem]:
     if workload.kind == "file":
         assert workload.matrix is not None
         assert workload.vector is not None
-        return [LinearSystem(_load(workload.matrix, "matrix"), _load(workload.vector, "vector"))]
+        matrix = read_array(Path(workload.matrix), "workload.matrix")
+        return [LinearSystem(matrix, read_array(Path(workload.vector), "workload.vector"))]
     assert workload.folder is not None
     return [system.dual() for system in read_systems(Path(workload.folder), workload.systems)]
 
@@ -36,13 +35,4 @@ def digests(workload: Workload) -> dict[str, str]:
     names = [workload.matrix, workload.vector, workload.config]
     if workload.folder is not None:
         names.append(str(Path(workload.folder, "run.sqlite")))
-    return {
-        name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names if name and Path(name).is_file()
-    }
-
-
-def _load(path: str, name: str) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise InputError(f"workload.{name}: {path!r} is no .npy file of numbers; save it with numpy.save") from None
+    return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names if name and is_file(Path(name))}

@@ -102,8 +102,36 @@ def test_every_option_has_help():
 def test_hardware_is_listed_and_shown_with_meanings():
     assert all(name in spu("hardware", "list").stdout for name in ("bench", "ideal", "paper", "rram"))
     words = spu("hardware", "show", "bench").stdout.split()
-    assert {"cell.capacitance", "1e-08", "integration", "amplifier.output_resistance"} <= set(words)
+    assert {"cell.capacitance", "integration", "amplifier.output_resistance"} <= set(words)
+    assert "array.G_min 50 µS smallest programmable" in " ".join(words)
+    assert "cell.capacitance 10 nF" in " ".join(words)
     assert json.loads(spu("hardware", "show", "bench", "--json").stdout)["cell"]["capacitance"] == pytest.approx(1e-8)
+
+
+def test_solutions_are_shown_in_units_and_files_keep_plain_si(files):
+    given = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--engine", "sde", "--hardware", "bench", "--time", 6)
+    shown = spu(*given, cwd=files).stdout
+    found = json.loads(spu(*given, "--json", cwd=files).stdout)["statistics"]
+    assert f"time on the device: {found['analog_seconds'] * 1e6:.4g} µs" in shown
+    assert f"conductance scale: {found['siemens_per_unit'] * 1e6:.4g} µS per unit of A" in shown
+    assert f"voltage scale: {found['volts_per_unit']:.4g} V per unit of x" in shown
+
+
+def test_inputs_below_half_a_dac_code_are_counted_and_said(files):
+    np.save(files / "b.npy", [1.0, 1e-9, 0.0])
+    run = spu("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--engine", "sde", cwd=files)
+    assert "inputs lost below half a DAC code: 1" in run.stdout
+    assert "warning: 1 entries of the right-hand side or the initial state are lost below half a DAC code" in run.stderr
+
+
+def test_a_description_of_others_prints_neither_markup_nor_what_a_terminal_obeys(files):
+    text = resources.files("spu_circuit").joinpath("presets/ideal.toml").read_text()
+    begin = text.index("description")
+    text = text[:begin] + 'description = "a[/b][bold]c\\u001b[2Jd"\n' + text[text.index("\n", begin) + 1 :]
+    (files / "own.toml").write_text(text)
+    run = spu("hardware", "show", "own.toml", cwd=files)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "a[/b][bold]c [2Jd" in run.stdout
 
 
 BAD_MATRICES = {
@@ -167,7 +195,7 @@ def test_bad_arguments_are_one_line_and_status_two(files):
     refuses(files, "no preset or file 'bensh'; did you mean 'bench'?", "--hardware", "bensh")
     refuses(files, "no 'spice'; did you mean 'ngspice'? engines are network, ngspice, sde", "--engine", "spice")
     refuses(files, "analog time is -1", "--time", "-1")
-    refuses(files, "'nowhere/x.npy' cannot be written; name a .npy file", "--output", "nowhere/x.npy")
+    refuses(files, "'nowhere/x.npy' cannot be written: 'nowhere' is no folder", "--output", "nowhere/x.npy")
     refuses(files, "greater than 0", "--hardware", "none.toml")
     refuses(files, "2 of 9 entries (2 on the diagonal) are lost", "--hardware", "bench", "--matrix", "wide.npy")
 
