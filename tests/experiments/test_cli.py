@@ -1,44 +1,123 @@
-"""The program can be stopped at any moment."""
+"""Which commands there are, what they need, and what loads before one is run."""
 
+import configparser
+import json
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 
 import numpy as np
 import pytest
 
-STOPPED_AT = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
-class Stop:
-    def find_spec(self, name, path=None, target=None):
-        if name == {module!r}:
-            os.kill(os.getpid(), signal.SIGINT)
-sys.argv = ["spu-circuit", *{words!r}]
+from experiments.cli import COMMANDS, loaded
+from experiments.shared.extras import EXTRAS
+
+BLOCKED = """
+import json, sys
+sys.modules.update(dict.fromkeys({names!r}))  # importing one of these fails as if it were not installed
 from experiments.cli import main
-sys.meta_path.insert(0, Stop())
-main()
+statuses = []
+for words in {commands!r}:
+    sys.argv = ["spu-circuit", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        statuses.append(ended.code)
+print(json.dumps(statuses))
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "experiments.solve.commands", "numpy", "pydantic_core", "scipy.linalg"])
-def test_ctrl_c_while_modules_load_is_one_line_and_status_130(tmp_path, module):
-    np.save(tmp_path / "A.npy", np.eye(2))
+def python(code, cwd=None):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd)
+
+
+def after(code):
+    """Which modules are loaded after some code."""
+    run = python(f"{code}\nimport sys\nprint('modules:', *sys.modules)")
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.rpartition("modules:")[2].split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_what_the_commands_help_begins_with(name):
+    told = " ".join(loaded(name).help.split("\n\n")[0].split())
+    assert f"{told} ".startswith(f"{COMMANDS[name].summary} ")
+
+
+def test_help_loads_nothing_that_computes():
+    code = "import sys; sys.argv = ['spu-circuit', '--help']\nfrom experiments.cli import main\n"
+    found = after(code + "try: main()\nexcept SystemExit: pass")
+    packages = {name.partition(".")[0] for name in found}
+    assert "typer" in packages
+    assert not packages & {"numpy", "scipy", "PySpice", "pydantic", *(m for own in EXTRAS.values() for m in own)}
+
+
+def test_importing_the_solvers_loads_no_part_of_scipy_nor_pyspice():
+    """They take longer than all the rest."""
+    found = after("import solvers.spu")
+    assert not found & {"PySpice", "scipy.linalg", "scipy.sparse", "scipy.special", "scipy.fft", "scipy.constants"}
+
+
+def test_a_plain_installation_solves_and_commands_say_what_they_lack(tmp_path):
+    np.save(tmp_path / "A.npy", np.diag([1.0, 2.0]))
     np.save(tmp_path / "b.npy", np.ones(2))
-    words = ["solve", "--matrix", "A.npy", "--vector", "b.npy", "--engine", "sde", "--output", "x.npy"]
-    code = STOPPED_AT.format(module=module, words=words)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert (run.returncode, run.stdout, run.stderr) == (130, "", "error: stopped\n")
-    assert not (tmp_path / "x.npy").exists()
+    given = ["--matrix", "A.npy", "--vector", "b.npy"]
+    able = [
+        *(["solve", *given, "--engine", name] for name in ("network", "ngspice", "sde")),
+        ["netlist", *given],
+        ["hardware", "show", "bench"],
+        ["cost", "--cells", "8", "--parameters", "100"],
+        ["validate", "--help"],
+    ]
+    unable = {
+        "sweep": ("x.toml", "sweep"),
+        "tolerate": ("x.toml", "sweep"),
+        "train": ("x.toml", "train"),
+        "report": (".", "report"),
+    }
+    lacking = sorted({module for modules in EXTRAS.values() for module in modules} - {"matplotlib"})  # PySpice has it
+    commands = [*able, *([name, argument] for name, (argument, _) in unable.items())]
+    run = python(BLOCKED.format(names=lacking, commands=commands), tmp_path)
+    assert json.loads(run.stdout.splitlines()[-1]) == [0] * len(able) + [2] * len(unable), run.stderr
+    told = run.stderr.splitlines()
+    assert len(told) == len(unable)
+    for line, (name, (_, extra)) in zip(told, unable.items(), strict=True):
+        assert line.startswith(f"error: {name} needs {', '.join(m for m in EXTRAS[extra] if m in lacking)}; ")
+        assert line.endswith(f"pip install 'spu-circuit[{extra}]'")
 
 
-def test_a_full_disk_behind_standard_output_is_one_line():
-    with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "experiments.cli", "hardware", "show", "bench"]
-        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (run.returncode, run.stderr) == (1, "error: standard output: No space left on device\n")
+def test_a_package_that_is_missed_on_the_way_is_told_as_well(tmp_path):
+    """Whatever imports it, and whenever."""
+    code = "import sys; sys.modules['SALib'] = None; import typer; import experiments.cli as commands\n"
+    code += "def fake(): import SALib.analyze\n"
+    code += "commands.loaded = lambda name: typer.main.get_command(app)\n"
+    code += "app = typer.Typer(); app.command('solve')(fake); sys.argv = ['x', 'solve']; commands.main()"
+    run = python(code)
+    assert (run.returncode, run.stderr) == (
+        2,
+        "error: this needs SALib; install it with: pip install 'spu-circuit[sweep]'\n",
+    )
 
 
-def test_a_reader_that_leaves_is_told_nothing():
-    command = f"set -o pipefail; {sys.executable} -m experiments.cli hardware show bench --json | true"
-    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert (run.returncode, run.stderr) == (1, "")
+def test_the_extras_of_the_installation_are_those_that_commands_ask_for(pytestconfig):
+    config = configparser.ConfigParser()
+    config.read(pytestconfig.rootpath / "setup.cfg")
+    extras = {name: text.split() for name, text in config["options.extras_require"].items()}
+    modules = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(name.lower(), set()).add(module)
+
+    def expanded(name):
+        found = set()
+        for wanted in extras[name]:
+            own, _, others = wanted.partition("[")
+            if own == "spu-circuit":
+                found.update(*(expanded(other) for other in others.rstrip("]").split(",")))
+            else:
+                found |= modules[wanted.partition(">")[0].lower()] & known
+        return found
+
+    known = {module for own in EXTRAS.values() for module in own}
+    assert {name: expanded(name) for name in EXTRAS} == {name: set(own) for name, own in EXTRAS.items()}
+    assert expanded("all") == known

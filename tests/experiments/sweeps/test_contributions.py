@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from experiments.commands import app
+from experiments.cli import app
 from experiments.sweeps.cases import cases_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.contributions import additions, explain, first_order

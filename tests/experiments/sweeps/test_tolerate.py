@@ -5,7 +5,7 @@ from statistics import NormalDist
 import pytest
 from typer.testing import CliRunner
 
-from experiments.commands import app
+from experiments.cli import app
 from experiments.sweeps.cases import Case, cases_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
