@@ -70,12 +70,9 @@ def report(folder: Path) -> None:
 
 
 def _train(training: Training, folder: Path, data: Path | None, workers: int | None, scheduler: str | None) -> None:
-    try:
-        from experiments.training.report import write_reports
-        from experiments.training.run import prepare, run
-        from experiments.training.trial import advance  # noqa: F401  (imports what training needs)
-    except ModuleNotFoundError as error:
-        raise InputError(f"training needs {error.name}; install it with: pip install 'spu-circuit[train]'") from None
+    from experiments.training.report import write_reports
+    from experiments.training.run import prepare, run
+
     config = prepare(training, data)
     try:
         with Bars(training, console) as bars:
