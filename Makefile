@@ -4,13 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench check docs figures setup ngspice chromium clean
+.PHONY: demo test test-inspice bench check docs figures setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
 
 test: $(VENV)/.dev ngspice chromium
 	$(BIN)/python -m pytest
+
+# Once more with the maintained fork of PySpice in its place. It asks for Python 3.12, but what is used runs on 3.11.
+test-inspice: $(VENV)/.dev $(VENV)/inspice ngspice
+	PYTHONPATH=$(VENV)/inspice $(BIN)/python -m pytest -p tests.inspice \
+		tests/solvers/test_ngspice.py tests/netlists/test_amplifier.py tests/netlists/test_deck.py
 
 bench: $(VENV)/.dev ngspice
 	$(BIN)/python -m experiments.benchmarks --output runs/bench
@@ -50,6 +55,9 @@ $(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP) -e '.[docs]'
 	touch $@
+
+$(VENV)/inspice: $(VENV)/.python
+	$(PIP) --no-deps --ignore-requires-python --target $@ inspice==1.7.0.7
 
 # Installs ngspice where a package manager can; where none can, says what to do.
 ngspice:

@@ -58,7 +58,7 @@ class AmplifierCircuit:
         if amplifier.supply is not None:
             circuit.raw_spice += f".global {' '.join(node for node, _ in SUPPLIES.values())}\n"
             for node, sign in SUPPLIES.values():
-                circuit.V(node, node, circuit.gnd, f"DC {sign * amplifier.supply!r}")
+                circuit.V(node, node, circuit.gnd, raw_spice=f"DC {sign * amplifier.supply!r}")
 
 
 def ideal(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
@@ -78,7 +78,7 @@ def macromodel(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
     amplifier = hardware.amplifier
     circuit = _subcircuit(offset=0.0, gain=1.0, bandwidth=1.0)
     ground = circuit.gnd
-    circuit.V("offset", "shifted", "plus", f"DC {{{amplifier.offset!r}+offset}}")
+    circuit.V("offset", "shifted", "plus", raw_spice=f"DC {{{amplifier.offset!r}+offset}}")
     circuit.VCCS("input", ground, "pole", "shifted", "minus", transconductance=TRANSCONDUCTANCE)
     load = f"{{{TRANSCONDUCTANCE / amplifier.dc_gain!r}/gain}}"
     circuit.VCCS("load", "pole", ground, "pole", ground, transconductance=load)
@@ -107,7 +107,7 @@ def subckt(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
     """The user's own subcircuit with its supply pins joined to the supplies. Its noise is in small-signal analyses."""
     amplifier = hardware.amplifier
     circuit = _subcircuit(offset=0.0)
-    circuit.V("offset", "shifted", "plus", "DC {offset}")
+    circuit.V("offset", "shifted", "plus", raw_spice="DC {offset}")
     joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": circuit.gnd, "plus": "shifted"}
     # Small letters are how the library was searched: letters outside ASCII that match a name are in no deck.
     circuit.X("library", str(amplifier.subcircuit).lower(), *(joined.get(role, role) for role in amplifier.pins))
@@ -131,9 +131,8 @@ def _add_input_noise(circuit: "SubCircuit", density: float, temperature: float, 
     circuit.R("noise", "noise", ground, resistance)
     circuit.VCCS("noise", ground, "pole", "noise", ground, transconductance=TRANSCONDUCTANCE)
     if noise_hold:
-        circuit.I(
-            "noise", ground, "noise", white_current(johnson_current_density(1 / resistance, temperature), noise_hold)
-        )
+        current = white_current(johnson_current_density(1 / resistance, temperature), noise_hold)
+        circuit.I("noise", ground, "noise", raw_spice=current)
 
 
 def varying_of(amplifier: Amplifier) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""The circuits of PySpice, which is loaded when the first one is made: it takes half as long as all the rest."""
+"""The circuits of PySpice, which is loaded when the first one is made: it takes half as long as all the rest.
+
+Values that are no plain numbers go in as ``raw_spice``, which PySpice and its fork InSpice write alike: the fork puts
+a "DC" of its own before the value of a source.
+"""
 
 from typing import TYPE_CHECKING
 
