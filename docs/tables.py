@@ -34,7 +34,7 @@ SOURCES = {
     "data/digits.json": "digits/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
     "images/settling.png": "digits/settling.png",
-    "images/accuracy.png": "digits/accuracy.png",
+    "images/score.png": "digits/score.png",
 }
 """Results in ``docs``, and where the commands leave them: bench, validate --full, demo, sweep resistor_tolerance."""
 HEADLINES = (
@@ -227,7 +227,7 @@ def digits() -> str:
                 "–" if error is None else percent(error),
             )
 
-    head = ("optimizer", score.name, "learning rate", "linear solves", "median error of the solves")
+    head = ("optimizer", f"test {score.name}", "learning rate", "linear solves", "median error of the solves")
     return table(head, rows())
 
 
