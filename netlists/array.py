@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from netlists.elements import ElementTable, Values
@@ -12,6 +13,10 @@ from spu_circuit.hardware import Hardware
 from spu_circuit.problem import System
 
 Array = NDArray[np.float64]
+
+CERTAIN = 1e-6
+"""Smallest over largest pivot above which nobody asks for the condition. Of 4,000 singular matrices of levels, with up
+to 90 cells, none had more than 3e-12."""
 
 
 class ProgrammedArray(ABC):
@@ -72,27 +77,22 @@ class ProgrammedArray(ABC):
         ...
 
     @cached_property
+    def roots(self) -> Array:
+        """The matrices' Cholesky factors, see ``cholesky``, where they are symmetric."""
+        return cholesky(self.matrix)
+
+    @cached_property
     def definite(self) -> bool:
-        """Whether all matrices are symmetric and positive definite as they are programmed.
-
-        What programs them has seen it already, and says so by ``seen_definite``.
-        """
-        if not (self.matrix == self.matrix.swapaxes(-1, -2)).all():
-            return False
-        try:
-            np.linalg.cholesky(self.matrix)
-        except np.linalg.LinAlgError:
-            return False
-        return True
-
-    def seen_definite(self) -> Self:
-        """The same array, whose ``definite`` is known."""
-        self.__dict__["definite"] = True
-        return self
+        """Whether all matrices are symmetric and positive definite as they are programmed."""
+        return bool((self.matrix == self.matrix.swapaxes(-1, -2)).all()) and not np.isnan(self.roots[..., 0, 0]).any()
 
     def at_rest(self, currents: Array, leakage: float) -> Array:
         """Voltages of the cells, (..., n), where ideal amplifiers hold them with these currents, A, and leakage, S."""
-        return rest_of(self.matrix, self.siemens_per_unit, currents, leakage)
+        unit = np.asarray(self.siemens_per_unit)[..., None]
+        if leakage or not self.definite:
+            matrix = self.matrix + (leakage / unit)[..., None] * np.eye(self.scaling.shape[-1])
+            return np.asarray(np.linalg.solve(matrix, currents[..., None])[..., 0] / unit)
+        return solved(self.roots, currents) / unit
 
     def by_matrix(self, conductances: Values) -> dict[str, Array]:
         """Derivatives by what was programmed, quantization taken as the identity, and scales as constant.
@@ -144,10 +144,31 @@ class ProgrammedArray(ABC):
         return np.zeros(self.scaling.shape)
 
 
-def rest_of(matrix: Array, siemens_per_unit: Array, currents: Array, leakage: float) -> Array:
-    """``(g_u A + leakage)⁻¹`` times currents, (..., n): see ``ProgrammedArray.at_rest``."""
-    unit = np.asarray(siemens_per_unit)
-    if leakage:
-        matrix = matrix + (leakage / unit)[..., None, None] * np.eye(matrix.shape[-1])
-    solved = np.linalg.solve(matrix, currents[..., None])[..., 0]
-    return np.asarray(solved / unit[..., None])
+def cholesky(matrices: Array) -> Array:
+    """Cholesky factors of symmetric matrices, (..., n, n): the upper triangles U of ``Uᵀ U``.
+
+    Lower triangles are not theirs. The factor of a matrix that is not positive definite by more than its rounding
+    begins with NaN. Pivots do not tell: where two rows are alike the last one is rounding, which the condition of the
+    others magnifies. The condition number tells, which LAPACK estimates from the factor.
+    """
+    found = np.array(matrices)
+    n = found.shape[-1]
+    stack, lapack = found.reshape(-1, n, n), scipy.linalg.lapack
+    # Transposes lie as LAPACK wants them, and are factorised where they lie.
+    failed = np.array([lapack.dpotrf(one.T, lower=1, clean=0, overwrite_a=1)[1] != 0 for one in stack])
+    pivots = np.einsum("kii->ki", stack) ** 2
+    doubtful = ~failed & ~(pivots.min(axis=1) > CERTAIN * pivots.max(axis=1))
+    for k in np.flatnonzero(doubtful).tolist():
+        norm = float(np.abs(matrices.reshape(-1, n, n)[k]).sum(axis=0).max())
+        inverse_condition, _ = lapack.dpocon(stack[k].T, norm, uplo="L")
+        failed[k] = not inverse_condition > n * np.finfo(float).eps
+    stack[failed, 0, 0] = np.nan
+    return found
+
+
+def solved(roots: Array, right: Array) -> Array:
+    """``A⁻¹`` times right-hand sides, (..., n), from the factors of ``cholesky``."""
+    n = right.shape[-1]
+    right = np.broadcast_to(right, roots.shape[:-1])
+    pairs = zip(roots.reshape(-1, n, n), right.reshape(-1, n), strict=True)
+    return np.array([scipy.linalg.lapack.dpotrs(root.T, own, lower=1)[0] for root, own in pairs]).reshape(right.shape)

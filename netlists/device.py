@@ -142,8 +142,9 @@ def stacked(arrays: Sequence[Any]) -> Any:
     first = arrays[0]
     if is_dataclass(first) and not isinstance(first, type):
         found = type(first)(**{f.name: stacked([getattr(a, f.name) for a in arrays]) for f in fields(first)})
-        if isinstance(found, ProgrammedArray) and all(vars(a).get("definite") for a in arrays):
-            found.seen_definite()
+        for known in ("roots", "matrix"):
+            if all(known in vars(a) for a in arrays):  # which would be computed anew
+                vars(found)[known] = stacked([vars(a)[known] for a in arrays])
         return found
     if isinstance(first, tuple):
         return tuple(stacked(items) for items in zip(*arrays, strict=True))

@@ -30,10 +30,33 @@ def nearest_level(target: Array, resistors: ResistorArray) -> Array:
     place *= steps / (highest - lowest or 1.0)
     place += len(levels) - 1 - steps
     np.clip(place, 0, len(levels) - 1, out=place)
-    found = np.rint(place, out=place).astype(np.int32)
-    found += target > edges[1:][found]
-    found -= target <= edges[found]
-    return levels[found]
+    found = np.rint(place, out=place).astype(np.intp)
+    found += target > edges[1:].take(found)
+    found -= target <= edges.take(found)
+    return levels.take(found)
+
+
+def rails(net: Array, resistors: ResistorArray) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """The nearest levels to net conductances of either sign, any shape, S.
+
+    Returns:
+        Conductances of the resistors that hold positive entries and of those that hold negative ones, S, off where
+        they hold none; and which entries are not zero, but lost because they are nearest to off.
+    """
+    off = resistors.off_conductance
+    wanted = np.abs(net)
+    wanted += off
+    used = nearest_level(wanted, resistors)
+    lost = (used == off) & (net != 0)
+    signed = np.copysign(used, net, out=used)
+    return _held(signed, off), _held(np.negative(signed, out=wanted), off), lost
+
+
+def _held(signed: Array, off: float) -> Array:
+    """What is above off, and off elsewhere. A choice by masks of random signs would take ten times as long."""
+    found = np.clip(signed, off, np.inf)
+    found += 0.0  # -0, whose resistance is not open but −∞, becomes 0
+    return found
 
 
 def _even(target: Array, resistors: ResistorArray) -> Array:
@@ -61,8 +84,10 @@ def _levels(resistors: ResistorArray) -> tuple[Array, Array]:
     return levels, np.concatenate([[-np.inf], (levels[1:] + levels[:-1]) / 2, [np.inf]])
 
 
+@lru_cache(maxsize=16)
 def smallest_step(resistors: ResistorArray) -> float:
     """Half way from off to the first level, in siemens of net conductance: what lies below is lost."""
     off = resistors.off_conductance
-    first = resistors.G_min if resistors.grid is None else float(resistors.grid[resistors.grid > off][0])
+    grid = resistors.grid
+    first = resistors.G_min if grid is None else float(grid[grid > off][0])
     return (first - off) / 2

@@ -425,7 +425,7 @@ class Spu:
     def _prepare(self, array: ProgrammedArray) -> tuple[Board, Prepared]:
         """The board and its structure, prepared once for each size."""
         wires = self.hardware.array.wire_resistance > 0
-        key = tuple(np.shape(value)[-1] for value in array.values().values())
+        key = tuple(np.shape(value)[-1] for value in one_of(array, 0).values().values())
         known = None if wires else self._prepared.get(key)
         if known is not None:
             return known

@@ -14,7 +14,7 @@ from netlists.amplifier import AmplifierCircuit
 from netlists.array import ProgrammedArray
 from netlists.crossbar import crossbar, own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
-from netlists.levels import nearest_level, smallest_step
+from netlists.levels import rails, smallest_step
 from netlists.limits import limited, trusted_outputs
 from netlists.topologies.definite import refuse_indefinite
 from spu_circuit.hardware import Hardware
@@ -214,15 +214,10 @@ def program_active(A: Array, hardware: Hardware) -> ActiveArray:
     diagonal = np.diagonal(A, axis1=-2, axis2=-1)
     scaling: Array = diagonal**-0.5 if hardware.scaling == "jacobi" else np.ones_like(diagonal)
     if hardware.scaling == "jacobi":
-        A = scaling[..., :, None] * A * scaling[..., None, :]
-    wanted = np.abs(A)
-    siemens_per_unit = (resistors.G_max - resistors.off_conductance) / wanted.max(axis=(-2, -1))
-    off = resistors.off_conductance
-    wanted *= np.asarray(siemens_per_unit)[..., None, None]
-    wanted += off
-    used = nearest_level(wanted, resistors)
-    direct, inverted = np.where(A > 0, used, off), np.where(A < 0, used, off)
-    lost = np.count_nonzero(A, axis=(-2, -1)) - np.count_nonzero(used != off, axis=(-2, -1))
-    array = ActiveArray(direct, inverted, siemens_per_unit, scaling, lost)
-    refuse_indefinite(array, A, lost, smallest_step(resistors), hardware)
-    return array.seen_definite()
+        A = A * (scaling[..., :, None] * scaling[..., None, :])
+    largest = np.maximum(A.max(axis=(-2, -1)), -A.min(axis=(-2, -1)))
+    siemens_per_unit = (resistors.G_max - resistors.off_conductance) / largest
+    direct, inverted, lost = rails(np.asarray(siemens_per_unit)[..., None, None] * A, resistors)
+    array = ActiveArray(direct, inverted, siemens_per_unit, scaling, lost.sum(axis=(-2, -1)))
+    refuse_indefinite(array, A, smallest_step(resistors), hardware)
+    return array

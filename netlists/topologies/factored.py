@@ -16,7 +16,7 @@ from netlists.amplifier import AmplifierCircuit
 from netlists.array import ProgrammedArray
 from netlists.crossbar import crossbar, own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
-from netlists.levels import nearest_level, smallest_step
+from netlists.levels import nearest_level, rails, smallest_step
 from netlists.limits import trusted_outputs
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
@@ -442,11 +442,8 @@ def _refuse_indefinite(array: FactoredArray, hardware: Hardware) -> None:
 
 def _signed(wanted: Array, hardware: Hardware) -> SignedResistors:
     """The nearest levels to net conductances, S, of either sign."""
-    resistors = hardware.array
-    off = resistors.off_conductance
-    used = nearest_level(np.abs(wanted) + off, resistors)
-    lost = ((wanted != 0) & (used == off)).sum()
-    return SignedResistors(np.where(wanted > 0, used, off), np.where(wanted < 0, used, off), lost)
+    direct, inverted, lost = rails(wanted, hardware.array)
+    return SignedResistors(direct, inverted, lost.sum())
 
 
 def _of_sign(held: SignedResistors, direct: Array, inverted: Array) -> Array:
