@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -21,21 +22,29 @@ class Reading:
     """What an engine found, of a batch of devices.
 
     Args:
-        volts: node voltages when they are sampled, (batch, n); NaN where the engine found none.
+        means: node voltages when they are sampled, but for ``noise``, (batch, n); NaN where the engine found none.
         failures: of each of the batch why it found none; "" where it did.
         peaks: largest |V| of each cell on the way, (batch, n).
         waveforms: the way there, where the engine simulates it.
         covariances: of each of the batch makes that of the noise in ``volts`` as this engine simulates it, (n, n), V²;
             None: there is none.
         ngspice_runs: how many each took.
+        noise: makes what adds to ``means``, (batch, n), V; None: nothing does. A function, since a reading at a scale
+            that is to be changed needs none.
     """
 
-    volts: Array
+    means: Array
     failures: tuple[str, ...]
     peaks: Array
     waveforms: tuple[Waveform, ...] | None = None
     covariances: tuple[Callable[[], Array], ...] | None = None
     ngspice_runs: int = 0
+    noise: Callable[[], Array] | None = None
+
+    @cached_property
+    def volts(self) -> Array:
+        """Node voltages when they are sampled, with their noise, (batch, n)."""
+        return self.means if self.noise is None else self.means + self.noise()
 
 
 class Programmed(Protocol):

@@ -68,7 +68,7 @@ class Adjoint:
             )
         slopes = {**self.coefficients, **rest.slopes}
         behaving = bool(structure.behavioural)
-        self.factors = structure.factors(slopes, structure.open, programmed.batch) if behaving else programmed.flat
+        self.factors = structure.factors(structure.blocks(slopes), programmed.batch) if behaving else programmed.flat
         right = sources_of(structure, self.coefficients)
         for group, value in intercepts_of(structure, rest).items():
             add(right, group, value)

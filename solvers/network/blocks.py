@@ -172,7 +172,7 @@ def eliminated(
     inverse = 1 / work[step.row, step.column]
     above = {c: work[step.row, c] for c in (*step.beside, *columns) if (step.row, c) in work}
     below = {r: work[r, step.column] for r in (*step.below, *rows) if (r, step.column) in work}
-    for c, block in above.items():
+    for c, block in above.items() if below else ():
         scaled = inverse * block if block.ndim == 2 else inverse[:, :, None] * block
         for r, other in below.items():
             work[r, c] = _difference(work.get((r, c)), _product(other, scaled))
@@ -194,6 +194,13 @@ def _difference(block: Array | None, product: Array) -> Array:
     if block.ndim == 3:
         return with_diagonal(block, -product)
     return with_diagonal(np.negative(product, out=product), block, fresh=True)
+
+
+def total(block: Array, other: Array) -> Array:
+    """The sum of two blocks."""
+    if block.ndim == other.ndim:
+        return block + other
+    return with_diagonal(block, other) if block.ndim == 3 else with_diagonal(other, block)
 
 
 def with_diagonal(dense: Array, diagonal: Array, fresh: bool = False) -> Array:
@@ -241,40 +248,41 @@ class Factors:
             self._condense(work, functionals, inputs)
 
     def _condense(self, work: Mapping[Key, Array], functionals: Sizes, inputs: Sizes) -> None:
-        """Keep ``f = S q − P A⁻¹ Q q``: Q and P joined, S by blocks."""
+        """Keep the blocks of ``f = S q − P A⁻¹ Q q``."""
         order = self.order
-        cores = [(r, order.row_sizes[r]) for r in order.rows], [(c, order.column_sizes[c]) for c in order.columns]
-        self._Q = _joined(work, cores[0], inputs, self.batch)
-        self._P = _joined(work, functionals, cores[1], self.batch)
-        starts = _starts(functionals), _starts(inputs)
-        self._S = [
-            (starts[0][f], starts[1][i], block)
-            for f, _ in functionals
-            for i, _ in inputs
-            if (block := work.get((f, i))) is not None
-        ]
+        rows = [(r, order.row_sizes[r]) for r in order.rows]
+        columns = [(c, order.column_sizes[c]) for c in order.columns]
+        self._Q, self._P = _placed(work, rows, inputs), _placed(work, functionals, columns)
+        self._S = _placed(work, functionals, inputs)
         self._length = sum(size for _, size in functionals)
 
     def apply(self, vector: Array) -> Array:
         """Functionals (batch, length, k) of inputs (batch, inputs, k), joined in their order."""
         found = np.zeros((self.batch, self._length, vector.shape[2]))
         if self._lu:
-            solved = np.empty((self.batch, self._Q.shape[1], vector.shape[2]))
-            right = self._Q @ vector
-            for draw, (lu, pivots) in enumerate(self._lu):
-                solved[draw], _ = scipy.linalg.lapack.dgetrs(lu, pivots, right[draw], trans=1)
-            np.matmul(self._P, solved, out=found)
+            right = np.zeros((self.batch, self._core.shape[1], vector.shape[2]))
+            _add_products(right, self._Q, vector)
+            _add_products(found, self._P, self._divided(right, False))
             np.negative(found, out=found)
-        for f, i, block in self._S:
-            rows, columns = block.shape[1], block.shape[-1]
-            part = vector[:, i : i + columns]
-            found[:, f : f + rows] += block[:, :, None] * part if block.ndim == 2 else block @ part
+        _add_products(found, self._S, vector)
         return found
+
+    def _divided(self, right: Array, transposed: bool) -> Array:
+        """What the core makes of right-hand sides, (batch, n, k), in whose place it may be."""
+        trans = 0 if transposed else 1  # the factors are of the transpose
+        columns = right.transpose(0, 2, 1)  # which lie as LAPACK wants them
+        if right.shape[2] > 1:
+            columns = np.array(columns, order="C")
+        for (lu, pivots), own in zip(self._lu, columns, strict=True):
+            scipy.linalg.lapack.dgetrs(lu, pivots, own.T, trans=trans, overwrite_b=1)
+        return columns.transpose(0, 2, 1)
 
     def _assembled(self, work: Mapping[Key, Array]) -> Array:
         order = self.order
-        if len(order.rows) == 1 == len(order.columns) and (block := work[order.rows[0], order.columns[0]]).ndim == 3:
-            return block if len(block) == self.batch else np.repeat(block, self.batch, axis=0)
+        if len(order.rows) == 1 == len(order.columns):
+            block = work.get((order.rows[0], order.columns[0]))
+            if block is not None and block.ndim == 3:
+                return block if len(block) == self.batch else np.repeat(block, self.batch, axis=0)
         rows = [(r, order.row_sizes[r]) for r in order.rows]
         return _joined(work, rows, [(c, order.column_sizes[c]) for c in order.columns], self.batch)
 
@@ -295,10 +303,13 @@ class Factors:
         for number in inward:
             step, (inverse, below, beside) = order.steps[number], self._steps[number]
             entry, spread, blocks = (step.column, step.beside, beside) if transposed else (step.row, step.below, below)
+            if entry not in right:
+                continue
             own = inverse[:, :, None] * right[entry]
             right[entry] = own
             for group in spread:
-                right[group] = _less(right.get(group), times(blocks[group], own))
+                if group in blocks:
+                    right[group] = _less(right.get(group), times(blocks[group], own))
         found = self._core_solved(right, transposed)
         for number in outward:
             step, (inverse, below, beside) = order.steps[number], self._steps[number]
@@ -306,7 +317,7 @@ class Factors:
             needs, blocks = (step.below, below) if transposed else (step.beside, beside)
             rest: Array | None = None
             for group in needs:
-                if group in found:
+                if group in found and group in blocks:
                     rest = _less(rest, times(blocks[group], found[group]))
             if rest is not None:
                 rest = inverse[:, :, None] * rest
@@ -321,26 +332,16 @@ class Factors:
         entries, exits = (order.columns, order.rows) if transposed else (order.rows, order.columns)
         entry_sizes = order.column_sizes if transposed else order.row_sizes
         exit_sizes = order.row_sizes if transposed else order.column_sizes
-        present = [g for g in entries if g in right]
-        if not present:
+        wide = max((right[g].shape[2] for g in entries if g in right), default=0)
+        if not wide:
             return {}
-        wide = max(right[g].shape[2] for g in present)
-        if len(entries) == 1:
-            stacked = right[entries[0]]
-            if len(stacked) != self.batch:
-                stacked = np.broadcast_to(stacked, (self.batch, *stacked.shape[1:]))
-        else:
-            stacked = np.zeros((self.batch, sum(entry_sizes[g] for g in entries), wide))
-            at = 0
-            for g in entries:
-                if g in right:
-                    stacked[:, at : at + entry_sizes[g]] = right[g]
-                at += entry_sizes[g]
-        solved = np.empty((self.batch, sum(exit_sizes[g] for g in exits), wide))
-        # The factors are of the transpose.
-        trans = 0 if transposed else 1
-        for draw, (lu, pivots) in enumerate(self._lu):
-            solved[draw], _ = scipy.linalg.lapack.dgetrs(lu, pivots, stacked[draw], trans=trans)
+        stacked = np.zeros((self.batch, sum(entry_sizes[g] for g in entries), wide))
+        at = 0
+        for g in entries:
+            if g in right:
+                stacked[:, at : at + entry_sizes[g]] = right[g]
+            at += entry_sizes[g]
+        solved = self._divided(stacked, transposed)
         found, at = {}, 0
         for g in exits:
             found[g] = solved[:, at : at + exit_sizes[g]]
@@ -368,6 +369,18 @@ def _less(value: Array | None, product: Array) -> Array:
 def _starts(groups: Sizes) -> dict[int, int]:
     ends = np.cumsum([size for _, size in groups]).tolist()
     return {group: end - size for (group, size), end in zip(groups, ends, strict=True)}
+
+
+def _placed(work: Mapping[Key, Array], rows: Sizes, columns: Sizes) -> list[tuple[int, int, Array]]:
+    """Blocks, and the row and the column of their joined matrix where each begins."""
+    down, across = _starts(rows), _starts(columns)
+    return [(down[r], across[c], work[r, c]) for r, _ in rows for c, _ in columns if (r, c) in work]
+
+
+def _add_products(total: Array, blocks: Sequence[tuple[int, int, Array]], vectors: Array) -> None:
+    """Add what placed blocks make of vectors, (batch, n, k), to their total."""
+    for row, column, block in blocks:
+        total[:, row : row + block.shape[1]] += _times(block, vectors[:, column : column + block.shape[-1]])
 
 
 def _joined(work: Mapping[Key, Array], rows: Sizes, columns: Sizes, batch: int) -> Array:

@@ -83,8 +83,8 @@ def reduced(
         injected: density of the noise current into each of the table's injected nodes, A²/Hz, (batch,) or (1,).
     """
     step = typical_step(structure, coefficients)
-    full = {**coefficients, **slopes}
-    steps = structure.stepping(full, structure.shares(coefficients, step), batch)
+    blocks = structure.blocks({**coefficients, **slopes})
+    steps = structure.stepping(blocks, structure.shares(coefficients, step), batch)
     total = sum(group.count for group in structure.capacitors)
     found = steps.apply(np.broadcast_to(np.eye(total), (batch, total, total)))
     inverse = np.asarray(np.linalg.inv(found[:, :total]), dtype=np.float64)

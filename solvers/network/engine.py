@@ -156,7 +156,7 @@ class ProgrammedNetwork:
     def flat(self) -> Factors:
         """The equations at rest, with the slopes at the bias."""
         slopes = self._prepared.bias.slopes
-        return self.structure.factors({**self._coefficients, **slopes}, self.structure.open, self.batch)
+        return self.structure.factors(self.structure.blocks({**self._coefficients, **slopes}), self.batch)
 
     @cached_property
     def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
@@ -186,8 +186,8 @@ class ProgrammedNetwork:
         self.refuse_nonlinear()
         time = np.broadcast_to(np.reshape(seconds, (-1, 1)), (self.batch, 1))
         shares = self.structure.shares(coefficients, STEP * time)
-        full = {**coefficients, **rest.slopes}
-        steps = self.structure.stepping(full, shares, self.batch)
+        blocks = self.structure.blocks({**coefficients, **rest.slopes})
+        steps = self.structure.stepping(blocks, shares, self.batch)
         away = self.away(device, coefficients, rest)
         self._refuse_growth(device, coefficients, rest)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
@@ -205,12 +205,15 @@ class ProgrammedNetwork:
             )
             noisy = np.stack([wave.volts[-1] for wave in waveforms])
             return Reading(noisy, failures, peaks, waveforms, self._covariances(device, time))
-        value = ways[0]
-        if self._noisy:
-            value = value + self._noise(coefficients, rest, time, seeds)
+
+        def noise() -> Array:
+            found = self._noise(coefficients, rest, time, seeds)
             for k, space in dense.items():
-                value[k] = space.sample(time[k], np.random.default_rng(int(seeds[k])))[-1]
-        return Reading(value, failures, peaks, None, self._covariances(device, time))
+                found[k] = space.sample(time[k], np.random.default_rng(int(seeds[k])))[-1] - ways[0][k]
+            return found
+
+        covariances = self._covariances(device, time)
+        return Reading(ways[0], failures, peaks, None, covariances, 0, noise if self._noisy else None)
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
         """All values with inputs, and the circuits at rest."""
@@ -314,7 +317,7 @@ class ProgrammedNetwork:
             return np.nan_to_num(start) - at
         # Capacitors without a voltage of their own are at rest beside those that are held at one.
         held = split(self.structure, PRECHARGE * given[:, :, 0])
-        steps = self.structure.stepping({**coefficients, **rest.slopes}, held, self.batch)
+        steps = self.structure.stepping(self.structure.blocks({**coefficients, **rest.slopes}), held, self.batch)
         away = np.where(given, start - at, 0.0)
         return np.where(given, away, steps.apply(away)[:, : away.shape[1]])
 
@@ -352,7 +355,7 @@ class ProgrammedNetwork:
                 return
         time = np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
         shares = self.structure.shares(coefficients, SHARE * time)
-        steps = self.structure.stepping({**coefficients, **rest.slopes}, shares, self.batch)
+        steps = self.structure.stepping(self.structure.blocks({**coefficients, **rest.slopes}), shares, self.batch)
         growth = growth_of(steps, sum(g.count for g in self.structure.capacitors))
         self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
         for s, d in paces if comparable else ():

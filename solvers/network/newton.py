@@ -74,7 +74,7 @@ def bias_of(structure: Structure) -> Bias:
     nominal = structure.coefficients({})
     volts = _rising(structure, nominal, structure.controlling) or {}
     slopes = structure.tangents(volts)
-    factors = structure.factors({**nominal, **slopes}, structure.open, 1)
+    factors = structure.factors(structure.blocks({**nominal, **slopes}), 1)
     answers = {}
     for group in structure.behavioural:
         right: dict[int, Array] = {}
@@ -227,7 +227,7 @@ def _newton(
     for _ in range(STEPS):
         slopes = structure.tangents(volts)
         try:
-            factors = structure.factors({**lowered, **slopes}, structure.open, 1)
+            factors = structure.factors(structure.blocks({**lowered, **slopes}), 1)
         except InputError:
             return None
         full = dict(right)

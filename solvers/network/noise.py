@@ -61,7 +61,7 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
     step = typical_step(structure, one).item()
     rate, count = 0.0, sum(g.count for g in structure.capacitors)
     for _ in range(12):
-        steps = structure.stepping(one, structure.shares(one, step), 1)
+        steps = structure.stepping(structure.blocks(one), structure.shares(one, step), 1)
         here = rng.standard_normal((1, count, 1))
         for _ in range(ITERATIONS):
             here /= np.linalg.norm(here)
@@ -93,7 +93,8 @@ def _responses(
     structure: Structure, one: Mapping[str, Array], families: Sequence[int], step: float
 ) -> dict[int, float]:
     """Rms of the outputs when random currents of 1 A flow into each family of nodes."""
-    rng, factors = np.random.default_rng(1), structure.factors(one, structure.shares(one, step), 1)
+    rng = np.random.default_rng(1)
+    factors = structure.factors(structure.stepped(structure.blocks(one), structure.shares(one, step)), 1)
     found = {}
     for family in families:
         right = {family: rng.standard_normal((1, structure.all_sizes[family], 4))}
@@ -140,10 +141,10 @@ def sampled(
     currents = _Currents(structure, coefficients, pace.shared, temperature, injected, batch)
     draws = (len(POINTS) * (int(levels[0]) + 1), currents.count)
     scores = np.stack([rng.standard_normal(draws) for rng in rngs])
-    full = {**coefficients, **slopes}
+    blocks = structure.blocks({**coefficients, **slopes})
 
     def steps_of(step: Array) -> Factors:
-        return structure.stepping(full, structure.shares(coefficients, step), batch)
+        return structure.stepping(blocks, structure.shares(coefficients, step), batch)
 
     state: Array | None = None
     age, number = seconds, 0
@@ -167,7 +168,7 @@ def sampled(
     last = _clenshaw(steps, columns @ np.stack(series))
     found = steps.apply(last)[:, last.shape[1] :, 0]
     if pace.direct and readout_bandwidth is not None:
-        factors = structure.factors(full, structure.shares(coefficients, 1e-6 * age), batch)
+        factors = structure.factors(structure.stepped(blocks, structure.shares(coefficients, 1e-6 * age)), batch)
         straight = _Currents(structure, coefficients, pace.shared_directly, temperature, injected, batch)
         scores = np.stack([rng.standard_normal((1, straight.count)) for rng in rngs])
         right = straight.flowing(scores, np.full((batch, 1, 1), np.sqrt(readout_bandwidth)))

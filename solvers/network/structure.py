@@ -6,7 +6,7 @@ as one implicit Euler step of length h sees it. With h infinite it is open, so t
 points, and steps of them the way there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from netlists.deck import lines_of
 from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
 from netlists.spice import empty_circuit
-from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, with_diagonal
+from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, total, with_diagonal
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.reader import Element, FlatCircuit, read_lines
 from spu_circuit.errors import InputError
@@ -305,72 +305,42 @@ class Structure:
         """Conductance C/h of each group of capacitors in an implicit step of length h, s, (batch, 1); 0 if infinite."""
         return {g.key: coefficients[g.key] / step for g in self.capacitors}
 
-    def blocks(self, coefficients: Mapping[str, Array], shares: Mapping[str, Array]) -> dict[Key, Array]:
-        """The equations' blocks.
+    def blocks(self, coefficients: Mapping[str, Array]) -> dict[Key, Array]:
+        """The equations' blocks with all capacitors open.
 
         Args:
             coefficients: see ``coefficients``; slopes of behavioural sources too.
-            shares: see ``shares``.
         """
-        return self._filled({**coefficients, **shares}, None)
+        return _filled(self._open, coefficients)
+
+    def stepped(self, blocks: Mapping[Key, Array], shares: Mapping[str, Array]) -> dict[Key, Array]:
+        """The blocks of an implicit step from those with all capacitors open. See ``shares``."""
+        found = dict(blocks)
+        for key, block in _filled(self._capacitive, shares).items():
+            found[key] = total(found[key], block) if key in found else block
+        return found
 
     def conductances(self, coefficients: Mapping[str, Array]) -> dict[Key, Array]:
         """Blocks of the resistors alone: the nodal conductances that their noise currents are correlated by."""
-        found = self._filled(coefficients, frozenset(g.key for g in self.resistors))
-        return {key: -block for key, block in found.items()}
+        return {key: -block for key, block in _filled(self._resistive, coefficients).items()}
 
-    def _filled(self, coefficients: Mapping[str, Array], only: frozenset[str] | None) -> dict[Key, Array]:
-        found = {}
-        for key, terms in self._terms.items():
-            if only is not None:
-                terms = [term for term in terms if term.key in only]
-                if not terms:
-                    continue
-            diagonal: Array | None = None
-            dense: Array | None = None
-            fresh = False  # whether the dense block is nobody else's
-            for term in terms:
-                own = coefficients[term.key] if term.key else np.ones((1, term.count))
-                if term.mode == "diagonal":
-                    part = term.factor * own
-                    diagonal = part if diagonal is None else diagonal + part
-                elif term.mode == "row sums":
-                    part = term.factor * own.reshape(len(own), *term.shape).sum(axis=2)
-                    diagonal = part if diagonal is None else diagonal + part
-                elif term.mode == "column sums":
-                    part = term.factor * own.reshape(len(own), *term.shape).sum(axis=1)
-                    diagonal = part if diagonal is None else diagonal + part
-                elif term.mode == "gather":
-                    assert term.gather is not None
-                    part = term.factor * (term.gather @ own.T).T
-                    diagonal = part if diagonal is None else diagonal + part
-                elif term.mode == "grid":
-                    part = own.reshape(len(own), *term.shape)
-                    part = part if term.factor == 1 else term.factor * part
-                    fresh = dense is not None or term.factor != 1
-                    dense = part if dense is None else dense + part
-                elif term.mode == "grid transposed":
-                    part = term.factor * own.reshape(len(own), *term.shape).transpose(0, 2, 1)
-                    fresh = True
-                    dense = part if dense is None else dense + part
-                else:
-                    part = np.zeros((len(own), *term.shape))
-                    flat = part.reshape(len(own), -1)
-                    assert term.where is not None
-                    if term.gather is None:
-                        flat[:, term.where] = term.factor * own
-                    else:
-                        flat[:] = term.factor * (term.gather @ own.T).T
-                    fresh = True
-                    dense = part if dense is None else dense + part
-            if dense is None:
-                assert diagonal is not None
-                found[key] = diagonal
-            elif diagonal is None:
-                found[key] = dense
-            else:
-                found[key] = with_diagonal(dense, diagonal, fresh)
-        return found
+    @cached_property
+    def _capacitive(self) -> dict[Key, list[_Term]]:
+        return self._of(frozenset(g.key for g in self.capacitors))
+
+    @cached_property
+    def _open(self) -> dict[Key, list[_Term]]:
+        own = {g.key for g in self.capacitors}
+        return self._of(frozenset(t.key for terms in self._terms.values() for t in terms if t.key not in own))
+
+    @cached_property
+    def _resistive(self) -> dict[Key, list[_Term]]:
+        return self._of(frozenset(g.key for g in self.resistors))
+
+    def _of(self, keys: frozenset[str]) -> dict[Key, list[_Term]]:
+        """The terms of some groups."""
+        chosen = {place: [term for term in terms if term.key in keys] for place, terms in self._terms.items()}
+        return {place: terms for place, terms in chosen.items() if terms}
 
     @cached_property
     def order(self) -> Plan:
@@ -388,30 +358,31 @@ class Structure:
         typical = float(np.median(rates)) if rates else 1.0
         flat = {key: np.zeros_like(slope) for key, slope in slopes.items()}
         cases = [
-            self.blocks(nominal | own, self.shares(nominal, step))
+            self.stepped(self.blocks(nominal | own), self.shares(nominal, step))
             for own in (slopes, flat)
             for step in (np.inf, 1 / typical)
         ]
         stacked = {key: np.concatenate([blocks[key][:1] for blocks in cases]) for key in cases[0]}
         return plan(stacked, self.all_sizes, self.all_sizes)
 
-    def factors(self, coefficients: Mapping[str, Array], shares: Mapping[str, Array], batch: int) -> Factors:
-        """The equations of a batch, factorised. See ``blocks``.
+    def factors(self, blocks: Mapping[Key, Array], batch: int) -> Factors:
+        """The equations of a batch, factorised. See ``blocks`` and ``stepped``.
 
         Raises:
             InputError: they do not determine all voltages.
         """
         try:
-            return Factors(self.order, self.blocks(coefficients, shares), batch)
+            return Factors(self.order, blocks, batch)
         except SingularError:
             raise InputError(UNDETERMINED) from None
 
-    def stepping(self, coefficients: Mapping[str, Array], shares: Mapping[str, Array], batch: int) -> Factors:
-        """The equations of an implicit step, which takes capacitors' voltages to those after it and to the outputs.
+    def stepping(self, blocks: Mapping[Key, Array], shares: Mapping[str, Array], batch: int) -> Factors:
+        """The equations of an implicit step from those with all capacitors open, see ``stepped``.
 
-        ``Factors.apply`` takes (batch, states, k) to (batch, states + outputs, k); ``Factors.solve`` takes currents.
+        It takes capacitors' voltages to those after it and to the outputs: ``Factors.apply`` takes (batch, states, k)
+        to (batch, states + outputs, k). ``Factors.solve`` takes currents.
         """
-        blocks = self.blocks(coefficients, shares)
+        blocks = self.stepped(blocks, shares)
         functionals: list[tuple[int, int]] = []
         inputs: list[tuple[int, int]] = []
         number = -1
@@ -448,11 +419,6 @@ class Structure:
         else:
             dense[:, index, at] = values
         return dense
-
-    @cached_property
-    def open(self) -> dict[str, Array]:
-        """Shares of capacitors that are open: at rest."""
-        return {g.key: np.zeros((1, g.count)) for g in self.capacitors}
 
     @cached_property
     def charged(self) -> frozenset[int]:
@@ -571,6 +537,58 @@ def inner_of(table: ElementTable, group: Elements, parameters: Mapping[str, Arra
     said = " ".join(f"{name}={{own_{name}}}" for name in given)
     lines.append(f"{group.label} {' '.join(pins)} {table.amplifier.name} {said}".rstrip())
     return read_lines(lines, {f"own_{name}": value for name, value in given.items()})
+
+
+def _filled(placed: Mapping[Key, Sequence[_Term]], coefficients: Mapping[str, Array]) -> dict[Key, Array]:
+    """The blocks that terms make of coefficients."""
+    found = {}
+    for key, terms in placed.items():
+        diagonal: Array | None = None
+        dense: Array | None = None
+        fresh = False  # whether the dense block is nobody else's
+        for term in terms:
+            own = coefficients[term.key] if term.key else np.ones((1, term.count))
+            if term.mode == "diagonal":
+                part = term.factor * own
+                diagonal = part if diagonal is None else diagonal + part
+            elif term.mode == "row sums":
+                part = own.reshape(len(own), *term.shape) @ np.full(term.shape[1], term.factor)
+                diagonal = part if diagonal is None else diagonal + part
+            elif term.mode == "column sums":
+                part = np.full(term.shape[0], term.factor) @ own.reshape(len(own), *term.shape)
+                diagonal = part if diagonal is None else diagonal + part
+            elif term.mode == "gather":
+                assert term.gather is not None
+                part = term.factor * (term.gather @ own.T).T
+                diagonal = part if diagonal is None else diagonal + part
+            elif term.mode == "grid":
+                part = own.reshape(len(own), *term.shape)
+                part = part if term.factor == 1 else term.factor * part
+                fresh = dense is not None or term.factor != 1
+                dense = part if dense is None else dense + part
+            elif term.mode == "grid transposed":
+                part = own.reshape(len(own), *term.shape).transpose(0, 2, 1)
+                part = part if term.factor == 1 else term.factor * part
+                fresh = dense is not None or term.factor != 1
+                dense = part if dense is None else dense + part
+            else:
+                part = np.zeros((len(own), *term.shape))
+                flat = part.reshape(len(own), -1)
+                assert term.where is not None
+                if term.gather is None:
+                    flat[:, term.where] = term.factor * own
+                else:
+                    flat[:] = term.factor * (term.gather @ own.T).T
+                fresh = True
+                dense = part if dense is None else dense + part
+        if dense is None:
+            assert diagonal is not None
+            found[key] = diagonal
+        elif diagonal is None:
+            found[key] = dense
+        else:
+            found[key] = with_diagonal(dense, diagonal, fresh)
+    return found
 
 
 def _is_range(index: Indices, size: int) -> bool:

@@ -335,7 +335,7 @@ def growth(device):
     coefficients, rest = programmed.settled(batch_of(device))
     structure = prepared.structure
     shares = structure.shares(coefficients, SHARE * float(device.time_constant))
-    steps = structure.stepping({**coefficients, **rest.slopes}, shares, 1)
+    steps = structure.stepping(structure.blocks({**coefficients, **rest.slopes}), shares, 1)
     return growth_of(steps, sum(group.count for group in structure.capacitors))[0]
 
 

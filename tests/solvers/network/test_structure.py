@@ -135,9 +135,8 @@ def test_steps_are_those_of_the_dense_law_of_the_text(case, share):
     programmed = programmed_of(device)
     coefficients, rest = programmed.settled(batch_of(device))
     step = share * float(device.time_constant)
-    steps = programmed.structure.stepping(
-        {**coefficients, **rest.slopes}, programmed.structure.shares(coefficients, step), 1
-    )
+    blocks = programmed.structure.blocks({**coefficients, **rest.slopes})
+    steps = programmed.structure.stepping(blocks, programmed.structure.shares(coefficients, step), 1)
     text = space_of(device.circuit, None, True)
     rested = text.law.fixed_point()
     W = np.linalg.inv(np.eye(len(rested)) + step * text.law.drift)
