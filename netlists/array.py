@@ -105,6 +105,15 @@ class ProgrammedArray(ABC):
         """
         return {}
 
+    @classmethod
+    def strongest(cls, cells: int, together: int, hardware: Hardware) -> Self | None:
+        """Two definite arrays whose cells drive each other as much as can be, in blocks of so many cells.
+
+        No array whose outputs drive less is faster: a row's conductances bound its rates. One has entries of one sign,
+        the other of both. None: the topology knows of no such arrays.
+        """
+        return None
+
     def loads(self, hardware: Hardware) -> Array:
         """Conductance that each of ``outputs`` and its inverse drive into virtual grounds, S, (..., 2, n + m)."""
         return np.zeros((*self.scaling.shape[:-1], 2, self.scaling.shape[-1]))

@@ -24,6 +24,10 @@ from spu_circuit.problem import System
 Array = NDArray[np.float64]
 
 
+COUPLED = 0.9
+"""Of the diagonal that entries beside it have in the strongest arrays, so that all their modes decay."""
+
+
 @dataclass(frozen=True)
 class ActiveArray(ProgrammedArray):
     """The resistors that hold a matrix, or a batch of matrices (...). See ``ProgrammedArray``.
@@ -130,6 +134,17 @@ class ActiveArray(ProgrammedArray):
         if not limited(hardware.amplifier):
             return np.full(self.scaling.shape, np.inf)
         return trusted_outputs(hardware.amplifier, self.loads(hardware).max(axis=-2))
+
+    @classmethod
+    def strongest(cls, cells: int, together: int, hardware: Hardware) -> "ActiveArray":
+        """See ``ProgrammedArray``."""
+        cell = np.arange(cells)
+        block = cell // together
+        same = COUPLED * (block[:, None] == block) + (1 - COUPLED) * np.eye(cells)
+        signs = np.where(cell % 2, -1.0, 1.0)
+        net = hardware.array.G_max * np.stack([same, signs[:, None] * same * signs])
+        unit: Array = np.full(2, hardware.array.G_max)
+        return cls(np.maximum(net, 0), np.maximum(-net, 0), unit, np.ones((2, cells)), np.zeros(2, dtype=np.intp))
 
     def loads(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: a column of resistors and the inverting stage, or its own feedback."""

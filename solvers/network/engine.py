@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
 from netlists.board import Board
-from netlists.device import Device, batch_of
+from netlists.device import Device, batch_of, topology_of
 from netlists.elements import Values
 from solvers.engine import Reading
 from solvers.network.blocks import Factors
@@ -28,14 +28,15 @@ from solvers.network.structure import Structure
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware
 from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
 
 EARLIER = (1.0, 1 / 2, 1 / 4, 1 / 8)
 """Shares of the time at which peaks are looked for on the way."""
-ITERATIONS = 8
-"""Of the power iteration that tells an array's speed to a tenth."""
+BLOCKS = 4
+"""In so many smaller blocks the strongest arrays are tried where they grow."""
 PRECHARGE = 1e3
 """Conductance that holds a precharged capacitor, S; see ``netlists.deck``."""
 
@@ -95,13 +96,24 @@ class PreparedNetwork:
         return bias_of(self.structure)
 
     @cached_property
-    def decaying(self) -> list[tuple[float, float]]:
-        """Speed, 1/s, and load, S, of arrays that were seen to decay, none of them below another in both.
+    def decaying(self) -> float:
+        """What an output and its inverse may drive together, S, for a definite array to be taken to decay.
 
-        Slower arrays that load their amplifiers less are taken to decay too. That is observed, not proved; a speed is
-        a few steps of power iteration, a little below the true one.
+        The most that the strongest arrays of the board drive and still decay, in smaller and smaller blocks. That
+        those which drive less, and so are slower, decay too is observed, not proved.
         """
-        return []
+        hardware, cells = self.board.hardware, len(self.board.table.outputs[0].index)
+        together = cells
+        while together:
+            array = topology_of(hardware).strongest(cells, together, hardware)
+            if array is None:
+                break
+            programmed = ProgrammedNetwork(self, batched(array.values()), None, None)
+            step = SHARE * hardware.cell.capacitance / array.siemens_per_unit[:, None]
+            if (programmed.growth(programmed.coefficients, self.bias.slopes, step) <= 0).all():
+                return float(_driven(array, hardware).min())
+            together //= BLOCKS
+        return 0.0
 
     @cached_property
     def pace(self) -> Pace:
@@ -150,13 +162,13 @@ class ProgrammedNetwork:
         if samples is not None:
             self.batch = max(self.batch, samples.count)
         self.values = values
-        self._coefficients = self.structure.coefficients(values)
+        self.coefficients = self.structure.coefficients(values)
 
     @cached_property
     def flat(self) -> Factors:
         """The equations at rest, with the slopes at the bias."""
         slopes = self._prepared.bias.slopes
-        return self.structure.factors(self.structure.blocks({**self._coefficients, **slopes}), self.batch)
+        return self.structure.factors(self.structure.blocks({**self.coefficients, **slopes}), self.batch)
 
     @cached_property
     def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
@@ -220,7 +232,7 @@ class ProgrammedNetwork:
         inputs: Values = batched(device.inputs)
         if self.samples is not None:
             inputs = self._prepared.board.inputs(self.samples, inputs)
-        coefficients = dict(self._coefficients)
+        coefficients = dict(self.coefficients)
         for group in self.structure.sources:
             if group.key in inputs:
                 coefficients[group.key] = inputs[group.key]
@@ -336,31 +348,25 @@ class ProgrammedNetwork:
         """Refuse operating points that no circuit stays at.
 
         Cells without dynamics of their own relax as the programmed matrix does. With amplifiers an array of a positive
-        definite matrix outruns them if it is too fast or drives too much; one that does less of both than one of the
-        same board that was seen to decay decays too. All others are looked at: samples, other matrices, and cascades,
-        whose summing amplifiers turn the phase by what neither number knows.
+        definite matrix outruns them if it is too fast and drives too much: see ``decaying``. All others are looked at:
+        samples, other matrices, and cascades, whose summing amplifiers turn the phase by what no load knows.
 
         Raises:
             InputError: a mode grows.
         """
-        decaying = self._prepared.decaying
-        definite = self.samples is None and device.array.definite
-        if definite and all("." not in g.key for g in self.structure.capacitors):
-            return
-        loads = device.array.loads(device.hardware)
-        comparable = definite and loads.shape[-1] == device.cells
-        if comparable:
-            paces = list(zip(_speeds(device), loads.max(axis=(-2, -1)).tolist(), strict=True))
-            if all(any(s <= p and d <= q for p, q in decaying) for s, d in paces):
+        if self.samples is None and device.array.definite:
+            alone = all("." not in g.key for g in self.structure.capacitors)
+            if alone or (_driven(device.array, device.hardware) <= self._prepared.decaying).all():
                 return
-        time = np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
-        shares = self.structure.shares(coefficients, SHARE * time)
-        steps = self.structure.stepping(self.structure.blocks({**coefficients, **rest.slopes}), shares, self.batch)
-        growth = growth_of(steps, sum(g.count for g in self.structure.capacitors))
+        step = SHARE * np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
+        growth = self.growth(coefficients, rest.slopes, step)
         self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
-        for s, d in paces if comparable else ():
-            if not any(s <= p and d <= q for p, q in decaying):
-                decaying[:] = [(p, q) for p, q in decaying if p > s or q > d] + [(s, d)]
+
+    def growth(self, coefficients: Mapping[str, Array], slopes: Mapping[str, Array], step: Array) -> Array:
+        """See ``growth_of``: by implicit steps of these lengths, s, (batch, 1)."""
+        shares = self.structure.shares(coefficients, step)
+        steps = self.structure.stepping(self.structure.blocks({**coefficients, **slopes}), shares, self.batch)
+        return growth_of(steps, sum(g.count for g in self.structure.capacitors))
 
     def _spaces_beyond(self, growth: Array, device: Device) -> dict[int, StateSpace]:
         """The dense laws of those whose modes the series of implicit steps does not hold for: they turn.
@@ -380,15 +386,9 @@ class ProgrammedNetwork:
         return found
 
 
-def _speeds(device: Device) -> list[float]:
-    """How fast each array of a batch is, 1/s, by power iteration."""
-    drift = device.drift
-    vector = np.random.default_rng(0).standard_normal((len(drift), drift.shape[1], 1))
-    speed = np.zeros(len(drift))
-    for _ in range(ITERATIONS):
-        vector = drift @ (vector / np.linalg.norm(vector, axis=1, keepdims=True))
-        speed = np.linalg.norm(vector, axis=(1, 2))
-    return np.asarray(speed).tolist()
+def _driven(array: ProgrammedArray, hardware: Hardware) -> Array:
+    """The most that an output and its inverse drive together in each array of a batch, S."""
+    return np.asarray(array.loads(hardware).sum(axis=-2).max(axis=-1))
 
 
 NO_REST = "no operating point: its amplifiers are beyond their limits"
