@@ -256,15 +256,17 @@ class Factors:
         self._S = _placed(work, functionals, inputs)
         self._length = sum(size for _, size in functionals)
 
-    def apply(self, vector: Array) -> Array:
-        """Functionals (batch, length, k) of inputs (batch, inputs, k), joined in their order."""
-        found = np.zeros((self.batch, self._length, vector.shape[2]))
+    def apply(self, vector: Array, length: int | None = None) -> Array:
+        """Functionals (batch, length, k) of inputs (batch, inputs, k), joined in their order, or the first of them."""
+        length = self._length if length is None else length
+        found = np.zeros((self.batch, length, vector.shape[2]))
         if self._lu:
             right = np.zeros((self.batch, self._core.shape[1], vector.shape[2]))
             _add_products(right, self._Q, vector)
-            _add_products(found, self._P, self._divided(right, False))
+            solved = self._divided(right, False)
+            _add_products(found, [part for part in self._P if part[0] < length], solved)
             np.negative(found, out=found)
-        _add_products(found, self._S, vector)
+        _add_products(found, [part for part in self._S if part[0] < length], vector)
         return found
 
     def _divided(self, right: Array, transposed: bool) -> Array:
@@ -386,15 +388,10 @@ def _add_products(total: Array, blocks: Sequence[tuple[int, int, Array]], vector
 def _joined(work: Mapping[Key, Array], rows: Sizes, columns: Sizes, batch: int) -> Array:
     """Blocks as one dense matrix."""
     found = np.zeros((batch, sum(size for _, size in rows), sum(size for _, size in columns)))
-    down, across = _starts(rows), _starts(columns)
-    for r, m in rows:
-        for c, n in columns:
-            block = work.get((r, c))
-            if block is None:
-                continue
-            part = found[:, down[r] : down[r] + m, across[c] : across[c] + n]
-            if block.ndim == 3:
-                part[:] = block
-            else:
-                np.einsum("bii->bi", part)[:] = block
+    for row, column, block in _placed(work, rows, columns):
+        part = found[:, row : row + block.shape[1], column : column + block.shape[-1]]
+        if block.ndim == 3:
+            part[:] = block
+        else:
+            np.einsum("bii->bi", part)[:] = block
     return found

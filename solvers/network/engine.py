@@ -14,9 +14,9 @@ from netlists.board import Board
 from netlists.device import Device, batch_of, topology_of
 from netlists.elements import Values
 from solvers.engine import Reading
-from solvers.network.blocks import Factors
+from solvers.network.blocks import Factors, Key
 from solvers.network.dense import Motion, Reduced, reduced
-from solvers.network.growth import SHARE, growth_of, unstable
+from solvers.network.growth import SHARE, driven, growth_of, unstable
 from solvers.network.irregular import Irregular, analysis_of, is_irregular
 from solvers.network.newton import Bias, Rest, at_rest, bias_of, intercepts_of
 from solvers.network.nodal import NodalAnalysis
@@ -28,7 +28,6 @@ from solvers.network.structure import Structure
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware
 from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
@@ -104,14 +103,11 @@ class PreparedNetwork:
         """
         hardware, cells = self.board.hardware, len(self.board.table.outputs[0].index)
         together = cells
-        while together:
-            array = topology_of(hardware).strongest(cells, together, hardware)
-            if array is None:
-                break
+        while together and (array := topology_of(hardware).strongest(cells, together, hardware)) is not None:
             programmed = ProgrammedNetwork(self, batched(array.values()), None, None)
-            step = SHARE * hardware.cell.capacitance / array.siemens_per_unit[:, None]
-            if (programmed.growth(programmed.coefficients, self.bias.slopes, step) <= 0).all():
-                return float(_driven(array, hardware).min())
+            time_constants = hardware.cell.capacitance / array.siemens_per_unit
+            if (programmed.growth(self.bias.slopes, time_constants) <= 0).all():
+                return float(driven(array, hardware).min())
             together //= BLOCKS
         return 0.0
 
@@ -162,13 +158,18 @@ class ProgrammedNetwork:
         if samples is not None:
             self.batch = max(self.batch, samples.count)
         self.values = values
+        self._known: dict[bytes, Factors] = {}
         self.coefficients = self.structure.coefficients(values)
+
+    @cached_property
+    def blocks(self) -> dict[Key, Array]:
+        """Those of the equations with all capacitors open, with the slopes at the bias."""
+        return self.structure.blocks({**self.coefficients, **self._prepared.bias.slopes})
 
     @cached_property
     def flat(self) -> Factors:
         """The equations at rest, with the slopes at the bias."""
-        slopes = self._prepared.bias.slopes
-        return self.structure.factors(self.structure.blocks({**self.coefficients, **slopes}), self.batch)
+        return self.structure.factors(self.blocks, self.batch)
 
     @cached_property
     def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
@@ -191,17 +192,15 @@ class ProgrammedNetwork:
         volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
         if settled or not rest.found.all():
             if rest.found.all():
-                self._refuse_growth(device, coefficients, rest)
+                self._refuse_growth(device, rest)
             if limits is None:
                 volts = np.where(rest.found[:, None], volts, np.nan)
             return Reading(volts, failures, np.abs(volts))
         self.refuse_nonlinear()
         time = np.broadcast_to(np.reshape(seconds, (-1, 1)), (self.batch, 1))
-        shares = self.structure.shares(coefficients, STEP * time)
-        blocks = self.structure.blocks({**coefficients, **rest.slopes})
-        steps = self.structure.stepping(blocks, shares, self.batch)
+        steps = self._steps(rest.slopes, STEP * time)
         away = self.away(device, coefficients, rest)
-        self._refuse_growth(device, coefficients, rest)
+        self._refuse_growth(device, rest)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
         ways = [volts + found for found in moved]
         dense = self._spaces_beyond(growth, device)
@@ -257,9 +256,8 @@ class ProgrammedNetwork:
         return Motion(volts, away, self._law(coefficients, rest, noise))
 
     def _law(self, coefficients: Mapping[str, Array], rest: Rest, noise: bool) -> Reduced:
-        intercepts = intercepts_of(self.structure, rest)
-        kelvin, injected = self._noise_sources if noise else (None, None)
-        return reduced(self.structure, coefficients, rest.slopes, intercepts, self.batch, kelvin, injected)
+        intercepts, sources = intercepts_of(self.structure, rest), self._noise_sources if noise else (None, None)
+        return reduced(self.structure, coefficients, rest.slopes, intercepts, self.batch, *sources)
 
     def start(self, device: Device) -> Array:
         """Voltages of all capacitors at time 0, (batch, states)."""
@@ -298,6 +296,16 @@ class ProgrammedNetwork:
     def _noisy(self) -> bool:
         kelvin, injected = self._noise_sources
         return kelvin is not None or injected is not None
+
+    def _steps(self, slopes: Mapping[str, Array], length: Array) -> Factors:
+        """Implicit steps; those of a circuit without behavioural sources are the same whatever its inputs are."""
+        key = length.tobytes()
+        if not slopes and key in self._known:
+            return self._known[key]
+        blocks = self.structure.blocks({**self.coefficients, **slopes}) if slopes else self.blocks
+        found = self.structure.stepping(blocks, self.structure.shares(self.coefficients, length), self.batch)
+        self._known = {} if slopes else dict([*self._known.items()][-1:]) | {key: found}
+        return found
 
     def _noise(self, coefficients: Mapping[str, Array], rest: Rest, time: Array, seeds: Array) -> Array:
         pace, bandwidth = self._prepared.pace, self._prepared.engine.readout_bandwidth
@@ -344,7 +352,7 @@ class ProgrammedNetwork:
                 "(linearise = true, --linearise), or use ngspice"
             )
 
-    def _refuse_growth(self, device: Device, coefficients: Mapping[str, Array], rest: Rest) -> None:
+    def _refuse_growth(self, device: Device, rest: Rest) -> None:
         """Refuse operating points that no circuit stays at.
 
         Cells without dynamics of their own relax as the programmed matrix does. With amplifiers an array of a positive
@@ -356,16 +364,14 @@ class ProgrammedNetwork:
         """
         if self.samples is None and device.array.definite:
             alone = all("." not in g.key for g in self.structure.capacitors)
-            if alone or (_driven(device.array, device.hardware) <= self._prepared.decaying).all():
+            if alone or (driven(device.array, device.hardware) <= self._prepared.decaying).all():
                 return
-        step = SHARE * np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
-        growth = self.growth(coefficients, rest.slopes, step)
+        growth = self.growth(rest.slopes, device.time_constant)
         self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
 
-    def growth(self, coefficients: Mapping[str, Array], slopes: Mapping[str, Array], step: Array) -> Array:
-        """See ``growth_of``: by implicit steps of these lengths, s, (batch, 1)."""
-        shares = self.structure.shares(coefficients, step)
-        steps = self.structure.stepping(self.structure.blocks({**coefficients, **slopes}), shares, self.batch)
+    def growth(self, slopes: Mapping[str, Array], time_constants: Array) -> Array:
+        """See ``growth_of``, of arrays with these time constants, s, (batch,) or one for all."""
+        steps = self._steps(slopes, SHARE * np.reshape(time_constants, (-1, 1)) * np.ones((self.batch, 1)))
         return growth_of(steps, sum(g.count for g in self.structure.capacitors))
 
     def _spaces_beyond(self, growth: Array, device: Device) -> dict[int, StateSpace]:
@@ -384,11 +390,6 @@ class ProgrammedNetwork:
                 one = device[k if len(device.dac_volts) > 1 else 0]
                 raise unstable(first.rate, first.capacitor, len(space.capacitors), one)
         return found
-
-
-def _driven(array: ProgrammedArray, hardware: Hardware) -> Array:
-    """The most that an output and its inverse drive together in each array of a batch, S."""
-    return np.asarray(array.loads(hardware).sum(axis=-2).max(axis=-1))
 
 
 NO_REST = "no operating point: its amplifiers are beyond their limits"

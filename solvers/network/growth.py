@@ -9,6 +9,7 @@ and its amplifiers can do.
 import numpy as np
 from numpy.typing import NDArray
 
+from netlists.array import ProgrammedArray
 from netlists.device import Device
 from solvers.network.blocks import Factors
 from spu_circuit.errors import InputError
@@ -38,7 +39,7 @@ def growth_of(factors: Factors, total: int) -> Array:
     first = np.random.default_rng(0).standard_normal(total)
     basis[0] = first / np.linalg.norm(first)
     for k in range(steps):
-        after = 2 * factors.apply(basis[k][:, :, None])[:, :total, 0] - basis[k]
+        after = 2 * factors.apply(basis[k][:, :, None], total)[:, :, 0] - basis[k]
         for _ in range(2):  # again, since once leaves them not quite perpendicular
             along = np.einsum("kbn,bn->bk", basis[: k + 1], after)
             matrix[:, : k + 1, k] += along
@@ -49,6 +50,11 @@ def growth_of(factors: Factors, total: int) -> Array:
         basis[k + 1] = np.where(length[:, None] > 1e-12, after / np.maximum(length, 1e-300)[:, None], 0.0)
     largest: Array = np.abs(np.linalg.eigvals(matrix[:, :steps])).max(axis=1) - 1
     return largest
+
+
+def driven(array: ProgrammedArray, hardware: Hardware) -> Array:
+    """The most that an output and its inverse drive together in each array of a batch, S."""
+    return np.asarray(array.loads(hardware).sum(axis=-2).max(axis=-1))
 
 
 def unstable(rate: complex, capacitor: str, modes: int, device: Device) -> InputError:

@@ -46,12 +46,14 @@ class Pace:
         direct: white noise reaches the outputs past every capacitor.
         shared: groups of resistors whose noise at their two ends must be drawn together.
         shared_directly: the same where it reaches the outputs past every capacitor.
+        silent: families of nodes that sources or amplifiers hold, whose noise nothing answers to.
     """
 
     fastest: float
     direct: bool
     shared: frozenset[str]
     shared_directly: frozenset[str]
+    silent: frozenset[int]
 
 
 def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Mapping[str, Array]) -> Pace:
@@ -65,7 +67,7 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
         here = rng.standard_normal((1, count, 1))
         for _ in range(ITERATIONS):
             here /= np.linalg.norm(here)
-            here = (here - steps.apply(here)[:, :count]) / step
+            here = (here - steps.apply(here, count)) / step
         rate = float(np.linalg.norm(here))
         if rate * step < 0.3:
             break
@@ -76,7 +78,8 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
     strongest = max(usual.values()) or 1.0
     direct = any(shorter[f] > 0.1 * short[f] and shorter[f] > 1e-9 * strongest for f in families)
     # What a low impedance holds on the way is not held where noise goes straight to the outputs.
-    return Pace(2 * rate, direct, _shared(structure, usual), _shared(structure, shorter))
+    silent = frozenset(f for f in families if usual[f] == short[f] == shorter[f] == 0)
+    return Pace(2 * rate, direct, _shared(structure, usual), _shared(structure, shorter), silent)
 
 
 def _shared(structure: Structure, responses: Mapping[int, float]) -> frozenset[str]:
@@ -138,7 +141,7 @@ def sampled(
                 structure, few[0], few[1], pace, seconds[which], kelvin, density, own, readout_bandwidth
             )
         return found
-    currents = _Currents(structure, coefficients, pace.shared, temperature, injected, batch)
+    currents = _Currents(structure, coefficients, pace.shared, pace.silent, temperature, injected, batch)
     draws = (len(POINTS) * (int(levels[0]) + 1), currents.count)
     scores = np.stack([rng.standard_normal(draws) for rng in rngs])
     blocks = structure.blocks({**coefficients, **slopes})
@@ -169,7 +172,7 @@ def sampled(
     found = steps.apply(last)[:, last.shape[1] :, 0]
     if pace.direct and readout_bandwidth is not None:
         factors = structure.factors(structure.stepped(blocks, structure.shares(coefficients, 1e-6 * age)), batch)
-        straight = _Currents(structure, coefficients, pace.shared_directly, temperature, injected, batch)
+        straight = _Currents(structure, coefficients, pace.shared_directly, pace.silent, temperature, injected, batch)
         scores = np.stack([rng.standard_normal((1, straight.count)) for rng in rngs])
         right = straight.flowing(scores, np.full((batch, 1, 1), np.sqrt(readout_bandwidth)))
         found = found + structure.volts(factors.solve(right, structure.read))[:, :, 0]
@@ -186,7 +189,7 @@ def _clenshaw(steps: Factors, terms: Array) -> Array:
     count = terms.shape[1]
     one, two = terms[:, :, -1:], None
     for k in range(terms.shape[2] - 2, -1, -1):
-        reach = 2 * steps.apply(one)[:, :count] - one
+        reach = 2 * steps.apply(one, count) - one
         fresh = terms[:, :, k : k + 1] + (2 * reach if k else reach)
         if two is not None:
             fresh -= two
@@ -211,6 +214,7 @@ class _Currents:
         structure: Structure,
         coefficients: Mapping[str, Array],
         shared: frozenset[str],
+        silent: frozenset[int],
         temperature: Array | None,
         injected: Array | None,
         batch: int,
@@ -226,7 +230,7 @@ class _Currents:
                     self._each.append((g, np.sqrt(density)))
                     continue
                 for family, index in g.nodes[:2]:
-                    if family >= 0:
+                    if family >= 0 and family not in silent:
                         own[family] = (
                             own.get(family, 0.0) + structure.gathered(density[:, :, None], family, index)[:, :, 0]
                         )

@@ -67,22 +67,19 @@ def relaxed(steps: Factors, away: Array, times: Sequence[float]) -> tuple[list[A
         ``GROWTH`` a mode grows or turns, and the voltages are not to be trusted.
     """
     states = away.shape[1]
-    series = np.stack([relaxation_series(time) for time in times])
-    found: Array | float = 0.0
     here, before = away, away
-    first = np.linalg.norm(away, axis=(1, 2))
-    largest = np.zeros_like(first)
-    for k in range(TERMS):
-        after = steps.apply(here)
-        found = found + series[:, k, None, None] * after[:, states:, 0]
-        if k + 1 == TERMS:
-            break
+    terms = [away]
+    for k in range(TERMS - 1):
         # T₁ = 2W − 1, and T_{k+1} = 2 (2W − 1) T_k − T_{k−1}.
-        stepped = after[:, :states]
+        stepped = steps.apply(here, states)
         here, before = (2 * stepped - here if k == 0 else 4 * stepped - 2 * here - before), here
-        largest = np.maximum(largest, np.linalg.norm(here, axis=(1, 2)))
+        terms.append(here)
+    together = np.concatenate(terms, axis=2)
+    sizes = np.linalg.norm(together, axis=1)
+    series = np.stack([relaxation_series(time) for time in times], axis=1)
+    found = steps.apply(together @ series)[:, states:]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return list(np.asarray(found)), np.nan_to_num(largest / first)
+        return list(found.transpose(2, 0, 1)), np.nan_to_num(sizes[:, 1:].max(axis=1) / sizes[:, 0])
 
 
 @lru_cache(maxsize=256)

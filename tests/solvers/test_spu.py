@@ -5,10 +5,12 @@ from math import inf
 import numpy as np
 import pytest
 
+import solvers.network.engine
 from experiments.shared.systems import ggn_system, spd_system
 from solvers.engine import Reading
 from solvers.ideal import IdealLaw, law_of
 from solvers.network import Network
+from solvers.network.structure import Structure
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import KEPT, RANGES, Spu, engine_named
@@ -69,6 +71,24 @@ def test_saturation_halves_the_scale_until_all_nodes_fit(ideal):
     assert solution.statistics.range_changes == len(engine.scales) - 1 > 0
     largest = np.abs(solution.value).max() * engine.scales[-1]
     assert largest <= ideal.adc.full_scale < 2 * largest
+
+
+def test_ranging_a_linear_device_factorises_nothing_again_and_draws_noise_once(monkeypatch):
+    """Of two scales that it is read at, the first under-uses the ADC."""
+    lengths, drawn = [], []
+    stepping, sampled = Structure.stepping, solvers.network.engine.sampled
+    monkeypatch.setattr(
+        Structure,
+        "stepping",
+        lambda self, blocks, shares, batch: (
+            lengths.append(shares["C"].tobytes()) or stepping(self, blocks, shares, batch)
+        ),
+    )
+    monkeypatch.setattr("solvers.network.engine.sampled", lambda *args: drawn.append(args) or sampled(*args))
+    solution = Spu(load_hardware("paper"), Network()).solve(spd_system(8, 30, 10), 2.0)
+    assert solution.statistics.range_changes == 1
+    assert len(drawn) == 1
+    assert len(set(lengths)) == len(lengths) > 0
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,14 @@ class Unit:
         return found.reshape(shape)
 
 
-def drawn_covariance(device, seconds, chunk=400):
+def drawn_covariance(device, seconds):
     """Of what ``sampled`` returns, which is linear in its scores: exactly, without sampling."""
+    roots = drawn_roots(device, seconds)
+    return roots.T @ roots
+
+
+def drawn_roots(device, seconds, chunk=400):
+    """What each of the scores makes of the outputs."""
     engine = Network(linearise=True, readout_bandwidth=BANDWIDTH)
     prepared = engine.prepare(board_of(device))
     hardware = device.hardware
@@ -56,8 +62,7 @@ def drawn_covariance(device, seconds, chunk=400):
     rows = [noise([first])]
     for start in range(1, first.size, chunk):
         rows.append(noise([Unit(k) for k in range(start, min(start + chunk, first.size))]))
-    roots = np.concatenate(rows)
-    return roots.T @ roots
+    return np.concatenate(rows)
 
 
 @pytest.mark.parametrize("time", [0.2, 2.0, 30.0])
@@ -70,6 +75,14 @@ def test_drawn_noise_has_the_standard_error_of_the_dense_law(case, time):
     expected = space_of(device.circuit, case.hardware.temperature, True, BANDWIDTH).covariance(seconds)
     np.testing.assert_allclose(np.sqrt(found.diagonal() / expected.diagonal()), 1, atol=0.01)
     assert np.abs(found - expected).max() < 0.02 * expected.diagonal().max()
+
+
+@pytest.mark.parametrize("name", ["noisy", "factored"])
+def test_no_score_is_drawn_that_no_output_answers_to(name):
+    """Neither the nodes that sources hold nor those that ideal amplifiers hold."""
+    (case,) = (case for case in CASES if case.name == name)
+    device = case.device()
+    assert drawn_roots(device, 2 * float(device.time_constant)).any(axis=1).all()
 
 
 @pytest.mark.parametrize("name", ["paper", "passive", "three arrays"])

@@ -13,7 +13,7 @@ from netlists.board import Board, populated
 from netlists.device import batch_of, load, program_array, stacked
 from netlists.topologies.active import ActiveArray
 from solvers.network import Network
-from solvers.network.growth import SHARE, growth_of
+from solvers.network.growth import SHARE, driven, growth_of
 from solvers.network.irregular import space_of
 from solvers.network.relaxation import STEP, relaxation_series
 from solvers.spu import Spu
@@ -379,11 +379,6 @@ def proving_board(hardware, first):
         return programmed.read(batch_of(device), np.array([time * float(device.time_constant)]), np.zeros(1, dtype=int))
 
     return prepared, read
-
-
-def driven(array, hardware):
-    """Conductance that an output and its inverse drive together, at most, S."""
-    return float(array.loads(hardware).sum(axis=-2).max())
 
 
 @pytest.fixture
