@@ -5,7 +5,7 @@ too. Settling times, covariances and spectra are read off these matrices, and th
 them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,32 +128,33 @@ def _noise(
 ) -> Array:
     """Cross densities of (dz/dt, V) from those of the currents into nodes."""
     batch = steps.batch
-    nodes = current_densities(structure, coefficients, temperature, injected, batch)
-    families = sorted({f for pair in nodes for f in pair})
+    noisy = {f for g in structure.resistors for f, _ in g.nodes if f >= 0} if temperature is not None else set()
+    families = sorted(noisy | {structure.pin(nodes)[0] for nodes, _ in structure.table.injected})
     n, m = output.shape[2], output.shape[1]
     kicks, directs, kick_peaks, direct_peaks = {}, {}, {}, {}
     kicked, seen = np.zeros((batch, n, 1)), np.zeros((batch, m, 1))
     for family in families:
         size = structure.all_sizes[family]
         found = steps.solve({family: np.eye(size)[None]}, structure.read | structure.charged)
+        if not found:
+            continue  # a source or an amplifier holds it, and nothing answers
         moved = charges(structure, found, batch, size)
         wide, through = np.broadcast_to(structure.volts(found), (batch, m, size)), output @ moved
         kicks[family], directs[family] = inverse @ moved / step[:, :, None], wide - through
         kick_peaks[family], direct_peaks[family] = _row_peaks(kicks[family]), _row_peaks(directs[family])
         kicked, seen = np.maximum(kicked, kick_peaks[family]), np.maximum(seen, _row_peaks(wide))
     responses = {}
-    for family in families:
+    for family in kicks:
         kept = direct_peaks[family] > ROUNDING * seen
         if kept.any():
             responses[family] = np.concatenate([kicks[family], kept * directs[family]], axis=1)
         elif (kick_peaks[family] > ROUNDING * kicked).any():
             responses[family] = kicks[family]
     total = np.zeros((batch, n + m, n + m))
-    for (a, b), density in nodes.items():
-        if a in responses and b in responses:
-            left, right = responses[a], responses[b].transpose(0, 2, 1)
-            left = left * density[:, None, :] if density.ndim == 2 else left @ density
-            total[:, : left.shape[1], : right.shape[2]] += left @ right
+    for (a, b), density in current_densities(structure, coefficients, temperature, injected, responses).items():
+        left, right = responses[a], responses[b].transpose(0, 2, 1)
+        left = left * density[:, None, :] if density.ndim == 2 else left @ density
+        total[:, : left.shape[1], : right.shape[2]] += left @ right
     return total
 
 
@@ -167,20 +168,22 @@ def current_densities(
     coefficients: Mapping[str, Array],
     temperature: Array | None,
     injected: Array | None,
-    batch: int,
+    families: Container[int],
 ) -> dict[tuple[int, int], Array]:
-    """One-sided cross densities of the noise currents into families of nodes, A²/Hz.
+    """One-sided cross densities of the noise currents into these families of nodes, A²/Hz.
 
     Those of resistors are ``4kT`` times their nodal conductances: what one takes from a node it gives to another.
     """
     found: dict[tuple[int, int], Array] = {}
     if temperature is not None:
-        for key, block in structure.conductances(coefficients).items():
+        for key, block in structure.conductances(coefficients, families).items():
             kelvin = np.reshape(temperature, (-1, *[1] * (block.ndim - 1)))
             found[key] = johnson_current_density(1.0, kelvin) * block
     if injected is not None:
         for nodes, _ in structure.table.injected:
             family, index = structure.pin(nodes)
+            if family not in families:
+                continue
             own: Array = np.zeros((len(injected), structure.all_sizes[family]))
             own[:, index] = injected[:, None]
             known = found.get((family, family))

@@ -6,7 +6,7 @@ as one implicit Euler step of length h sees it. With h infinite it is open, so t
 points, and steps of them the way there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -320,9 +320,10 @@ class Structure:
             found[key] = total(found[key], block) if key in found else block
         return found
 
-    def conductances(self, coefficients: Mapping[str, Array]) -> dict[Key, Array]:
-        """Blocks of the resistors alone: the nodal conductances that their noise currents are correlated by."""
-        return {key: -block for key, block in _filled(self._resistive, coefficients).items()}
+    def conductances(self, coefficients: Mapping[str, Array], families: Container[int]) -> dict[Key, Array]:
+        """Blocks of the resistors alone, of these families: the conductances that noise currents are correlated by."""
+        chosen = {key: terms for key, terms in self._resistive.items() if key[0] in families and key[1] in families}
+        return {key: -block for key, block in _filled(chosen, coefficients).items()}
 
     @cached_property
     def _capacitive(self) -> dict[Key, list[_Term]]:
