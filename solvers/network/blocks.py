@@ -206,7 +206,7 @@ def total(block: Array, other: Array) -> Array:
 def with_diagonal(dense: Array, diagonal: Array, fresh: bool = False) -> Array:
     """Their sum; ``fresh``: the dense block is nobody else's."""
     batch = max(len(dense), len(diagonal))
-    found = dense if fresh and len(dense) == batch else np.array(np.broadcast_to(dense, (batch, *dense.shape[1:])))
+    found = np.repeat(dense, batch, axis=0) if len(dense) < batch else dense if fresh else np.array(dense)
     view = np.einsum("bii->bi", found)
     view += diagonal
     return found
@@ -369,8 +369,11 @@ def _less(value: Array | None, product: Array) -> Array:
 
 
 def _starts(groups: Sizes) -> dict[int, int]:
-    ends = np.cumsum([size for _, size in groups]).tolist()
-    return {group: end - size for (group, size), end in zip(groups, ends, strict=True)}
+    found, at = {}, 0
+    for group, size in groups:
+        found[group] = at
+        at += size
+    return found
 
 
 def _placed(work: Mapping[Key, Array], rows: Sizes, columns: Sizes) -> list[tuple[int, int, Array]]:
