@@ -71,6 +71,10 @@ class ProgrammedArray(ABC):
         """What the programmed elements of ``circuit`` have, (..., elements)."""
         ...
 
+    def conductances(self) -> Values:
+        """``values`` as conductances, S, where all that is programmed are resistors held as such; else nothing."""
+        return {}
+
     @abstractmethod
     def inputs(self, dac_volts: Array, initial_volts: Array) -> Values:
         """What the sources of ``circuit`` have, and what its capacitors and amplifiers begin at, (..., elements)."""

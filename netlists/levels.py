@@ -21,7 +21,7 @@ def nearest_level(target: Array, resistors: ResistorArray) -> Array:
     levels, edges = _levels(resistors)
     if resistors.bits is None:
         return levels[np.searchsorted(edges[1:-1], target)]
-    # Even spacing tells the level to within one, which is faster than a search; the edges then decide.
+    # Even spacing tells the two levels it lies between, which is faster than a search; the edge then decides.
     steps = 2**resistors.bits - 1
     lowest, highest = 1 / resistors.G_max, 1 / resistors.G_min
     with np.errstate(divide="ignore"):
@@ -30,9 +30,8 @@ def nearest_level(target: Array, resistors: ResistorArray) -> Array:
     place *= steps / (highest - lowest or 1.0)
     place += len(levels) - 1 - steps
     np.clip(place, 0, len(levels) - 1, out=place)
-    found = np.rint(place, out=place).astype(np.intp)
+    found = place.astype(np.intp)
     found += target > edges[1:].take(found)
-    found -= target <= edges.take(found)
     return levels.take(found)
 
 
@@ -44,19 +43,13 @@ def rails(net: Array, resistors: ResistorArray) -> tuple[Array, Array, NDArray[n
         they hold none; and which entries are not zero, but lost because they are nearest to off.
     """
     off = resistors.off_conductance
-    wanted = np.abs(net)
-    wanted += off
-    used = nearest_level(wanted, resistors)
+    used = nearest_level(np.abs(net) + off if off else np.abs(net), resistors)
     lost = (used == off) & (net != 0)
     signed = np.copysign(used, net, out=used)
-    return _held(signed, off), _held(np.negative(signed, out=wanted), off), lost
-
-
-def _held(signed: Array, off: float) -> Array:
-    """What is above off, and off elsewhere. A choice by masks of random signs would take ten times as long."""
-    found = np.clip(signed, off, np.inf)
-    found += 0.0  # -0, whose resistance is not open but −∞, becomes 0
-    return found
+    # A choice by masks of random signs would take ten times as long.
+    direct, inverted = np.clip(signed, off, np.inf), np.clip(signed, -np.inf, -off, out=signed)
+    direct += 0.0  # −0, whose resistance is not open but −∞, becomes 0
+    return direct, np.subtract(0.0, inverted, out=inverted), lost
 
 
 def _even(target: Array, resistors: ResistorArray) -> Array:

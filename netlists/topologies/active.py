@@ -113,6 +113,11 @@ class ActiveArray(ProgrammedArray):
         """See ``ProgrammedArray``."""
         return {"Rp": resistances(self.direct), "Rm": resistances(self.inverted)}
 
+    def conductances(self) -> Values:
+        """See ``ProgrammedArray``."""
+        flat = (*self.direct.shape[:-2], -1)
+        return {"Rp": self.direct.reshape(flat), "Rm": self.inverted.reshape(flat)}
+
     def by_matrix(self, conductances: Values) -> dict[str, Array]:
         """See ``ProgrammedArray``: of the rail that holds an entry's sign; where it is zero, of the direct one."""
         direct, inverted = (conductances[key].reshape(self.direct.shape) for key in ("Rp", "Rm"))
@@ -149,7 +154,8 @@ class ActiveArray(ProgrammedArray):
     def loads(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: a column of resistors and the inverting stage, or its own feedback."""
         inverter = 1 / hardware.cell.inverter_resistance
-        return np.stack([self.direct.sum(axis=-2), self.inverted.sum(axis=-2)], axis=-2) + inverter
+        ones: Array = np.ones(self.scaling.shape[-1])
+        return np.stack([ones @ self.direct, ones @ self.inverted], axis=-2) + inverter
 
     def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: into virtual grounds."""

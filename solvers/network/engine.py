@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
 from netlists.board import Board
-from netlists.device import Device, batch_of, topology_of
+from netlists.device import Device, batch_of
 from netlists.elements import Values
 from solvers.engine import Reading
 from solvers.network.blocks import Factors, Key
 from solvers.network.dense import Motion, Reduced, reduced
-from solvers.network.growth import SHARE, driven, growth_of, unstable
+from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, unstable
 from solvers.network.irregular import Irregular, analysis_of, is_irregular
 from solvers.network.newton import Bias, Rest, at_rest, bias_of, intercepts_of
 from solvers.network.nodal import NodalAnalysis
@@ -24,7 +24,7 @@ from solvers.network.noise import Pace, pace_of, sampled
 from solvers.network.parameters import parameter_slopes
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
 from solvers.network.state_space import StateSpace
-from solvers.network.structure import Structure
+from solvers.network.structure import NOTHING, Structure
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
@@ -34,8 +34,6 @@ Array = NDArray[np.float64]
 
 EARLIER = (1.0, 1 / 2, 1 / 4, 1 / 8)
 """Shares of the time at which peaks are looked for on the way."""
-BLOCKS = 4
-"""In so many smaller blocks the strongest arrays are tried where they grow."""
 PRECHARGE = 1e3
 """Conductance that holds a precharged capacitor, S; see ``netlists.deck``."""
 
@@ -96,20 +94,13 @@ class PreparedNetwork:
 
     @cached_property
     def decaying(self) -> float:
-        """What an output and its inverse may drive together, S, for a definite array to be taken to decay.
+        """See ``decaying_drive``."""
 
-        The most that the strongest arrays of the board drive and still decay, in smaller and smaller blocks. That
-        those which drive less, and so are slower, decay too is observed, not proved.
-        """
-        hardware, cells = self.board.hardware, len(self.board.table.outputs[0].index)
-        together = cells
-        while together and (array := topology_of(hardware).strongest(cells, together, hardware)) is not None:
+        def growth(array: ProgrammedArray) -> Array:
             programmed = ProgrammedNetwork(self, batched(array.values()), None, None)
-            time_constants = hardware.cell.capacitance / array.siemens_per_unit
-            if (programmed.growth(self.bias.slopes, time_constants) <= 0).all():
-                return float(driven(array, hardware).min())
-            together //= BLOCKS
-        return 0.0
+            return programmed.growth(self.bias.slopes, self.board.hardware.cell.capacitance / array.siemens_per_unit)
+
+        return decaying_drive(self.board.hardware, len(self.board.table.outputs[0].index), growth)
 
     @cached_property
     def pace(self) -> Pace:
@@ -127,14 +118,17 @@ class PreparedNetwork:
     def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork | Irregular":
         """See ``Prepared``."""
         irregular = is_irregular(self.board.table)
+        injected = np.atleast_1d(array.injected_noise_density(self.board.hardware))
+        noise = injected if injected.any() else None
+        if samples is None and not irregular and (conductances := array.conductances()):
+            return ProgrammedNetwork(self, {}, None, noise, batched(conductances))
         values: Values = batched(array.values())
         if samples is not None:
             # Of an array with wires the table has only the resistors that its matrix needs.
             values = self.board.values(samples, {} if irregular else values)
         if irregular:
             return Irregular(self, values, samples)
-        injected = np.atleast_1d(array.injected_noise_density(self.board.hardware))
-        return ProgrammedNetwork(self, values, samples, injected if injected.any() else None)
+        return ProgrammedNetwork(self, values, samples, noise)
 
 
 def batched(values: Values) -> dict[str, Array]:
@@ -146,20 +140,26 @@ class ProgrammedNetwork:
     """Resistors and amplifiers of a batch of devices, factorised. See ``Programmed``.
 
     Args:
+        values, conductances: see ``Structure.coefficients``.
         injected: density of the noise current that is injected into each cell, A²/Hz, (batch,) or (1,); None: no noise.
     """
 
     def __init__(
-        self, prepared: PreparedNetwork, values: Values, samples: Samples | None, injected: Array | None
+        self,
+        prepared: PreparedNetwork,
+        values: Values,
+        samples: Samples | None,
+        injected: Array | None,
+        conductances: Values = NOTHING,
     ) -> None:
         self._prepared, self.samples, self._injected = prepared, samples, injected
         self.structure, self.hardware = prepared.structure, prepared.board.hardware
-        self.batch = max(len(value) for value in values.values())
+        self.batch = max(len(value) for value in {**values, **conductances}.values())
         if samples is not None:
             self.batch = max(self.batch, samples.count)
         self.values = values
         self._known: dict[bytes, Factors] = {}
-        self.coefficients = self.structure.coefficients(values)
+        self.coefficients = self.structure.coefficients(values, conductances)
 
     @cached_property
     def blocks(self) -> dict[Key, Array]:

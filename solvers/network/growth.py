@@ -6,11 +6,13 @@ unit circle exactly where it decays, whatever its frequency. A few steps of Arno
 and its amplifiers can do.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
-from netlists.device import Device
+from netlists.device import Device, topology_of
 from solvers.network.blocks import Factors
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
@@ -19,6 +21,8 @@ Array = NDArray[np.float64]
 
 VECTORS = 24
 """Steps: with h a fifth of the array's time constant they find a rate of −0.01 of the array's among 216 modes."""
+BLOCKS = 4
+"""In so many smaller blocks the strongest arrays are tried where they grow."""
 SHARE = 0.2
 """Of the array's time constant that h is: from there growth shows both at a hundredth and at hundreds of its rate."""
 
@@ -55,6 +59,23 @@ def growth_of(factors: Factors, total: int) -> Array:
 def driven(array: ProgrammedArray, hardware: Hardware) -> Array:
     """The most that an output and its inverse drive together in each array of a batch, S."""
     return np.asarray(array.loads(hardware).sum(axis=-2).max(axis=-1))
+
+
+def decaying_drive(hardware: Hardware, cells: int, growth: Callable[[ProgrammedArray], Array]) -> float:
+    """What an output and its inverse may drive together, S, for a definite array to be taken to decay.
+
+    The most that the strongest arrays of the board drive and still decay, in smaller and smaller blocks. That those
+    which drive less, and so are slower, decay too is observed, not proved.
+
+    Args:
+        growth: see ``growth_of``, of a batch of arrays.
+    """
+    together = cells
+    while together and (array := topology_of(hardware).strongest(cells, together, hardware)) is not None:
+        if (growth(array) <= 0).all():
+            return float(driven(array, hardware).min())
+        together //= BLOCKS
+    return 0.0
 
 
 def unstable(rate: complex, capacitor: str, modes: int, device: Device) -> InputError:

@@ -9,6 +9,7 @@ points, and steps of them the way there.
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import scipy
@@ -31,6 +32,7 @@ UNDETERMINED = (
     "the circuit does not determine all its voltages; give every node a resistor or source that fixes it, and every "
     "capacitor a path that discharges it"
 )
+NOTHING: Values = MappingProxyType({})
 HELD = ("plus", "minus", "output")
 
 
@@ -197,15 +199,18 @@ class Structure:
 
     # Values
 
-    def coefficients(self, values: Values) -> dict[str, Array]:
+    def coefficients(self, values: Values, conductances: Values = NOTHING) -> dict[str, Array]:
         """What each group has, (batch, elements): conductances of resistors, other values as they are.
 
         Args:
             values: what differs from the table, (batch, elements) each; see ``Values``.
+            conductances: of resistors that are not in ``values``, (batch, elements) each, S.
         """
-        found = {}
+        found = dict(conductances)
         inner = self._inner_values(values)
         for group in self.groups:
+            if group.key in conductances:
+                continue
             value = inner.get(group.key, values.get(group.key, group.value))
             value = value[None] if value.ndim == 1 else value
             if group.kind == "R":

@@ -13,7 +13,7 @@ from netlists.board import Board, populated
 from netlists.device import batch_of, load, program_array, stacked
 from netlists.topologies.active import ActiveArray
 from solvers.network import Network
-from solvers.network.growth import SHARE, driven, growth_of
+from solvers.network.growth import SHARE, decaying_drive, driven, growth_of
 from solvers.network.irregular import space_of
 from solvers.network.relaxation import STEP, relaxation_series
 from solvers.spu import Spu
@@ -443,6 +443,14 @@ def test_arrays_of_one_board_are_refused_just_where_the_dense_law_grows(preset, 
                 relied += before == len(looks)
     assert refused == growing
     assert growing > 3 if preset == "factored" else relied > 24
+
+
+def test_smaller_blocks_are_tried_where_the_strongest_arrays_grow():
+    """As if arrays grew that drive more than a quarter of what all cells of a board can."""
+    bench = quiet(load_hardware("bench"))
+    most = 4.5 * bench.array.G_max
+    found = decaying_drive(bench, 16, lambda array: driven(array, bench) - most)
+    assert bench.array.G_max < found < most
 
 
 def test_a_board_whose_every_array_grows_excuses_none():
