@@ -1,6 +1,6 @@
 """Operating points: where a circuit with behavioural sources comes to rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ TOLERANCE = 1e-10
 """Change of an output, beside the largest of its kind or 1 V, at which an iteration ends."""
 INNER = 1e-7
 """The same of a source's controls, whose errors amplifiers divide by their gain before outputs see them."""
+FIRST = 4
+"""Steps that each source takes alone before the first solve: feedback holds the outputs, so it knows nearly all."""
 GENTLE, STEEP = -4.0, 0.9
 """Between these a source's own slope is trusted; beyond, its next step would be too short, or too long."""
 SMALLEST_RISE = 1e-3
@@ -154,18 +156,11 @@ def _chords(
     settled, moving = np.zeros(factors.batch, dtype=bool), np.ones(factors.batch, dtype=bool)
     watched, last = structure.controlling, np.full(factors.batch, np.inf)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for _ in range(CHORDS):
+        for iteration in range(CHORDS):
             change = {}
             for group in structure.behavioural:
-                assert group.expression is not None
                 at_controls = [structure.control(control, volts) for control in group.controls]
-                value, slopes = group.expression.linearised(at_controls)
-                slope: Array | float = 0.0
-                for k, (here, at) in enumerate(zip(slopes, at_controls, strict=True)):
-                    flat = bias.slopes[f"{group.key}'{k}"]
-                    value = value - flat * at
-                    slope = slope + (here - flat) * bias.answers[f"{group.key}'{k}"]
-                step = (value - taken[group.key]) / (1 - np.clip(slope, GENTLE, STEEP))
+                step = _alone(group, bias, at_controls, taken[group.key], 1 if iteration else FIRST)
                 # What has come to rest, or will not, stays: others of the batch do not decide how far it goes.
                 change[group.key] = np.where(moving[:, None], step, np.zeros(group.count))
                 taken[group.key] = taken[group.key] + change[group.key]
@@ -184,6 +179,22 @@ def _chords(
                 break
             last = worst
     return volts, settled
+
+
+def _alone(group: Group, bias: Bias, at_controls: Sequence[Array], taken: Array, steps: int) -> Array:
+    """Change of a group's intercepts by steps of Newton's method, as if each source answered to itself alone."""
+    assert group.expression is not None
+    keys = [f"{group.key}'{k}" for k in range(len(at_controls))]
+    change: Array = np.zeros((1, group.count))
+    for _ in range(steps):
+        here = [at + bias.answers[key] * change for key, at in zip(keys, at_controls, strict=True)]
+        value, slopes = group.expression.linearised(here)
+        slope: Array | float = 0.0
+        for key, own, at in zip(keys, slopes, here, strict=True):
+            value = value - bias.slopes[key] * at
+            slope = slope + (own - bias.slopes[key]) * bias.answers[key]
+        change = change + (value - taken - change) / (1 - np.clip(slope, GENTLE, STEEP))
+    return change
 
 
 def _moved(moved: Mapping[int, Array], volts: Mapping[int, Array], watched: frozenset[int], batch: int) -> Array:
