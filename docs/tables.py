@@ -33,6 +33,8 @@ SOURCES = {
     "data/conditioning.csv": "validation/conditioning.csv",
     "data/digits.json": "digits/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
+    "images/agreements.png": "validation/agreements.png",
+    "images/conditioning.png": "validation/conditioning.png",
     "images/settling.png": "digits/settling.png",
     "images/score.png": "digits/score.png",
 }
