@@ -128,9 +128,7 @@ def test_a_solution_that_is_not_finite_is_an_error_of_every_solver():
             Solution(np.array([1.0, bad]), Statistics("", 0.0, 0.0))
         with pytest.raises(SimulationError, match=r"^the solution has .* at \[0, 1\]; raise the damping"):
             Solutions(np.array([[1.0, bad]]), statistics_arrays(np.zeros(1)), 0.0)
-    with pytest.raises(
-        SimulationError, match=r"^the solution reaches 1e\+300, where A x leaves double precision"
-    ):
+    with pytest.raises(SimulationError, match=r"^the solution reaches 1e\+300, where A x leaves double precision"):
         Solution(np.array([-1e300]), Statistics("", np.inf, 0.0))
     singular = LinearSystem(np.ones((3, 3)) + np.diag([0, 2**-52, 2**-51]), np.ones(3))
     for solver, time in ((Sde(), 1e300), (Sde(0.1), inf)):
