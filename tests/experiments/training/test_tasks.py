@@ -3,9 +3,11 @@
 import csv
 import importlib
 import json
+import re
 import sys
 import tomllib
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,51 +21,7 @@ from experiments.training.task import Measure
 from experiments.training.tasks import TASKS
 from spu_circuit.errors import InputError
 
-FILE = '''
-"""A wave, from samples with noise."""
-
-from pathlib import Path
-
-import numpy as np
-
-from experiments.training.data import Sizes, Split, split
-from experiments.training.task import Learner, Measure, Task
-from spu_circuit.description import Description
-
-
-class Waves(Sizes):
-    noise: float = 0.1
-
-
-class Polynomial(Description):
-    degree: int = 3
-
-
-def load(sizes: Waves, path: Path | None) -> Split:
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, (200, 1)).astype(np.float32)
-    return split(x, np.sin(3 * x) + np.float32(sizes.noise) * rng.normal(size=x.shape).astype(np.float32), sizes)
-
-
-def learner(sizes: Waves, network: Polynomial) -> Learner:
-    import jax.numpy as jnp
-
-    from optim.losses import half_squared_error
-
-    powers = jnp.arange(network.degree + 1)
-    return Learner(
-        begin=lambda seed: {"weights": jnp.zeros(network.degree + 1) + 0.01 * seed},
-        model=lambda params, x: (x**powers) @ params["weights"][:, None],
-        loss=half_squared_error,
-        score=lambda outputs, targets: jnp.sqrt(jnp.mean((outputs - targets) ** 2)),
-        sample=(np.zeros(1, np.float32), np.zeros(1, np.float32)),
-    )
-
-
-TASK = Task(
-    "wave", "points", Measure("half squared error"), Measure("RMS error", "V"), Waves, Polynomial, load, learner
-)
-'''
+PAGE = Path(__file__).parents[3] / "docs" / "extending.md"
 CONFIG = """
 name = "wave"
 task = "wave"
@@ -96,8 +54,10 @@ learning_rates = [0.02]
 
 @pytest.fixture
 def wave(tmp_path, monkeypatch):
-    """The file, and the line."""
-    (tmp_path / "wave_task.py").write_text(FILE)
+    """The file, as the page about extending shows it, and the line."""
+    section = PAGE.read_text(encoding="utf-8").split("## A training task in one file")[1]
+    (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    (tmp_path / "wave_task.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(TASKS, "wave", importlib.import_module("wave_task").TASK)
     yield tomllib.loads(CONFIG)
