@@ -2,6 +2,7 @@
 
 import tomllib
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from experiments.training.config import read_experiment, single
 from experiments.training.recording import read_systems
 from experiments.training.run import prepare
 from experiments.training.run import run as run_training
+from experiments.training.task import Measure
+from experiments.training.tasks import TASKS
 from spu_circuit.errors import InputError
 
 TRAINING = """
@@ -93,7 +96,7 @@ def test_a_copy_solves_recorded_systems_and_the_worst_counts(recorded, tmp_path)
     assert (errors >= single - 1e-12).all()
 
 
-def test_whole_training_runs_on_drawn_copies(tmp_path):
+def test_whole_training_runs_on_drawn_copies(tmp_path, monkeypatch):
     config = tmp_path / "tiny.toml"
     config.write_text(TRAINING)
     text = SWEEP.replace('kind = "recorded"\nfolder = "FOLDER"\nsystems = 3', f'kind = "training"\nconfig = "{config}"')
@@ -108,3 +111,6 @@ def test_whole_training_runs_on_drawn_copies(tmp_path):
     np.testing.assert_allclose(40 * accuracies, np.rint(40 * accuracies), atol=1e-4)
     with pytest.raises(InputError, match=r"'tngdd' is no tngd of .*; take tngd"):
         rows_of(text.replace('"tngd"', '"tngdd"'), tmp_path / "other")
+    monkeypatch.setitem(TASKS, "digits", replace(TASKS["digits"], score=Measure("RMS error")))
+    with pytest.raises(InputError, match=r"is judged by its RMS error, and final_accuracy is of tasks"):
+        rows_of(text, tmp_path / "other")
