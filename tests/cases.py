@@ -1,6 +1,9 @@
 """Devices that many tests use, and how they are read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +17,7 @@ from solvers.network import Network
 from solvers.network.engine import ProgrammedNetwork
 from spu_circuit.hardware import Amplifier, Hardware, Noise, load_hardware
 from spu_circuit.problem import GgnSystem, System
-from spu_circuit.sampling import Samples, Sampling, draw
+from spu_circuit.sampling import Parts, Samples, Sampling, draw
 from spu_circuit.variation import Variation
 
 Array = NDArray[np.float64]
@@ -141,3 +144,8 @@ def quiet(hardware: Hardware) -> Hardware:
 
 def relative(value: Array, reference: Array) -> float:
     return float(np.linalg.norm(value - reference) / np.linalg.norm(reference))
+
+
+def bench_of(hardware: Hardware, places: Mapping[str, Parts]) -> Any:
+    """What analyses draw samples by, of parts that belong to no circuit: those at ``places``."""
+    return SimpleNamespace(device=SimpleNamespace(hardware=hardware), board=SimpleNamespace(places=places))

@@ -16,11 +16,13 @@ import psutil
 
 from experiments.benchmarks.measure import Figure, at_least, at_most, seconds
 from experiments.shared.executor import executor
-from experiments.sweeps.cases import cases_of
+from experiments.sweeps.analyses import sets_of
+from experiments.sweeps.bench import benches, question_of
 from experiments.sweeps.config import read_sweep
-from experiments.sweeps.evaluate import benches, drawn_samples, question_of
-from experiments.sweeps.run import Plan, compute, plan
+from experiments.sweeps.evaluate import drawn_samples
+from experiments.sweeps.run import compute
 from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import Study, study_of
 from netlists.device import batch_of
 from solvers.behaviour import deck
 from solvers.ngspice_process import ngspice_program
@@ -85,13 +87,13 @@ def efficiency(copies: int = 240) -> list[Figure]:
     return [at_least("parallel efficiency of 2 workers, engine ngspice", 100 * share, "%", 85, note)]
 
 
-def _planned(text: str, folder: Path) -> Plan:
+def _planned(text: str, folder: Path) -> Study:
     config = folder / "bench.toml"
     config.write_text(text)
-    return plan(*read_sweep(config), str(config))
+    return study_of(*read_sweep(config), str(config))
 
 
-def _sampling(planned: Plan, text: str, workers: int, folder: Path) -> float:
+def _sampling(planned: Study, text: str, workers: int, folder: Path) -> float:
     """Seconds from warm processes to the last sample in the store."""
     samples = planned.sweeps[0].analysis.samples
     other = tempfile.mkdtemp(dir=folder)
@@ -140,22 +142,22 @@ def _watched(pid: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def _draw_all(planned: Plan) -> None:
+def _draw_all(planned: Study) -> None:
     sweep = planned.sweeps[0]
-    (case,) = cases_of(sweep).values()
+    (copies,) = sets_of(sweep).values()
     (bench,) = benches.__wrapped__(sweep, "network")
     array = batch_of(bench.device).array
-    for first in range(0, case.samples, 256):
-        some = range(first, min(first + 256, case.samples))
-        bench.prepared.program(array, drawn_samples(sweep, case, bench, some))
+    for first in range(0, copies.samples, 256):
+        some = range(first, min(first + 256, copies.samples))
+        bench.prepared.program(array, drawn_samples(sweep, copies, bench, some))
 
 
-def _decks(planned: Plan, count: int) -> list[str]:
+def _decks(planned: Study, count: int) -> list[str]:
     """Ready decks of samples, for the settling time: a transient of as many points as engine ngspice takes."""
     sweep = planned.sweeps[0]
-    (case,) = cases_of(sweep).values()
+    (copies,) = sets_of(sweep).values()
     (bench,) = benches(sweep, "ngspice")
-    samples, question = drawn_samples(sweep, case, bench, range(count)), question_of(sweep, bench.device)
+    samples, question = drawn_samples(sweep, copies, bench, range(count)), question_of(sweep, bench.device)
     return [deck(bench.prepared, bench.device, samples[k], question) for k in range(count)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
+from experiments.shared.memory import machine_memory, size_text
 from spu_circuit.errors import InputError, SimulationError
 
 Job = TypeVar("Job")
@@ -18,6 +19,8 @@ DEATHS = 1
 """Workers that may die of a job before it is given up."""
 AHEAD = 2
 """Jobs that each worker thread has at a time, so that it never waits for the next one."""
+WORKER_MEMORY = 150_000_000
+"""Bytes that a worker process takes when it has imported what it needs."""
 GONE = "the Dask scheduler is gone; what is finished is kept, and the same command goes on from there"
 UNREADABLE = "Error during deserialization"
 """How Dask begins its complaint about a job whose function or classes it does not find."""
@@ -123,9 +126,14 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
             those that Dask's own settings name.
 
     Raises:
-        InputError: the scheduler does not answer, or wants certificates that are not there. SimulationError: worker
-            processes cannot be started.
+        InputError: the scheduler does not answer, or wants certificates that are not there; or so many workers do not
+            fit into memory. SimulationError: worker processes cannot be started.
     """
+    if scheduler is None and workers * WORKER_MEMORY > (memory := machine_memory()):
+        raise InputError(
+            f"workers: {workers} processes take about {size_text(workers * WORKER_MEMORY)} of memory, and this machine "
+            f"has {size_text(memory)}; take at most {memory // WORKER_MEMORY}"
+        )
     if scheduler is None and workers == 1:
         yield Here()
         return

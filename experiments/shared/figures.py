@@ -23,13 +23,13 @@ class FigureEntry(Generic[Data]):
     Args:
         name: of its PNG file, without the ending.
         title: its heading.
-        caption: stands below it.
+        caption: stands below it; where it depends on the data, how.
         draw: the figure, and in words what it shows; None where there is nothing to draw.
     """
 
     name: str
     title: str
-    caption: str
+    caption: str | Callable[[Data], str]
     draw: Callable[[Data], tuple[Figure, str] | None]
 
 
@@ -46,5 +46,6 @@ def draw_all(entries: Iterable[FigureEntry[Data]], data: Data, folder: Path) -> 
             figure.savefig(file, format="png")
         with writing(folder / f"{entry.name}.png") as target:
             target.write(file.getvalue())
-        pictures.append(Picture(file.getvalue(), entry.title, entry.caption, words))
+        caption = entry.caption if isinstance(entry.caption, str) else entry.caption(data)
+        pictures.append(Picture(file.getvalue(), entry.title, caption, words, entry.name))
     return pictures

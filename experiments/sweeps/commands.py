@@ -1,28 +1,27 @@
 """The commands of the command line that are about sweeps."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.shared.files import write
+from experiments.shared.grid import setting_text
 from experiments.shared.options import Scheduler
 from experiments.shared.versions import versions
-from experiments.sweeps.cases import corner_name
-from experiments.sweeps.config import Sweep, read_sweep
-from experiments.sweeps.contributions import METRIC, explain
-from experiments.sweeps.evaluate import Row
-from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.config import read_sweep
+from experiments.sweeps.findings import Findings, findings
 from experiments.sweeps.progress import SweepBars
-from experiments.sweeps.run import Plan, plan, run
-from experiments.sweeps.sensitivity import one_at_a_time, sobol_indices
-from experiments.sweeps.statistics import passes, yield_of
+from experiments.sweeps.run import MOST_BATCH, run
+from experiments.sweeps.sentences import yield_text
+from experiments.sweeps.size import check_size
 from experiments.sweeps.store import SweepStore, open_sweep
+from experiments.sweeps.study import study_of
 from experiments.sweeps.tolerate import Target, Tried
 from experiments.sweeps.tolerate import tolerate as search_tolerance
 from spu_circuit.errors import InputError
@@ -49,7 +48,10 @@ def sweep(
     workers: WorkerCount = 2,
     scheduler: Scheduler = None,
     batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="Copies that a worker gets at a time. It changes no result.")
+        int | None,
+        typer.Option(
+            "--batch", min=1, max=MOST_BATCH, help="Copies that a worker gets at a time. It changes no result."
+        ),
     ] = None,
     check: Annotated[
         bool,
@@ -66,23 +68,27 @@ def sweep(
     document, grid = read_sweep(config)
     if engine is not None:
         document["engine"] = engine
-    planned = plan(document, grid, str(config), audit)
-    if check and not planned.sweeps[0].limits:
+    study = study_of(document, grid, str(config), audit)
+    if check and not study.sweeps[0].limits:
         raise InputError("check: without limits every copy is good; add a table [limits]")
-    folder = output or Path("runs") / planned.sweeps[0].name
+    folder = output or Path("runs") / study.sweeps[0].name
+    size = check_size(study, workers, scheduler)
+    if size.seconds:
+        console.print(str(size), highlight=False)
     with closing(SweepStore(folder)) as store:
         if store.set_aside is not None:
             console.print(f"The store was damaged; it is kept as {store.set_aside}, and what could be read goes on.")
-        store.claim(planned.config, versions())
+        store.claim(study.config, versions())
         try:
-            with SweepBars(planned, store, console) as bars:
-                run(planned, store, workers, scheduler, batch, bars)
+            with SweepBars(study, store, console) as bars:
+                run(study, store, workers, scheduler, batch, bars)
         except KeyboardInterrupt:
             _report(store)
             console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None
-        reached = _print_yields(planned, store, wanted)
-        _print_effects(planned, store)
+        found = findings(study, store)
+        reached = _print_yields(found, wanted)
+        _print_tables(found)
         _report(store)
         if not reached and check:
             raise typer.Exit(1)
@@ -191,107 +197,35 @@ def _report(store: SweepStore) -> bool:
     return written
 
 
-def _print_yields(planned: Plan, store: SweepStore, wanted: float) -> bool:
-    """Each point's yield in a sentence. Returns False where one is surely below what is wanted."""
+def _print_yields(found: Findings, wanted: float) -> bool:
+    """Each group's yield in a sentence. Returns False where one is surely below what is wanted."""
     reached = True
-    for key, sweep_, case in planned.cases():
-        if not sweep_.limits or (case.sampling is not None and case.sampling.streams):
+    for group in found.every:
+        if not group.sweep.limits or group.copies.mixed:
             continue
-        where = _where(planned, key[0])
-        if case.sampling is None:
-            rows = [row for row in store.rows(key) if row.status != "failed"]
-            good = int(passes(sweep_, rows).sum())
-            reached &= good == len(rows)
-            console.print(f"{where}{key[1]}: {good} of {len(rows)} keep all limits", highlight=False)
-            continue
-        found = yield_of(sweep_, store.rows(key))
-        low, high = found.interval
-        reached &= high >= wanted
-        console.print(
-            f"{where}{key[1]}: yield {100 * found.share:.2f} % "
-            f"({100 * low:.2f} to {100 * high:.2f} % with 95 % confidence), {found.good} of {found.tried}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        given = group.found_yield
+        where = _where(found, group.key[0])
+        if group.copies.drawn:
+            reached &= given.interval[1] >= wanted
+            said = yield_text(group)
+        else:
+            reached &= given.good == given.tried
+            said = f"{given.good} of {given.tried} keep all limits"
+        console.print(f"{where}{group.key[1]}: {said}", highlight=False, soft_wrap=True)
     return reached
 
 
-def _print_effects(planned: Plan, store: SweepStore) -> None:
-    """A table for each metric of what moves it, for the analyses that ask."""
-    for point, sweep_ in enumerate(planned.sweeps):
-        rows = {key[1]: store.rows(key) for key, _, _ in planned.cases() if key[0] == point}
-        tables = EFFECTS.get(sweep_.analysis.kind, lambda sweep_, rows: {})(sweep_, rows)
-        for metric, table in tables.items():
-            console.print(f"\n{_where(planned, point)}{metric}", highlight=False)
-            console.print(table, highlight=False)
+def _print_tables(found: Findings) -> None:
+    """What the analysis finds at each point, metric by metric."""
+    for point, tables in found.tables.items():
+        for table in tables:
+            shown = Table(*table.head, box=None)
+            for row in table.texts():
+                shown.add_row(*map(escape, row))
+            console.print(f"\n{escape(_where(found, point))}{table.metric}", highlight=False)
+            console.print(shown, highlight=False)
 
 
-def _where(planned: Plan, point: int) -> str:
-    setting = ", ".join(f"{name} = {value}" for name, value in planned.settings[point].items())
+def _where(found: Findings, point: int) -> str:
+    setting = setting_text(found.study.settings[point])
     return f"{setting}: " if setting else ""
-
-
-def _effects(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
-    tables = _tables(sweep_, "only this varies", "nominal", "median", "5 %", "95 %", "share")
-    for effect in one_at_a_time(sweep_, rows):
-        shown = [_metric(effect.metric, v) for v in (effect.nominal, effect.median, effect.low, effect.high)]
-        share = _left_out(f"{100 * effect.share:.1f} %", effect.left_out)
-        tables[effect.metric].add_row(effect.kind, *shown, share)
-    return tables
-
-
-def _indices(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
-    tables = _tables(sweep_, "part", "first order", "with 95 % confidence", "total", "with 95 % confidence")
-    for index in sobol_indices(sweep_, rows):
-        first, total = (f"{low:.3f} to {high:.3f}" for low, high in (index.first_interval, index.total_interval))
-        last = _left_out(total, index.left_out)
-        tables[index.metric].add_row(index.kind, f"{index.first:.3f}", first, f"{index.total:.3f}", last)
-    return tables
-
-
-def _bounds(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
-    tables = _tables(sweep_, "", "value", "corner")
-    (found,) = rows.values()
-    for k, metric in enumerate(sweep_.recorded):
-        ranked = sorted((row for row in found if row.status == "ok"), key=lambda row: row.metrics[k])
-        for name, row in zip(("lowest", "nominal", "highest"), (*ranked[:1], found[0], *ranked[-1:]), strict=False):
-            corner = corner_name(sweep_, row.sample)
-            tables[metric].add_row(name, _metric(metric, row.metrics[k]), _left_out(corner, len(found) - len(ranked)))
-    return tables
-
-
-def _contributions(sweep_: Sweep, rows: Mapping[str, Sequence[Row]]) -> dict[str, Table]:
-    (found,) = rows.values()
-    told = explain(sweep_, found)
-    table = Table("adds to the error", "rms alone", "share", box=None)
-    for one in (*told.kinds, *told.parts):
-        name = f"  {one.kind} {one.part}" if one.part else one.kind
-        table.add_row(name, _metric(METRIC, one.rms), f"{100 * one.share:.1f} %")
-    low, high = (_metric(METRIC, end) for end in told.interval)
-    table.add_row("first order, nominal error included", _metric(METRIC, told.expected), "")
-    measured = f"{_metric(METRIC, told.measured)} ({low} to {high})"
-    table.add_row("the samples (95 % confidence)", _left_out(measured, told.left_out), "")
-    table.add_row("their variance explained", "", f"{100 * told.explained:.1f} %")
-    return {METRIC: table}
-
-
-EFFECTS: dict[str, Callable[[Sweep, Mapping[str, Sequence[Row]]], dict[str, Table]]] = {
-    "one at a time": _effects,
-    "variance based": _indices,
-    "corners": _bounds,
-    "worst case": _bounds,
-    "contributions": _contributions,
-}
-
-
-def _tables(sweep_: Sweep, *columns: str) -> dict[str, Table]:
-    return {metric: Table(*columns, box=None) for metric in sweep_.recorded}
-
-
-def _metric(name: str, value: float) -> str:
-    unit = METRICS[name].unit
-    return f"{100 * value:.4g} %" if unit == "%" else f"{value:.4g} {unit}".strip()
-
-
-def _left_out(text: str, count: int) -> str:
-    return f"{text} ({count} without a finite value left out)" if count else text

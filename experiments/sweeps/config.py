@@ -1,65 +1,27 @@
 """A tolerance sweep as data, read from TOML."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
-from experiments.shared.grid import points as grid_points
 from experiments.shared.grid import without_grid
 from experiments.sweeps.metrics import METRICS
 from spu_circuit.description import Description
-from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware, changed_hardware, from_document, read_toml
+from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.hardware import Hardware, changed_hardware, read_toml
 from spu_circuit.quantity import Fraction, parse_quantity
 from spu_circuit.sampling import varying
 
-WORKLOADS = {
-    "random": "size condition systems seed",
-    "dominant": "size condition systems seed",
-    "file": "matrix vector",
-    "recorded": "folder systems",
-    "training": "config optimizer learning_rate",
-}
-ANALYSES = {
-    "monte carlo": "samples design stop_width",
-    "importance": "samples inflation stop_width",
-    "corners": "",
-    "worst case": "",
-    "one at a time": "samples design",
-    "variance based": "samples",
-    "contributions": "samples design stop_width",
-}
-"""What each kind takes besides its name."""
 
+class Workload(Description):
+    """What every sample does; which fields a kind takes, ``workloads`` says."""
 
-class OneOf(Description):
-    """A description whose fields depend on its kind, as ``taken`` says."""
-
-    taken: ClassVar[Mapping[str, str]]
-    kind: str
-
-    @model_validator(mode="after")
-    def _only_its_own(self) -> Self:
-        kind, taken = self.kind, {"kind", *self.taken[self.kind].split()}
-        for name in sorted(self.model_fields_set - taken):
-            raise ValueError(f"kind {kind!r} has no {name!r}; it takes {', '.join(sorted(taken))}")
-        return self
-
-
-class Workload(OneOf):
-    """The systems that every sample solves; of its metrics the worst over the systems counts."""
-
-    taken = WORKLOADS
-    kind: Annotated[
-        Literal["random", "dominant", "file", "recorded", "training"],
-        Field(description="random: positive definite; dominant: for passive arrays; recorded: of a training run"),
-    ]
+    kind: Annotated[str, Field(description="one of ``workloads.WORKLOADS``")]
     size: Annotated[int, Field(ge=1, description="cells")] = 32
     condition: Annotated[float, Field(ge=1, allow_inf_nan=False, description="of the matrix")] = 10.0
     systems: Annotated[int, Field(ge=1, description="how many")] = 1
@@ -71,25 +33,11 @@ class Workload(OneOf):
     optimizer: Annotated[str | None, Field(description="which of the config's optimizers")] = None
     learning_rate: Annotated[float | None, Field(gt=0, description="none: the first of the optimizer's")] = None
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        needed = {"file": ("matrix", "vector"), "recorded": ("folder",), "training": ("config", "optimizer")}
-        for name in needed.get(self.kind, ()):
-            if getattr(self, name) is None:
-                raise ValueError(f"kind {self.kind!r} needs {name!r}; give it")
-        return self
 
+class Analysis(Description):
+    """How the samples are chosen; which fields a kind takes, ``analyses`` says."""
 
-class Analysis(OneOf):
-    """How the samples are chosen."""
-
-    taken = ANALYSES
-    kind: Annotated[
-        Literal[
-            "monte carlo", "importance", "corners", "worst case", "one at a time", "variance based", "contributions"
-        ],
-        Field(description="what the copies are to show"),
-    ]
+    kind: Annotated[str, Field(description="one of ``analyses.ANALYSES``")]
     samples: Annotated[int, Field(ge=1, description="copies, at most")] = 1000
     design: Annotated[
         Literal["plain", "lhs", "sobol"], Field(description="independent, Latin hypercube, or Sobol sequence")
@@ -163,10 +111,6 @@ class Sweep(EngineSettings):
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError("metrics repeat; list each once")
         for name in self.recorded:
-            of_training = METRICS[name].of_training
-            if of_training != (self.workload.kind == "training"):
-                other = "only of" if of_training else "not of"
-                raise ValueError(f"metric {name!r} is {other} workload 'training'; leave it out")
             if METRICS[name].needs == "noise" and self.engine == "ngspice":
                 raise ValueError(f"metric {name!r} comes from engine 'network'; leave it out or change the engine")
         for name, limit in self.limits.items():
@@ -205,9 +149,7 @@ class Sweep(EngineSettings):
 
 def _metric(name: str) -> str:
     if name not in METRICS:
-        near = get_close_matches(name, METRICS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(METRICS)}"
-        raise ValueError(f"no metric {name!r}; {hint}")
+        raise ValueError(f"no metric {name!r}; {did_you_mean(name, METRICS)}")
     return name
 
 
@@ -231,26 +173,3 @@ def read_sweep(path: str | Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """
     where = f"config {path}"
     return without_grid(read_toml(config_file(path, "workload"), where), where)
-
-
-def points(
-    document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str
-) -> list[tuple[dict[str, Any], Sweep]]:
-    """Every point of the grid: what is set there, and the sweep that this makes. All are checked here.
-
-    Raises:
-        InputError: a field is wrong; names it and the cure.
-    """
-    found = []
-    for setting, own in grid_points(document, grid):
-        sweep = from_document(Sweep, own, f"config {where}")
-        sweep.device()
-        found.append((setting, sweep))
-        if sweep.recorded != found[0][1].recorded:
-            raise InputError(
-                f"grid: one point records {', '.join(found[0][1].recorded)}, another {', '.join(sweep.recorded)}; name "
-                "all in metrics"
-            )
-        if sweep.analysis.kind != found[0][1].analysis.kind:
-            raise InputError("grid.'analysis.kind': one sweep has one kind of analysis; run a sweep for each")
-    return found

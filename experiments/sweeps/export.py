@@ -12,9 +12,9 @@ import pyarrow.parquet
 
 from experiments.shared.files import inert, writing
 from experiments.shared.grid import value_text
-from experiments.sweeps.findings import planned
+from experiments.sweeps.findings import Findings, findings, study_in
+from experiments.sweeps.group import Group
 from experiments.sweeps.metrics import METRICS
-from experiments.sweeps.run import Plan
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.units import SI_UNITS
 from spu_circuit.errors import InputError
@@ -40,8 +40,7 @@ def export(store: SweepStore, path: Path) -> int:
     writer = WRITERS.get(path.suffix)
     if writer is None:
         raise InputError(f"to: {str(path)!r} ends in {path.suffix!r}; name a file that ends in {' or '.join(WRITERS)}")
-    plan = planned(store)
-    made = table(plan, store)
+    made = table(findings(study_in(store), store))
     if made.num_rows == 0:
         raise InputError(f"output: {str(store.folder)!r} holds no finished copy yet; run the sweep first")
     with writing(path, field="to") as file:
@@ -49,40 +48,44 @@ def export(store: SweepStore, path: Path) -> int:
     return int(made.num_rows)
 
 
-def table(plan: Plan, store: SweepStore) -> pa.Table:
-    """Point, what the grid sets there, case, sample, status, reason, weight, then the metrics in SI units.
+def table(found: Findings) -> pa.Table:
+    """Point, what the grid sets there, case, sample, status, reason, weight, limits, then the metrics in SI units.
 
     A metric that a sample does not have (it failed or is unstable) is null; one that is infinite is so.
     """
-    keys, rows = [], []
-    for key, sweep, case in plan.cases():
-        found = store.rows_of(key, sweep, case)
-        keys += [key] * len(found)
-        rows += found
-    points = [point for point, _ in keys]
+    rows = [(group, row) for group in found.every for row in group.rows]
+    points = [group.key[0] for group, _ in rows]
     columns: list[tuple[pa.Field, Any]] = [(_field("point", pa.int64(), "number of the point of the grid"), points)]
-    for name in plan.settings[0]:
-        values, kind = _alike([setting[name] for setting in plan.settings])
+    for name in found.study.settings[0]:
+        values, kind = _alike([setting[name] for setting in found.study.settings])
         columns.append((_field(name, kind, "set by the grid, as in the config"), [values[point] for point in points]))
     columns += [
-        (_field("case", pa.string(), "set of copies within the analysis"), [case for _, case in keys]),
-        (_field("sample", pa.int64(), "number of the copy, which its parts are drawn by"), [r.sample for r in rows]),
-        (_field("status", pa.string(), "ok, unstable or failed"), [row.status for row in rows]),
-        (_field("reason", pa.string(), "why it failed"), [row.reason for row in rows]),
+        (_field("case", pa.string(), "set of copies within the analysis"), [group.key[1] for group, _ in rows]),
+        (_field("sample", pa.int64(), "number of the copy, which its parts are drawn by"), [r.sample for _, r in rows]),
+        (_field("status", pa.string(), "ok, unstable or failed"), [row.status for _, row in rows]),
+        (_field("reason", pa.string(), "why it failed"), [row.reason for _, row in rows]),
         (
             _field("weight", pa.float64(), "copies of the wanted distribution it stands for", "1"),
-            [r.weight for r in rows],
+            [row.weight for _, row in rows],
         ),
     ]
-    names = plan.sweeps[0].recorded
-    metrics = np.array([row.metrics for row in rows]).reshape(len(rows), len(names))
+    if found.sweep.limits:
+        meaning = "whether it keeps all limits; null where it failed, which counts for no yield"
+        columns.append((_field("keeps_limits", pa.bool_(), meaning), [kept for g in found.every for kept in _kept(g)]))
+    names = found.sweep.recorded
+    metrics = np.array([row.metrics for _, row in rows]).reshape(len(rows), len(names))
     for name, column in zip(names, metrics.T, strict=True):
         unit = SI_UNITS.get(METRICS[name].unit, METRICS[name].unit)
         field = _field(name, pa.float64(), METRICS[name].meaning, unit)
         columns.append((field, pa.array(column, pa.float64(), from_pandas=True)))  # NaN becomes null
-    about = {"sweep": plan.config, "versions": store.claimed().get("versions", {})}
+    about = {"sweep": found.study.config, "versions": found.versions}
     schema = pa.schema([field for field, _ in columns], {name: json.dumps(value) for name, value in about.items()})
     return pa.table([pa.array(values, field.type) for field, values in columns], schema=schema)
+
+
+def _kept(group: Group) -> list[bool | None]:
+    good = iter(group.good.tolist())
+    return [None if row.status == "failed" else next(good) for row in group.rows]
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "") -> pa.Field:

@@ -1,119 +1,125 @@
-"""What a sweep's store holds, as numbers ready to be shown."""
+"""What a sweep's store holds, as findings: the terminal, the page, summary.json and the export all take them here."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.shared.grid import axis_name, check_grid, value_text
+from experiments.shared.grid import axis_name, check_grid, setting_text, value_text
 from experiments.shared.store import first_difference
-from experiments.sweeps.cases import Case
+from experiments.sweeps.analyses import ANALYSES, AnalysisKind
+from experiments.sweeps.bars import Bars
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import Row
-from experiments.sweeps.metrics import METRICS
-from experiments.sweeps.run import Plan, plan
-from experiments.sweeps.statistics import Percentile, Yield, passes, percentile, yield_of
-from experiments.sweeps.store import Key, SweepStore
+from experiments.sweeps.correlations import correlations
+from experiments.sweeps.group import CASE, Group, Groups, ranked
+from experiments.sweeps.redraw import Trait, traits
+from experiments.sweeps.samples import NOMINAL
+from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import Study, study_of
+from experiments.sweeps.tables import Table
 from experiments.sweeps.units import titled
+from experiments.sweeps.workloads import WORKLOADS
 from spu_circuit.errors import InputError
 
-Array = NDArray[np.float64]
-
-CASE = "case"
+MOST_SHOWN = 4
+"""Metrics with limits of which bars are drawn; without limits half as many."""
 
 
 @dataclass(frozen=True)
-class Group:
-    """The finished samples of one case at one point of the grid.
+class Findings:
+    """What the finished samples of a sweep say.
 
     Args:
-        traits: what sets it apart from the others, name → value; empty where it is alone.
-        audit: what ngspice found for some of them.
+        every: groups that have a sample.
+        versions: of what the sweep was begun with.
     """
 
-    key: Key
-    traits: dict[str, str]
-    sweep: Sweep
-    case: Case
-    rows: tuple[Row, ...]
-    audit: tuple[Row, ...]
+    study: Study
+    every: tuple[Group, ...]
+    versions: dict[str, Any]
 
     @property
-    def label(self) -> str:
-        return ", ".join(value if name == CASE else f"{name} = {value}" for name, value in self.traits.items())
+    def sweep(self) -> Sweep:
+        """The first point's, which all points are like but for what the grid sets."""
+        return self.study.sweeps[0]
 
     @property
-    def short(self) -> str:
-        return ", ".join(self.traits.values())
+    def analysis(self) -> AnalysisKind:
+        return ANALYSES[self.sweep.analysis.kind]
+
+    @cached_property
+    def shown(self) -> tuple[Group, ...]:
+        """Groups that say something by themselves: not the nominal sample beside kinds that vary alone, and not those
+        of which one kind comes from another set."""
+        return tuple(g for g in self.every if not g.copies.mixed and g.tried and g.key[1] != NOMINAL)
+
+    def point(self, number: int) -> Groups:
+        """The groups of a point, by the name of their set."""
+        return {group.key[1]: group for group in self.every if group.key[0] == number and group.tried}
+
+    @cached_property
+    def tables(self) -> dict[int, list[Table]]:
+        """What the analysis finds at each point."""
+        numbers = dict.fromkeys(group.key[0] for group in self.shown)
+        return {number: self.analysis.tables(self.point(number)) for number in numbers}
+
+    @cached_property
+    def chosen(self) -> Group:
+        """Of the first set, the point whose yield is nearest to one half, where most can be learnt, or the first."""
+        first = [group for group in self.shown if group.key[1] == self.shown[0].key[1]]
+        return min(first, key=lambda group: abs(group.found_yield.share - 0.5)) if self.sweep.limits else first[0]
 
     @property
-    def mixed(self) -> tuple[str, ...]:
-        """Kinds of parts that come from another set of samples, in a variance-based analysis."""
-        return () if self.case.sampling is None else tuple(self.case.sampling.streams)
+    def where(self) -> str:
+        """What the grid sets at the chosen point."""
+        return setting_text(self.study.settings[self.chosen.key[0]])
 
     @cached_property
-    def tried(self) -> list[Row]:
-        """Those that could be simulated."""
-        return [row for row in self.rows if row.status != "failed"]
+    def drawn(self) -> tuple[NDArray[np.intp], list[Trait]] | None:
+        """The traits of the chosen group's samples, and of which; None where nothing correlates with them."""
+        if self.analysis.bars is not None or WORKLOADS[self.sweep.workload.kind].systems is None:
+            return None
+        return traits(self.chosen)
 
     @cached_property
-    def samples(self) -> NDArray[np.intp]:
-        return np.array([row.sample for row in self.tried], dtype=np.intp)
-
-    @cached_property
-    def weights(self) -> Array:
-        return np.array([row.weight for row in self.tried])
-
-    @cached_property
-    def good(self) -> NDArray[np.bool_]:
-        return passes(self.sweep, self.tried)
-
-    @cached_property
-    def found_yield(self) -> Yield:
-        return yield_of(self.sweep, self.rows)
-
-    def counted(self, status: str) -> int:
-        return sum(row.status == status for row in self.rows)
-
-    def column(self, name: str) -> Array:
-        """A metric of the samples that could be simulated; of unstable ones it is as bad as can be, (tried,)."""
-        return self._columns[:, self.sweep.recorded.index(name)]
-
-    @cached_property
-    def _columns(self) -> Array:
-        found = np.array([row.metrics for row in self.tried]).reshape(len(self.tried), -1)
-        worst = np.array([-inf if METRICS[name].of_training else inf for name in self.sweep.recorded])
-        unstable = np.array([row.status == "unstable" for row in self.tried], dtype=bool)
-        return np.where(unstable[:, None], worst, found)
-
-    def badness(self, name: str) -> Array:
-        """Larger is worse, (tried,)."""
-        limit = self.sweep.limits.get(name)
-        low_is_bad = METRICS[name].of_training if limit is None else limit.max == inf and limit.min > -inf
-        return -self.column(name) if low_is_bad else self.column(name)
-
-    def percentile(self, name: str, share: float) -> Percentile:
-        """With its interval where the samples are plain ones; by weight, without one, where they are not."""
-        values = self.column(name)
-        if self.sweep.analysis.kind != "importance":
-            return percentile(values, share)
-        order = np.argsort(values)
-        below = np.cumsum(self.weights[order]) / self.weights.sum()
-        at = min(int(np.searchsorted(below, share)), len(values) - 1)
-        return Percentile(share, float(values[order[at]]), (-inf, inf))
-
-    def worst(self, count: int) -> list[Row]:
-        """The samples with the worst of the first metric, limited ones before others."""
-        order = np.argsort(-self.badness(ranked(self.sweep)[0]), kind="stable")
-        return [self.tried[k] for k in order[:count].tolist()]
+    def bars(self) -> Bars | None:
+        """What the metrics follow at the chosen point; None where nothing does."""
+        names = ranked(self.sweep)[: min(MOST_SHOWN, len(self.sweep.limits)) or MOST_SHOWN // 2]
+        if self.analysis.bars is not None:
+            found = self.analysis.bars(self.point(self.chosen.key[0]), names)
+        elif self.drawn is not None:
+            found = correlations(self.chosen, *self.drawn, names)
+        else:
+            return None
+        return found if found.of else None
 
 
-def planned(store: SweepStore) -> Plan:
-    """The plan that a store was filled by.
+def findings(study: Study, store: SweepStore) -> Findings:
+    """What the store of a study holds.
+
+    Raises:
+        InputError: it holds what is no sample of the study.
+    """
+    sets = list(study.sets())
+    several = len({key[1] for key, _, _ in sets}) > 1
+    found = []
+    for key, sweep, copies in sets:
+        named = {axis_name(name): value_text(value) for name, value in study.settings[key[0]].items()}
+        if several:
+            named[CASE] = f"only {titled(key[1])}" if copies.only else key[1]
+        rows = store.rows_of(key, sweep, copies)
+        if rows:
+            audit = store.rows_of(key, sweep, copies, audit=True)
+            found.append(Group(key, named, sweep, copies, tuple(rows), tuple(audit)))
+    return Findings(study, tuple(found), store.claimed().get("versions", {}))
+
+
+def study_in(store: SweepStore) -> Study:
+    """The study that a store was filled by.
 
     Raises:
         InputError: the folder has none, or a file that the sweep reads has changed since.
@@ -128,7 +134,7 @@ def planned(store: SweepStore) -> Plan:
     check_grid(grid, where)
     assert isinstance(grid, dict)
     try:
-        found = plan(document, grid, where, audit)
+        found = study_of(document, grid, where, audit)
     except RecursionError:
         raise InputError(f"output: {where!r} is damaged or foreign: its config is nested too deeply") from None
     if difference := first_difference(claimed, json.loads(json.dumps(found.config))):
@@ -140,41 +146,12 @@ def planned(store: SweepStore) -> Plan:
     return found
 
 
-def groups(plan: Plan, store: SweepStore) -> list[Group]:
-    """Every case of every point that has samples."""
-    cases = list(plan.cases())
-    several = len({key[1] for key, _, _ in cases}) > 1
-    found = []
-    for key, sweep, case in cases:
-        named = {axis_name(name): value_text(value) for name, value in plan.settings[key[0]].items()}
-        if several:
-            named[CASE] = f"only {titled(key[1])}" if case.only else key[1]
-        rows = store.rows_of(key, sweep, case)
-        if rows:
-            found.append(
-                Group(key, named, sweep, case, tuple(rows), tuple(store.rows_of(key, sweep, case, audit=True)))
-            )
-    return found
-
-
-def ranked(sweep: Sweep) -> list[str]:
-    """The metrics, limited ones first."""
-    return [
-        *(name for name in sweep.recorded if name in sweep.limits),
-        *(n for n in sweep.recorded if n not in sweep.limits),
-    ]
-
-
-def focus(found: list[Group]) -> Group:
-    """Of the first case, the point whose yield is nearest to one half, where most can be learnt, or the first point."""
-    first = [group for group in found if group.key[1] == found[0].key[1]]
-    return min(first, key=lambda group: abs(group.found_yield.share - 0.5)) if first[0].sweep.limits else first[0]
-
-
 def disagreements(group: Group) -> Iterator[tuple[str, float, float]]:
     """How far ngspice and the network are apart: metric, median and worst |a − b| / max(|a|, |b|) of the samples."""
     mine = {row.sample: row for row in group.rows}
-    pairs = [(mine[row.sample].metrics, row.metrics) for row in group.audit if row.status == "ok"]
+    pairs = [
+        (mine[row.sample].metrics, row.metrics) for row in group.audit if row.status == "ok" and row.sample in mine
+    ]
     if not pairs:
         return
     network, ngspice = np.array(pairs).transpose(1, 0, 2)
@@ -184,3 +161,10 @@ def disagreements(group: Group) -> Iterator[tuple[str, float, float]]:
     for name, column in zip(group.sweep.recorded, apart.T, strict=True):
         if not np.isnan(column).all():
             yield name, float(np.nanmedian(column)), float(np.nanmax(column))
+
+
+def spread_over(found: Sequence[Group], most: int) -> list[Group]:
+    """At most so many of the groups, from the first to the last."""
+    if len(found) <= most:
+        return list(found)
+    return [found[k] for k in np.linspace(0, len(found) - 1, most).round().astype(int).tolist()]

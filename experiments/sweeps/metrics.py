@@ -38,16 +38,18 @@ class Metric:
     Args:
         unit: SI; "%" is a share, shown in percent.
         meaning: one line.
-        measure: (samples,); larger is worse.
+        measure: (samples,); None: what gives it measures it.
         needs: "settling" or "noise" where the solver must do more than find voltages.
-        of_training: measured by a training run, not by solving systems; larger is better.
+        of: what gives it: "systems" that a sample solves, or its "training".
+        larger_is_better: unlike an error.
     """
 
     unit: str
     meaning: str
     measure: Callable[[Answers], Array] | None
     needs: str = ""
-    of_training: bool = False
+    of: str = "systems"
+    larger_is_better: bool = False
 
 
 def _relative_error(answers: Answers) -> Array:
@@ -99,5 +101,5 @@ METRICS = {
     "energy": Metric(
         "J", "that power times the time until settled, or until read if that is sooner", _energy, "settling"
     ),
-    "final_accuracy": Metric("%", "test accuracy after training", None, of_training=True),
+    "final_accuracy": Metric("%", "test accuracy after training", None, of="training", larger_is_better=True),
 }

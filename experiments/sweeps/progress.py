@@ -4,22 +4,22 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.shared.progress import Display
-from experiments.sweeps.evaluate import Row
-from experiments.sweeps.run import Plan
+from experiments.sweeps.rows import Row
 from experiments.sweeps.statistics import passes
-from experiments.sweeps.store import Key, SweepStore
+from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import Key, Study
 
 
 class SweepBars(Display):
     """A context manager, called with every finished batch."""
 
-    def __init__(self, plan: Plan, store: SweepStore, console: Console) -> None:
-        self._sweeps = {key: sweep for key, sweep, _ in plan.cases()}
+    def __init__(self, study: Study, store: SweepStore, console: Console) -> None:
+        self._sweeps = {key: sweep for key, sweep, _ in study.sets()}
         self._done = {key: len(store.samples(key)) for key in self._sweeps}
         self._good: dict[Key, int] = {}
         self._tried: dict[Key, int] = {}
-        for key, sweep, case in plan.cases():
-            self._count(key, store.rows_of(key, sweep, case) if sweep.limits and self._done[key] else [])
+        for key, sweep, copies in study.sets():
+            self._count(key, store.rows_of(key, sweep, copies) if sweep.limits and self._done[key] else [])
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -29,7 +29,7 @@ class SweepBars(Display):
             TextColumn("{task.fields[shown]}"),
             console=console,
         )
-        total = sum(case.samples for _, _, case in plan.cases())
+        total = sum(copies.samples for _, _, copies in study.sets())
         self._task = self._progress.add_task(
             "sweep", total=total, completed=sum(self._done.values()), rate="", shown=""
         )

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.sweeps.cases import alone
-from experiments.sweeps.evaluate import benches, drawn_samples
-from experiments.sweeps.findings import Group
+from experiments.sweeps.bench import benches
+from experiments.sweeps.evaluate import drawn_samples
+from experiments.sweeps.group import Group
 from experiments.sweeps.units import text, titled
 from netlists.board import Board
 from spu_circuit.sampling import Samples, varying
@@ -128,12 +128,11 @@ def _board(group: Group) -> Board:
 
 
 def _variation(group: Group) -> Variation:
-    variation = _board(group).hardware.variation
-    return alone(variation, group.case.only) if group.case.only else variation
+    return group.copies.moves(_board(group).hardware.variation)
 
 
 def _drawn(group: Group, numbers: range) -> Samples:
-    return drawn_samples(group.sweep, group.case, benches(group.sweep, group.sweep.engine)[0], numbers)
+    return drawn_samples(group.sweep, group.copies, benches(group.sweep, group.sweep.engine)[0], numbers)
 
 
 def _traits(variation: Variation, samples: Samples, board: Board) -> list[Trait]:

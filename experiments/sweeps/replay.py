@@ -1,11 +1,15 @@
 """The deck of one sample of a sweep, for the designer's own ngspice."""
 
-from experiments.sweeps.evaluate import Row, benches, drawn_samples, question_of
-from experiments.sweeps.findings import Group, groups, planned
+from experiments.sweeps.bench import benches, question_of
+from experiments.sweeps.evaluate import drawn_samples
+from experiments.sweeps.findings import findings, study_in
+from experiments.sweeps.group import Group
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.redraw import outliers
+from experiments.sweeps.rows import Row
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.units import titled
+from experiments.sweeps.workloads import WORKLOADS
 from netlists.deck import comment
 from solvers.behaviour import deck
 from spu_circuit.errors import InputError
@@ -27,16 +31,17 @@ def replay(store: SweepStore, sample: int, point: int = 0, case: str | None = No
     Raises:
         InputError: there is no such sample, or its workload is no system.
     """
-    plan = planned(store)
-    if plan.sweeps[0].workload.kind == "training":
-        raise InputError("replay: a copy of workload 'training' solves many systems; it has no single deck")
-    if not 0 <= point < len(plan.sweeps):
-        raise InputError(f"point is {point}; this sweep has points 0 to {len(plan.sweeps) - 1}")
-    names = [key[1] for key, _, _ in plan.cases() if key[0] == point]
+    study = study_in(store)
+    kind = study.sweeps[0].workload.kind
+    if WORKLOADS[kind].systems is None:
+        raise InputError(f"replay: a copy of workload {kind!r} solves many systems; it has no single deck")
+    if not 0 <= point < len(study.sweeps):
+        raise InputError(f"point is {point}; this sweep has points 0 to {len(study.sweeps) - 1}")
+    names = [key[1] for key, _, _ in study.sets() if key[0] == point]
     wanted = names[0] if case is None else case
     if wanted not in names:
         raise InputError(f"case is {wanted!r}; this sweep has {', '.join(map(repr, names))}")
-    found = next((group for group in groups(plan, store) if group.key == (point, wanted)), None)
+    found = next((group for group in findings(study, store).every if group.key == (point, wanted)), None)
     row = None if found is None else next((row for row in found.rows if row.sample == sample), None)
     if found is None or row is None:
         last = 0 if found is None else max(row.sample for row in found.rows)
@@ -45,7 +50,7 @@ def replay(store: SweepStore, sample: int, point: int = 0, case: str | None = No
     if not 0 <= system < len(found_benches):
         raise InputError(f"system is {system}; this workload has systems 0 to {len(found_benches) - 1}")
     bench = found_benches[system]
-    drawn = drawn_samples(found.sweep, found.case, bench, range(sample, sample + 1))
+    drawn = drawn_samples(found.sweep, found.copies, bench, range(sample, sample + 1))
     title, rest = deck(bench.prepared, bench.device, drawn, question_of(found.sweep, bench.device)).split("\n", 1)
     return "\n".join([title, *map(comment, _notes(found, row, system, len(found_benches))), rest])
 

@@ -1,28 +1,31 @@
 """Run a sweep: what is not in the store yet, batch by batch."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from experiments.shared.executor import Executor, executor
-from experiments.sweeps.cases import Case, cases_of
-from experiments.sweeps.config import Sweep, points
-from experiments.sweeps.evaluate import Row, benches, evaluate, failed
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.rows import Row, failed
+from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import yield_of
-from experiments.sweeps.store import Key, SweepStore
-from experiments.sweeps.training import trained
-from experiments.sweeps.workload import digests
+from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import Key, Study
+from experiments.sweeps.workloads import WORKLOADS
 from solvers.behaviour import BLOCK
 from solvers.ngspice_process import ngspice_program
-from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.errors import SimulationError
 
 CHECK = 16 * BLOCK
 """A sweep that may stop early looks at its yield each time that so many more samples are finished."""
 SMALL = 8
 """Samples that a worker gets at a time where each takes long."""
+MOST_BATCH = 65_536
+"""Samples that a worker may get at a time: what it has finished is kept when all are."""
 FEWEST = 50
 """Samples before a share of failures means anything."""
 
@@ -34,42 +37,20 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A checked sweep.
-
-    Args:
-        config: all that determines its results.
-        settings: what the grid sets at each point.
-        sweeps: each point's sweep.
-        audit: share of the samples that ngspice repeats.
-    """
-
-    config: dict[str, Any]
-    settings: list[dict[str, Any]]
-    sweeps: list[Sweep]
-    audit: float
-
-    def cases(self) -> Iterator[tuple[Key, Sweep, Case]]:
-        for point, sweep in enumerate(self.sweeps):
-            for name, case in cases_of(sweep).items():
-                yield (point, name), sweep, case
-
-
-@dataclass(frozen=True)
 class Batch:
-    """Consecutive copies of one case that a worker gets at a time.
+    """Consecutive copies of one set that a worker gets at a time.
 
     Args:
         audit: ngspice repeats what the network computed.
     """
 
     sweep: Sweep
-    case: Case
+    copies: SampleSet
     samples: range
     audit: bool = False
 
     def rows(self) -> list[Row]:
-        return evaluate(self.sweep, self.case, self.samples, "ngspice" if self.audit else self.sweep.engine)
+        return evaluate(self.sweep, self.copies, self.samples, "ngspice" if self.audit else self.sweep.engine)
 
     def halves(self) -> list[Self]:
         """Two parts, cut between blocks where there are several."""
@@ -79,36 +60,8 @@ class Batch:
         return [replace(self, samples=part) for part in (range(first, middle), range(middle, last))]
 
 
-def plan(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str, audit: float = 0.0) -> Plan:
-    """Check every point of a sweep before anything is computed.
-
-    Raises:
-        InputError: a field is wrong, or a nominal device cannot be made.
-    """
-    if not 0 <= audit <= 1:
-        raise InputError(f"audit is {audit:g}; it must be a share from 0 to 1")
-    found = points(document, grid, where)
-    sweeps = [sweep for _, sweep in found]
-    for sweep in sweeps:
-        if audit and (sweep.engine == "ngspice" or sweep.workload.kind == "training"):
-            raise InputError("audit repeats copies of engine 'network' in ngspice; leave it out here")
-        cases_of(sweep)
-        if sweep.workload.kind == "training":
-            trained(sweep)
-        else:
-            benches(sweep, sweep.engine)
-    config = {
-        "document": dict(document),
-        "grid": dict(grid),
-        "hardware": [sweep.device().model_dump(mode="json") for sweep in sweeps],
-        "files": [digests(sweep.workload) for sweep in sweeps],
-        "audit": audit,
-    }
-    return Plan(config, [setting for setting, _ in found], sweeps, audit)
-
-
 def run(
-    plan: Plan,
+    study: Study,
     store: SweepStore,
     workers: int = 1,
     scheduler: str | None = None,
@@ -124,54 +77,54 @@ def run(
         SimulationError: too many samples fail.
         InputError: the scheduler does not answer.
     """
-    if scheduler is None and (plan.audit or any(sweep.engine == "ngspice" for sweep in plan.sweeps)):
+    if scheduler is None and (study.audit or any(sweep.engine == "ngspice" for sweep in study.sweeps)):
         ngspice_program()
     with executor(workers, scheduler) as computers:
-        compute(plan, store, computers, batch, progress)
+        compute(study, store, computers, batch, progress)
 
 
 def compute(
-    plan: Plan, store: SweepStore, computers: Executor, batch: int | None = None, progress: Progress | None = None
+    study: Study, store: SweepStore, computers: Executor, batch: int | None = None, progress: Progress | None = None
 ) -> None:
     """``run`` with an executor that is there already."""
-    for key, sweep, case in plan.cases():
-        _run_case(store, computers, key, sweep, case, batch, progress)
-    if plan.audit:
-        for key, sweep, case in plan.cases():
-            chosen = audited(sweep, case, plan.audit)
-            ok = {row.sample for row in store.rows_of(key, sweep, case) if row.status == "ok"}
+    for key, sweep, copies in study.sets():
+        _run_set(store, computers, key, sweep, copies, batch, progress)
+    if study.audit:
+        for key, sweep, copies in study.sets():
+            chosen = audited(sweep, copies, study.audit)
+            ok = {row.sample for row in store.rows_of(key, sweep, copies) if row.status == "ok"}
             todo = sorted((chosen & ok) - store.samples(key, audit=True))
-            batches = [Batch(sweep, case, range(sample, sample + 1), audit=True) for sample in todo]
+            batches = [Batch(sweep, copies, range(sample, sample + 1), audit=True) for sample in todo]
             for rows in _finished(computers, batches):
                 store.commit(key, rows, audit=True)
 
 
-def audited(sweep: Sweep, case: Case, share: float) -> set[int]:
+def audited(sweep: Sweep, copies: SampleSet, share: float) -> set[int]:
     """Numbers of the samples that ngspice repeats: chosen by the seed, each for itself."""
     rng = np.random.default_rng([sweep.seed, 0xA0D17])
-    return set(np.flatnonzero(rng.random(case.samples) < share).tolist())
+    return set(np.flatnonzero(rng.random(copies.samples) < share).tolist())
 
 
-def _run_case(
+def _run_set(
     store: SweepStore,
     computers: Executor,
     key: Key,
     sweep: Sweep,
-    case: Case,
+    copies: SampleSet,
     batch: int | None,
     progress: Progress | None,
 ) -> None:
-    slow = sweep.engine == "ngspice" or sweep.workload.kind == "training"
+    slow = sweep.engine == "ngspice" or WORKLOADS[sweep.workload.kind].systems is None
     size = batch or (SMALL if slow else 4 * BLOCK)
     if not slow:
         size = -(-size // BLOCK) * BLOCK
     stop = sweep.analysis.stop_width
-    round_size = case.samples if stop is None else CHECK
-    for begin in range(0, case.samples, round_size):
-        end = min(begin + round_size, case.samples)
+    round_size = copies.samples if stop is None else CHECK
+    for begin in range(0, copies.samples, round_size):
+        end = min(begin + round_size, copies.samples)
         finished = store.samples(key)
         todo = [
-            Batch(sweep, case, range(first, min(first + size, end)))
+            Batch(sweep, copies, range(first, min(first + size, end)))
             for first in range(begin, end, size)
             if not finished.issuperset(range(first, min(first + size, end)))
         ]
@@ -181,10 +134,10 @@ def _run_case(
             store.commit(key, fresh)
             done += len(fresh)
             if progress is not None:
-                progress(key, done, case.samples, fresh)
+                progress(key, done, copies.samples, fresh)
             _refuse_failures(store, key, sweep)
-        if stop is not None and end < case.samples:
-            low, high = yield_of(sweep, store.rows_of(key, sweep, case)).interval
+        if stop is not None and end < copies.samples:
+            low, high = yield_of(sweep, copies, store.rows_of(key, sweep, copies)).interval
             if high - low <= stop:
                 return
 
@@ -198,7 +151,7 @@ def _finished(computers: Executor, batches: Iterable[Batch]) -> Iterator[list[Ro
         elif len(batch.samples) > 1:
             queue.extend(batch.halves())
         else:
-            yield [failed(batch.sweep, batch.samples.start, "its worker process died, twice")]
+            yield [failed(batch.samples.start, "its worker process died, twice", len(batch.sweep.recorded))]
 
 
 def _refuse_failures(store: SweepStore, key: Key, sweep: Sweep) -> None:

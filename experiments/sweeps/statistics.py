@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, betaincinv, ndtri
+from scipy.special import bdtr, ndtri
+from scipy.stats import binomtest
 
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import Row
+from experiments.sweeps.rows import Row
+from experiments.sweeps.samples import SampleSet
 from spu_circuit.sampling import shared
 
 Array = NDArray[np.float64]
-Counts = NDArray[np.intp]
 
 CONFIDENCE = 0.95
+NORMAL = float(ndtri((1 + CONFIDENCE) / 2))
+"""Standard errors on either side of a normal interval."""
 FEW = 20
 """Bad samples, by their effective number, below which the mean of their weights is not yet normal."""
 
@@ -59,7 +62,7 @@ def passes(sweep: Sweep, rows: Sequence[Row]) -> NDArray[np.bool_]:
     return kept
 
 
-def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
+def yield_of(sweep: Sweep, copies: SampleSet, rows: Sequence[Row]) -> Yield:
     """The yield, among the samples that could be simulated.
 
     Plain samples: the exact binomial interval (Clopper and Pearson, Biometrika 26:404, 1934). The estimate of a Latin
@@ -75,31 +78,23 @@ def yield_of(sweep: Sweep, rows: Sequence[Row]) -> Yield:
     count, n = int(good.sum()), len(tried)
     if n == 0:
         return Yield(float("nan"), (0.0, 1.0), 0, 0, "no copies yet")
-    if sweep.analysis.kind == "importance":
-        bad = np.array([row.weight for row in tried]) * ~good
-        mean = float(bad.mean())
-        if _effective(bad) < FEW:
-            drawn = clopper_pearson(n - count, n)[1] * _largest_weight(sweep)
-            method = "importance sampling, Clopper-Pearson of the copies drawn times the largest weight"
-            return Yield(1 - mean, (max(0.0, 1 - drawn), 1.0), count, n, method)
-        error = float(ndtri((1 + CONFIDENCE) / 2)) * float(bad.std(ddof=1)) / sqrt(n)
-        low, high = max(0.0, 1 - mean - error), min(1.0, 1 - mean + error)
-        return Yield(1 - mean, (low, high), count, n, "importance sampling, normal interval of the weighted mean")
-    return Yield(count / n, clopper_pearson(count, n), count, n, "Clopper-Pearson")
+    if not copies.weighted:
+        return Yield(count / n, clopper_pearson(count, n), count, n, "Clopper-Pearson")
+    bad = np.array([row.weight for row in tried]) * ~good
+    mean = float(bad.mean())
+    if _effective(bad) < FEW:
+        drawn = clopper_pearson(n - count, n)[1] * _largest_weight(sweep, copies)
+        method = "importance sampling, Clopper-Pearson of the copies drawn times the largest weight"
+        return Yield(1 - mean, (max(0.0, 1 - drawn), 1.0), count, n, method)
+    error = NORMAL * float(bad.std(ddof=1)) / sqrt(n)
+    low, high = max(0.0, 1 - mean - error), min(1.0, 1 - mean + error)
+    return Yield(1 - mean, (low, high), count, n, "importance sampling, normal interval of the weighted mean")
 
 
 def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Exact two-sided binomial interval of a probability."""
-    low, high = clopper_pearsons(np.array(count), np.array(tried), confidence)
-    return float(low), float(high)
-
-
-def clopper_pearsons(count: Counts, tried: Counts, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-    """``clopper_pearson`` of arrays of any shape: quantiles of beta distributions."""
-    tail = (1 - confidence) / 2
-    low = np.where(count > 0, betaincinv(np.maximum(count, 1), tried - count + 1, tail), 0.0)
-    high = np.where(count < tried, betaincinv(count + 1, np.maximum(tried - count, 1), 1 - tail), 1.0)
-    return low, high
+    found = binomtest(count, tried).proportion_ci(confidence, "exact")
+    return float(found.low), float(found.high)
 
 
 def _effective(weights: Array) -> float:
@@ -108,9 +103,10 @@ def _effective(weights: Array) -> float:
     return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
-def _largest_weight(sweep: Sweep) -> float:
+def _largest_weight(sweep: Sweep, copies: SampleSet) -> float:
     """Of any sample: the inflation to the power of how many random numbers are inflated."""
-    return sweep.analysis.inflation ** shared(sweep.device().variation)
+    assert copies.sampling is not None
+    return copies.sampling.inflation ** shared(sweep.device().variation)
 
 
 def percentile(values: Array, share: float) -> Percentile:
@@ -130,3 +126,32 @@ def percentile(values: Array, share: float) -> Percentile:
     )
     # The smallest value that this share does not exceed; n · share may be a rounding error above a whole number.
     return Percentile(share, float(ordered[max(0, ceil(n * share - 1e-9) - 1)]), bounds)
+
+
+def weighted_percentile(values: Array, weights: Array, share: float) -> Percentile:
+    """A percentile of what weighted samples stand for; nobody knows how sure it is.
+
+    Args:
+        values, weights: (samples,).
+    """
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) / weights.sum()
+    at = min(int(np.searchsorted(below, share)), len(values) - 1)
+    return Percentile(share, float(values[order[at]]), (-inf, inf))
+
+
+def running_yield(
+    good: NDArray[np.bool_], weights: Array, weighted: bool, counts: NDArray[np.intp]
+) -> tuple[Array, Array, Array]:
+    """The yield among so many first samples, and its interval, (counts,) each; of few bad weighted ones a rough one."""
+    if not weighted:
+        kept = np.cumsum(good, dtype=np.intp)[counts - 1]
+        ends = [clopper_pearson(*pair) for pair in zip(kept.tolist(), counts.tolist(), strict=True)]
+        low, high = np.array(ends).T
+        return kept / counts, low, high
+    bad = weights * ~good
+    mean = np.cumsum(bad)[counts - 1] / counts
+    square = np.cumsum(bad**2)[counts - 1] / counts
+    variance = np.maximum(square - mean**2, 0) * counts / np.maximum(counts - 1, 1)
+    error = NORMAL * np.sqrt(variance / counts)
+    return 1 - mean, np.maximum(0, 1 - mean - error), np.minimum(1, 1 - mean + error)

@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from experiments.shared.store import CONFIG, StoreBase, damaged, first_difference, set_aside
-from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import STATUSES, Row
+from experiments.sweeps.rows import STATUSES, Row
+from experiments.sweeps.samples import SampleSet
+from experiments.sweeps.study import Key
 
 NAME = "sweep.sqlite"
 COLUMNS = (
     '(point INTEGER, "case" TEXT, sample INTEGER, status TEXT, reason TEXT, weight REAL, metrics BLOB, '
     'PRIMARY KEY (point, "case", sample)) WITHOUT ROWID'
 )
-Key = tuple[int, str]
-"""Point of the grid and case."""
 
 
 class SweepStore(StoreBase):
@@ -68,7 +67,7 @@ class SweepStore(StoreBase):
             connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, key: Key, audit: bool = False) -> list[Row]:
-        """Finished samples of a case, by number. Raises InputError where one is none."""
+        """Finished samples of a set, by number. Raises InputError where one is none."""
         table = "audit" if audit else "copies"
         found = self._select(
             f'SELECT sample, status, reason, weight, metrics FROM {table} WHERE point = ? AND "case" = ? '
@@ -77,25 +76,25 @@ class SweepStore(StoreBase):
         )
         return [self._row(table, key, *row) for row in found]
 
-    def rows_of(self, key: Key, sweep: Sweep, case: Case, audit: bool = False) -> list[Row]:
-        """``rows``, which fit the case of the sweep. Raises InputError where one does not."""
+    def rows_of(self, key: Key, sweep: Sweep, copies: SampleSet, audit: bool = False) -> list[Row]:
+        """``rows``, which fit the set of the sweep. Raises InputError where one does not."""
         found = self.rows(key, audit)
         for row in found:
             which = f"row {row.sample} of point {key[0]}, {key[1]!r},"
-            if row.sample >= case.samples:
-                self._refuse_row(which, f"is beyond the {case.samples} copies")
+            if row.sample >= copies.samples:
+                self._refuse_row(which, f"is beyond the {copies.samples} copies")
             if len(row.metrics) != len(sweep.recorded):
                 self._refuse_row(which, f"has {len(row.metrics)} metrics, not {len(sweep.recorded)}")
         return found
 
     def samples(self, key: Key, audit: bool = False) -> set[int]:
-        """Numbers of the finished samples of a case."""
+        """Numbers of the finished samples of a set."""
         table = "audit" if audit else "copies"
         found = self._select(f'SELECT sample FROM {table} WHERE point = ? AND "case" = ?', key)
         return {sample for (sample,) in found}
 
     def failures(self, key: Key) -> tuple[int, int, str]:
-        """Finished samples of a case, how many of them failed, and the reason of the last one."""
+        """Finished samples of a set, how many of them failed, and the reason of the last one."""
         where = 'FROM copies WHERE point = ? AND "case" = ?'
         ((tried,),) = self._select(f"SELECT COUNT(*) {where}", key)
         # SQLite takes the reason from the row of the maximum.

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, astuple, dataclass, fields
-from difflib import get_close_matches
 from itertools import pairwise
 from math import inf, sqrt
 from pathlib import Path
@@ -14,14 +13,17 @@ from typing import Any
 from experiments.shared.executor import Executor, executor
 from experiments.shared.files import write, write_csv
 from experiments.shared.versions import versions
-from experiments.sweeps.cases import NOMINAL
-from experiments.sweeps.config import Sweep, points
-from experiments.sweeps.evaluate import Row
-from experiments.sweeps.run import Plan, compute, plan
-from experiments.sweeps.statistics import clopper_pearson, passes, yield_of
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.findings import findings
+from experiments.sweeps.rows import Row
+from experiments.sweeps.run import compute
+from experiments.sweeps.samples import NOMINAL
+from experiments.sweeps.size import check_size
+from experiments.sweeps.statistics import clopper_pearson, passes
 from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import Study, points, study_of
 from solvers.behaviour import BLOCK
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.sampling import varying
 from spu_circuit.variation import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread, Variation
 
@@ -94,6 +96,44 @@ class Answer:
     sentence: str
 
 
+class Tolerance:
+    """The tolerance of one part of a sweep, and the studies in which it is another one.
+
+    Args:
+        document: of the config.
+        where: it is from, for messages.
+        part: see ``Target``.
+
+    Raises:
+        InputError: the config is no plain Monte Carlo with limits, or the part has no spread.
+    """
+
+    def __init__(self, document: Mapping[str, Any], where: str, part: str) -> None:
+        ((_, sweep),) = points(document, {}, where)
+        self.sweep, self.spread = sweep, _spread(sweep.device().variation, part)
+        _check(sweep)
+        self.first = -(-sweep.analysis.samples // BLOCK) * BLOCK
+        self.factor, self.unit = UNITS[type(self.spread).__name__]
+        self._document, self._where, self._part = document, where, part
+
+    def times(self, scale: float, samples: int, analysis: str = "monte carlo") -> Study:
+        """The study of a multiple of the given tolerance."""
+        document = deepcopy(dict(self._document))
+        document["analysis"] = {"kind": analysis, "samples": samples}
+        table = document["hardware"]
+        for key in ("variation", *self._part.split(".")):
+            table = table.setdefault(key, {})
+        table["tolerance"] = f"{self.factor * self.spread.tolerance * scale!r} {self.unit}"
+        if self.spread.limit is not None:
+            # At zero tolerance the limit says nothing, but must be one.
+            table["limit"] = f"{self.factor * self.spread.limit * (scale or 1.0)!r} {self.unit}"
+        return study_of(document, {}, self._where)
+
+    def largest(self, scale: float) -> Study:
+        """``times``, with all samples that may be looked at."""
+        return self.times(scale, self.first * 2 ** (LOOKS - 1))
+
+
 class Search:
     """Tries tolerances of one part, each once, with the same samples: same seed, same sample numbers.
 
@@ -101,47 +141,34 @@ class Search:
     tolerance that is too loose can pass only if the loosest that is right would pass with the same samples. One
     test's error rate therefore holds for all tolerances tried, and no correction for their number is needed; one for
     the number of looks at each is made (Bonferroni). ``Answer.contradictions`` counts samples that break the rule.
-
-    Raises:
-        InputError: the config is no plain Monte Carlo with limits, or the part has no spread.
     """
 
     def __init__(
-        self,
-        document: Mapping[str, Any],
-        where: str,
-        target: Target,
-        folder: Path,
-        computers: Executor,
-        told: Callable[[Tried], None],
+        self, asked: Tolerance, target: Target, folder: Path, computers: Executor, told: Callable[[Tried], None]
     ) -> None:
-        ((_, sweep),) = points(document, {}, where)
-        self.sweep, self.spread = sweep, _spread(sweep.device().variation, target.part)
-        _check(sweep)
-        self.first = -(-sweep.analysis.samples // BLOCK) * BLOCK
+        self.asked = asked
         self.tried: dict[float, Tried] = {}
         self._rows: dict[float, list[Row]] = {}
-        self._document, self._where, self._target, self._folder = document, where, target, folder
-        self._computers, self._told = computers, told
+        self._target, self._folder, self._computers, self._told = target, folder, computers, told
 
     def at(self, scale: float) -> Tried:
         """The verdict at a multiple of the given tolerance."""
         if scale in self.tried:
             return self.tried[scale]
-        factor, unit = UNITS[type(self.spread).__name__]
+        asked, share = self.asked, self._target.share
         confidence = 1 - (1 - self._target.confidence) / LOOKS
-        with closing(SweepStore(self._folder / f"times {scale:.9g}")) as store:
-            store.claim(self._plan(scale, self.first * 2 ** (LOOKS - 1)).config, versions())
+        with closing(opened(self._folder, asked, scale)) as store:
             for look in range(LOOKS):
-                count = self.first * 2**look
-                compute(self._plan(scale, count), store, self._computers)
-                rows = [row for row in store.rows((0, "copies"))[:count] if row.status != "failed"]
-                good = int(passes(self.sweep, rows).sum())
+                count = asked.first * 2**look
+                compute(asked.times(scale, count), store, self._computers)
+                rows = [row for row in _rows(asked.largest(scale), store) if row.sample < count]
+                good = int(passes(asked.sweep, rows).sum())
                 low, high = clopper_pearson(good, len(rows), confidence)
-                if low >= self._target.share or high < self._target.share:
+                if low >= share or high < share:
                     break
-        verdict = "passes" if low >= self._target.share else "fails" if high < self._target.share else "undecided"
-        tried = Tried(factor * self.spread.tolerance * scale, unit, scale, len(rows), good, low, high, verdict)
+        verdict = "passes" if low >= share else "fails" if high < share else "undecided"
+        shown = asked.factor * asked.spread.tolerance * scale
+        tried = Tried(shown, asked.unit, scale, len(rows), good, low, high, verdict)
         self.tried[scale], self._rows[scale] = tried, rows
         self._told(tried)
         return tried
@@ -151,7 +178,7 @@ class Search:
         bad: set[int] = set()
         broken: set[int] = set()
         for scale in sorted(self._rows):
-            good = passes(self.sweep, self._rows[scale]).tolist()
+            good = passes(self.asked.sweep, self._rows[scale]).tolist()
             kept = {row.sample for row, fine in zip(self._rows[scale], good, strict=True) if fine}
             broken |= bad & kept
             bad |= {row.sample for row in self._rows[scale]} - kept
@@ -159,28 +186,28 @@ class Search:
 
     def limiting(self) -> str:
         """What keeps the yield down where this part does not vary: the kind with the least yield when it alone does."""
-        planned = self._plan(0.0, self.first, "one at a time")
+        study = self.asked.times(0.0, self.asked.first, "one at a time")
         with closing(SweepStore(self._folder / "others alone")) as store:
-            store.claim(planned.config, versions())
-            compute(planned, store, self._computers)
-            found = {key[1]: yield_of(self.sweep, store.rows(key)).share for key, _, _ in planned.cases()}
+            store.claim(study.config, versions())
+            compute(study, store, self._computers)
+            found = {group.key[1]: group.found_yield.share for group in findings(study, store).every}
         if found.pop(NOMINAL) < 1:
             return "the nominal device itself is outside the limits"
         kind = min(found, key=lambda each: found[each])
         return f"of the parts that are left, {kind} alone gives the least yield, {100 * found[kind]:.2f} %"
 
-    def _plan(self, scale: float, samples: int, analysis: str = "monte carlo") -> Plan:
-        document = deepcopy(dict(self._document))
-        document["analysis"] = {"kind": analysis, "samples": samples}
-        table = document["hardware"]
-        for key in ("variation", *self._target.part.split(".")):
-            table = table.setdefault(key, {})
-        factor, unit = UNITS[type(self.spread).__name__]
-        table["tolerance"] = f"{factor * self.spread.tolerance * scale!r} {unit}"
-        if self.spread.limit is not None:
-            # At zero tolerance the limit says nothing, but must be one.
-            table["limit"] = f"{factor * self.spread.limit * (scale or 1.0)!r} {unit}"
-        return plan(document, {}, self._where)
+
+def opened(folder: Path, asked: Tolerance, scale: float) -> SweepStore:
+    """The store of a multiple of the tolerance. Raises InputError where it is another's, or cannot be written."""
+    store = SweepStore(folder / f"times {scale:.9g}")
+    store.claim(asked.largest(scale).config, versions())
+    return store
+
+
+def _rows(study: Study, store: SweepStore) -> list[Row]:
+    """Of all samples that could be simulated."""
+    ((key, sweep, copies),) = study.sets()
+    return [row for row in store.rows_of(key, sweep, copies) if row.status != "failed"]
 
 
 def tolerate(
@@ -198,12 +225,16 @@ def tolerate(
     tolerance stays undecided, the loosest that passes and the tightest that fails are looked for on either side of it.
 
     Raises:
-        InputError: the config or the target does not fit; SimulationError: too many samples fail.
+        InputError: the config, the target or the folder does not fit, or the scheduler does not answer, all before a
+            worker is started; SimulationError: too many samples fail.
     """
+    asked = Tolerance(document, where, target.part)
+    loosest = min(WIDEST, _loosest(asked.spread))
+    scale = min(1.0, loosest)
+    check_size(asked.largest(scale), workers, scheduler)
+    opened(folder, asked, scale).close()
     with executor(workers, scheduler) as computers:
-        search = Search(document, where, target, folder, computers, told)
-        loosest = min(WIDEST, _loosest(search.spread))
-        scale = min(1.0, loosest)
+        search = Search(asked, target, folder, computers, told)
         reason = ""
         if search.at(scale).verdict == "passes":
             while scale < loosest and search.at(scale).verdict != "fails":
@@ -237,7 +268,8 @@ def _answer(search: Search, target: Target, reason: str) -> Answer:
     passing = [at for at in below if at.verdict == "passes" and at.scale > 0]
     kept = passing[-1] if passing else None
     yielded = f"a yield of {100 * target.share:g} %"
-    spread = f"{target.part} ({search.spread.distribution}, {search.spread.meaning})"
+    given = search.asked.spread
+    spread = f"{target.part} ({given.distribution}, {given.meaning})"
     sure = f"with {100 * target.confidence:g} % confidence"
     if reason:
         sentence = f"{spread}: no tolerance surely keeps {yielded}; {reason}"
@@ -272,9 +304,7 @@ def _check(sweep: Sweep) -> None:
 def _spread(variation: Variation, part: str) -> Spread:
     spreads = _spreads(variation)
     if part not in spreads:
-        near = get_close_matches(part, spreads, n=1, cutoff=0.5)
-        known = f"what has one is {', '.join(spreads)}" if spreads else "give it one (not matching, which is an area's)"
-        hint = f"did you mean {near[0]!r}?" if near else known
+        hint = did_you_mean(part, spreads) if spreads else "give it one (not matching, which is an area's)"
         raise InputError(f"part: {part!r} has no spread in hardware.variation; {hint}")
     if spreads[part].tolerance == 0:
         raise InputError(f"part: {part!r} has tolerance 0, which no factor loosens; give it another one to start from")

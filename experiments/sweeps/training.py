@@ -2,8 +2,8 @@
 
 from functools import lru_cache
 
-from experiments.sweeps.cases import Case
 from experiments.sweeps.config import Sweep
+from experiments.sweeps.samples import SampleSet
 from experiments.training.config import Experiment, load_experiment
 from experiments.training.data import Split
 from experiments.training.store import Trial
@@ -13,8 +13,8 @@ from spu_circuit.errors import InputError
 from spu_circuit.sampling import Sample
 
 
-def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
-    """Test accuracy after training on this sample, with the config's first seed: weights and batches are alike in all.
+def trained_metrics(sweep: Sweep, copies: SampleSet, sample: int) -> tuple[float, ...]:
+    """What a whole training on this sample reaches, with the config's first seed: weights and batches are alike in all.
 
     Raises:
         InputError: the config does not train on a device, or the analysis has no samples to train on.
@@ -24,21 +24,21 @@ def final_accuracy(sweep: Sweep, case: Case, sample: int) -> float:
     from experiments.training.stepping import Place
     from experiments.training.trial import advance
 
-    experiment, trial = trained(sweep)
+    experiment, trial = training_of(sweep)
     settings = experiment.optimizers[trial.optimizer]
-    if case.sampling is None or case.only is not None:
+    if copies.sampling is None or copies.only is not None:
         raise InputError(f"analysis.kind {sweep.analysis.kind!r} does not train; take 'monte carlo'")
-    spu = Spu(sweep.device(), sweep.chosen(), sample=Sample(case.sampling, sample))
+    spu = Spu(sweep.device(), sweep.chosen(), sample=Sample(copies.sampling, sample))
     method = Method(settings, spu, experiment.steps)
     (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, method)
     if chunk.error:
         raise chunk.error
     accuracy = chunk.steps[-1].score
     assert accuracy is not None, "the last step is always evaluated"
-    return accuracy
+    return (accuracy,)
 
 
-def trained(sweep: Sweep) -> tuple[Experiment, Trial]:
+def training_of(sweep: Sweep) -> tuple[Experiment, Trial]:
     """The experiment of a workload and its one trial. Raises InputError where there is none."""
     workload = sweep.workload
     assert workload.config is not None
@@ -59,5 +59,5 @@ def trained(sweep: Sweep) -> tuple[Experiment, Trial]:
 
 @lru_cache(maxsize=2)
 def _data(sweep: Sweep) -> Split:
-    experiment = trained(sweep)[0]
+    experiment, _ = training_of(sweep)
     return task_named(experiment.task).load(experiment.data, None)

@@ -5,7 +5,8 @@ from importlib.resources import files
 
 import pytest
 
-from experiments.sweeps.config import points, read_sweep
+from experiments.sweeps.config import read_sweep
+from experiments.sweeps.study import points
 from experiments.training.config import Training, load_training
 from experiments.training.report import write_reports
 from experiments.training.run import prepare, run

@@ -12,13 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from experiments.sweeps.evaluate import Row
 from experiments.sweeps.replay import replay
-from experiments.sweeps.run import plan
+from experiments.sweeps.rows import STATUSES, Row
 from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import study_of
 from netlists.deck import comment
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
+from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.library import COMMANDS, ELEMENTS, STATEMENTS
 from spu_circuit.problem import GgnSystem, LinearSystem
@@ -60,7 +61,7 @@ def replayed(folder, hardware=(), grid=None, name="replayed", **row):
     small = {"kind": "random", "size": 2}
     document = DOCUMENT | {"name": name, "hardware": DOCUMENT["hardware"] | dict(hardware), "workload": small}
     with closing(SweepStore(folder)) as store:
-        store.claim(plan(document, grid or {}, "test").config, {})
+        store.claim(study_of(document, grid or {}, "test").config, {})
         store.commit(
             (0, "copies"), [Row(**{"sample": 0, "status": "ok", "reason": "", "weight": 1, "metrics": (0,)} | row)]
         )
@@ -89,13 +90,21 @@ def test_a_grid_runs_no_command(tmp_path):
 def test_a_reason_edited_in_a_store_runs_no_command(tmp_path):
     replayed(tmp_path / "store")
     with closing(sqlite3.connect(tmp_path / "store" / "sweep.sqlite")) as connection, connection:
-        connection.execute("UPDATE copies SET reason = ?, status = ?", (ATTACK, ATTACK))
+        connection.execute("UPDATE copies SET reason = ?, status = 'failed'", (ATTACK,))
     with closing(SweepStore(tmp_path / "store")) as store:
         deck = replay(store, 0)
     run = in_ngspice(deck, tmp_path)
     assert run.returncode == 0, run.stderr
     assert not (tmp_path / "created").exists()
-    assert deck.count("shell touch created") == 2
+    assert deck.count("shell touch created") == 1
+
+
+def test_a_status_edited_in_a_store_is_refused(tmp_path):
+    replayed(tmp_path / "store")
+    with closing(sqlite3.connect(tmp_path / "store" / "sweep.sqlite")) as connection, connection:
+        connection.execute("UPDATE copies SET status = ?", (ATTACK,))
+    with closing(SweepStore(tmp_path / "store")) as store, pytest.raises(InputError, match="has status"):
+        replay(store, 0)
 
 
 @given(TEXTS | st.text(st.characters(categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Zs"])))
@@ -122,7 +131,10 @@ def test_names_of_hardware_change_no_statement(name, name_text, description):
     assert statements(decks[0]) == statements(decks[1])
 
 
-@given(texts=st.tuples(TEXTS, TEXTS, TEXTS, TEXTS, TEXTS), blank=st.sampled_from([" ", "\n", "\r", "\x85", "\u2028"]))
+@given(
+    texts=st.tuples(TEXTS, TEXTS, TEXTS, st.sampled_from(STATUSES), TEXTS),
+    blank=st.sampled_from([" ", "\n", "\r", "\x85", "\u2028"]),
+)
 @settings(max_examples=40)
 def test_texts_of_a_sweep_change_no_statement(tmp_path_factory, texts, blank):
     name, description, value, status, reason = texts

@@ -13,8 +13,10 @@ import pytest
 
 from experiments import cli
 from experiments.shared.store import first_difference
-from experiments.sweeps.run import plan, run
+from experiments.sweeps.figures import FIGURES
+from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore, open_sweep
+from experiments.sweeps.study import study_of
 from experiments.training.store import Chunk, Step, Store, Trial
 from spu_circuit.errors import InputError
 
@@ -30,7 +32,7 @@ READERS = {"report": (), "export": ("--to", "OUT/copies.csv"), "replay": ("3",)}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    made = plan(DOCUMENT, {"seed": [1, 2]}, "test")
+    made = study_of(DOCUMENT, {"seed": [1, 2]}, "test")
     folder = tmp_path_factory.mktemp("finished")
     with closing(SweepStore(folder)) as store:
         store.claim(made.config, {"spu-circuit": "1"})
@@ -152,7 +154,7 @@ def test_readers_leave_no_file_of_sqlite_behind(command, folder, tmp_path, monke
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert not ended.value.code
-    assert set(files(folder)) - before <= {"report.html", "summary.json"}
+    assert set(files(folder)) - before <= {"report.html", "summary.json", *(f"{figure.name}.png" for figure in FIGURES)}
 
 
 @pytest.mark.parametrize("with_index", [True, False])

@@ -2,10 +2,10 @@ from importlib.resources import files
 
 import pytest
 
-from experiments.sweeps.cases import cases_of
-from experiments.sweeps.config import Sweep, points, read_sweep
+from experiments.sweeps.analyses import sets_of
+from experiments.sweeps.config import Sweep, read_sweep
 from experiments.sweeps.evaluate import evaluate
-from experiments.sweeps.run import plan
+from experiments.sweeps.study import points, study_of
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
 
@@ -85,7 +85,7 @@ def test_what_varies_too_much_for_all_corners_is_told_apart():
         "test",
     )
     with pytest.raises(InputError, match="13 kinds of parts vary, which is 8192 corners"):
-        cases_of(sweep)
+        sets_of(sweep)
 
 
 def test_shipped_sweeps_open_with_their_question_and_are_whole():
@@ -96,7 +96,7 @@ def test_shipped_sweeps_open_with_their_question_and_are_whole():
         assert "?" in "".join(line for line in text.split("name =")[0].splitlines() if line.startswith("#"))
         for _, sweep in points(source, grid, name):
             assert sweep.name == name
-            assert cases_of(sweep)
+            assert sets_of(sweep)
 
 
 def test_a_missing_config_names_those_that_come_with_it():
@@ -124,27 +124,27 @@ def test_a_grid_that_is_no_table(tmp_path):
 
 def test_saturating_amplifiers_at_rest_need_no_linearise_and_the_way_there_does():
     rest = document(hardware={"base": "bench", "variation": {"array_resistor": {"local": SIGMA}}})
-    (sweep, linearised) = (plan(rest | more, {}, "test").sweeps[0] for more in ({}, {"linearise": True}))
-    ((_, case),) = cases_of(sweep).items()
-    rows = evaluate(sweep, case, range(4), "network")
+    (sweep, linearised) = (study_of(rest | more, {}, "test").sweeps[0] for more in ({}, {"linearise": True}))
+    ((_, copies),) = sets_of(sweep).items()
+    rows = evaluate(sweep, copies, range(4), "network")
     assert [row.status for row in rows] == ["ok"] * 4
-    assert rows == evaluate(linearised, case, range(4), "network")
+    assert rows == evaluate(linearised, copies, range(4), "network")
     for asked in ({"time": 3.0}, {"metrics": ["settling_time"]}, {"metrics": ["output_noise"]}):
         with pytest.raises(InputError, match=r"is not linear .*linearise = true") as caught:
-            plan(rest | asked, {}, "test")
+            study_of(rest | asked, {}, "test")
         assert "\n" not in str(caught.value)
-        plan(rest | asked | {"linearise": True}, {}, "test")
+        study_of(rest | asked | {"linearise": True}, {}, "test")
 
 
 def test_importance_needs_something_that_parts_share():
     local = {"base": "paper", "variation": {"capacitor": {"local": SIGMA}}}
     sweep = from_document(Sweep, document(hardware=local, analysis={"kind": "importance"}), "test")
     with pytest.raises(InputError, match="take 'monte carlo'"):
-        cases_of(sweep)
+        sets_of(sweep)
 
 
 def test_a_converter_without_codes_has_no_nonlinearity_in_lsb():
     codes = {"tolerance": "1 LSB", "meaning": "sigma"}
     hardware = {"base": "ideal", "variation": {"adc_dnl": {"local": codes}}}
     with pytest.raises(InputError, match=r"adc\.bits is not given"):
-        plan(document(hardware=hardware), {}, "test")
+        study_of(document(hardware=hardware), {}, "test")

@@ -1,6 +1,7 @@
 """The sweep that shares the error of copies out among parts, to first order."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.sweeps.cases import cases_of
+from experiments.sweeps.analyses import sets_of
+from experiments.sweeps.analyses.contributions import additions, explain, first_order
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.contributions import additions, explain, first_order
 from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.group import Group
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
 
@@ -37,8 +39,9 @@ def sweep(**more: Any) -> Sweep:
 
 def test_first_order_is_what_the_copies_do() -> None:
     asked = sweep()
-    (case,) = cases_of(asked).values()
-    told = explain(asked, evaluate(asked, case, range(case.samples), "network"))
+    (copies,) = sets_of(asked).values()
+    rows = evaluate(asked, copies, range(copies.samples), "network")
+    told = explain(Group((0, "copies"), {}, asked, copies, tuple(rows)))
     # Deviations of 0.3 % leave squares of some 1e-5 beside changes of some 0.5 %.
     assert 0.98 < told.explained <= 1
     # The interval is one of 95 %; twice as wide, one of 99.99 %.
@@ -68,7 +71,7 @@ def test_parts_of_a_kind_add_to_their_kind_but_for_its_lot() -> None:
 )
 def test_what_first_order_cannot_share_out_is_refused(more: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        cases_of(sweep(**more))
+        sets_of(sweep(**more))
 
 
 def test_the_command_prints_and_writes_the_shares(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ analysis = { kind = "contributions", samples = 64 }
     folder = tmp_path / "run"
     result = CliRunner().invoke(app, ["sweep", str(config), "--output", str(folder), "--workers", "1"])
     assert result.exit_code == 0, result.output
-    assert "100.0 %" in result.output
+    assert "100 %" in result.output
     with (folder / "contributions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["part"] == ""
@@ -91,4 +94,8 @@ analysis = { kind = "contributions", samples = 64 }
     page = (folder / "report.html").read_text()
     assert 'id="contributions"' in page
     assert "Array resistor adds most" in page
-    assert "variance_explained" in (folder / "summary.json").read_text()
+    told = json.loads((folder / "summary.json").read_text())["findings"]
+    assert [(table["point"], table["metric"]) for table in told] == [(0, "relative_error")]
+    assert told[0]["rows"][0]["adds to the error"] == "array_resistor"
+    assert told[0]["rows"][0]["share"]["value"] == pytest.approx(1)
+    assert told[0]["rows"][-1]["share"]["value"] > 0.9

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from experiments.sweeps.evaluate import Row
 from experiments.sweeps.export import export
-from experiments.sweeps.run import plan, run
+from experiments.sweeps.rows import Row
+from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import study_of
 from spu_circuit.errors import InputError
 
 DOCUMENT = {
@@ -30,7 +31,7 @@ GRID = {"seed": [1, 2], "hardware.variation.capacitor.lot.tolerance": ["5 %", "1
 @pytest.fixture
 def store(tmp_path):
     """Four points of six copies; one more is unstable, one failed."""
-    made = plan(DOCUMENT, GRID, "test")
+    made = study_of(DOCUMENT, GRID, "test")
     with closing(SweepStore(tmp_path / "run")) as opened:
         opened.claim(made.config, {"spu-circuit": "1"})
         nothing = (np.nan,) * 3

@@ -7,12 +7,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from experiments.sweeps.findings import groups, planned
+from experiments.sweeps.findings import findings, study_in
 from experiments.sweeps.redraw import outliers
 from experiments.sweeps.replay import replay
-from experiments.sweeps.run import plan, run
+from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore
-from experiments.sweeps.workload import systems_of
+from experiments.sweeps.study import study_of
+from experiments.sweeps.workloads import systems_of
 from netlists.deck import comment
 from spu_circuit.errors import InputError
 
@@ -37,7 +38,7 @@ DOCUMENT = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    made = plan(DOCUMENT, {"time": [4.0, float("inf")]}, "test")
+    made = study_of(DOCUMENT, {"time": [4.0, float("inf")]}, "test")
     with closing(SweepStore(tmp_path_factory.mktemp("sweep"))) as opened:
         opened.claim(made.config, {})
         run(made, opened)
@@ -69,7 +70,7 @@ def test_deck_gives_the_stored_error_in_bare_ngspice(store, tmp_path, point):
         deck = replay(store, 5, point=point, system=system)
         per_unit = float(re.search(r"v_u = (\S+) V per unit", deck)[1])
         scales = np.array(re.search(r"\* scales: (.*)", deck)[1].split(), dtype=float)
-        problem = systems_of(planned(store).sweeps[point].workload)[system]
+        problem = systems_of(study_in(store).sweeps[point].workload)[system]
         exact = np.linalg.solve(problem.A, problem.b)
         read = last_voltages(deck, tmp_path) * scales / per_unit
         errors.append(np.linalg.norm(read - exact) / np.linalg.norm(exact))
@@ -83,7 +84,7 @@ def test_head_says_what_it_is_and_names_the_outlying_parts(store):
     deck = replay(store, 5)
     assert "* copy 5 of sweep replayed, seed 7, time = 4.0" in deck
     assert f"* relative error = {store.rows((0, 'copies'))[5].metrics[0]!r}" in deck
-    found = groups(planned(store), store)[0]
+    found = findings(study_in(store), store).every[0]
     shared, parts = outliers(found, 5, 3)
     assert all(f"{comment(line)}\n" in deck for line in (*shared, *map(str, parts)))
     assert re.search(r"array resistor mean [+−]\d", shared[0])
@@ -100,7 +101,7 @@ def test_head_says_what_it_is_and_names_the_outlying_parts(store):
 
 
 def nominal_resistances(group):
-    from experiments.sweeps.evaluate import benches
+    from experiments.sweeps.bench import benches
 
     table = benches(group.sweep, "ngspice")[0].board.table
     return {name: value for each in table.elements for name, value in zip(each.names, each.value, strict=True)}

@@ -15,11 +15,12 @@ import pytest
 from experiments.shared.store import damaged
 from experiments.sweeps import evaluate as evaluate_module
 from experiments.sweeps import run as run_module
-from experiments.sweeps.config import points, read_sweep
-from experiments.sweeps.evaluate import Row
-from experiments.sweeps.run import audited, plan, run
+from experiments.sweeps.config import read_sweep
+from experiments.sweeps.rows import Row
+from experiments.sweeps.run import audited, run
 from experiments.sweeps.statistics import yield_of
 from experiments.sweeps.store import SweepStore, open_sweep
+from experiments.sweeps.study import points, study_of
 from spu_circuit.errors import InputError, SimulationError
 
 CONFIG = """
@@ -52,7 +53,7 @@ def planned(text=CONFIG, audit=0.0, **changes):
     for name, value in changes.items():
         section, key = name.split("__")
         document[section][key] = value
-    return plan(document, grid, "test", audit)
+    return study_of(document, grid, "test", audit)
 
 
 def read(text):
@@ -71,7 +72,7 @@ def finished(plan_, folder, **how):
 
 def content(store, plan_):
     """Every bit of every row; NaN compares equal to itself this way."""
-    return [(key, repr(store.rows(key)), repr(store.rows(key, audit=True))) for key, _, _ in plan_.cases()]
+    return [(key, repr(store.rows(key)), repr(store.rows(key, audit=True))) for key, _, _ in plan_.sets()]
 
 
 def test_workers_batches_and_resuming_change_no_bit(tmp_path):
@@ -81,7 +82,7 @@ def test_workers_batches_and_resuming_change_no_bit(tmp_path):
     assert finished(whole, tmp_path / "workers", workers=2, batch=100) == reference
     with closing(SweepStore(tmp_path / "resumed")) as store:
         store.claim(whole.config, {})
-        key, _, _ = next(whole.cases())
+        key, _, _ = next(whole.sets())
         store.commit(key, open_rows(tmp_path / "batches", key)[64:128])
         run(whole, store)
         assert content(store, whole) == reference
@@ -136,7 +137,7 @@ def test_ngspice_agrees_with_network_on_every_metric(base, changes, tmp_path):
     whole = planned(text, audit=1.0)
     finished(whole, tmp_path)
     with closing(open_sweep(tmp_path)) as store:
-        ((key, sweep, _),) = whole.cases()
+        ((key, sweep, _),) = whole.sets()
         ours, theirs = store.rows(key), store.rows(key, audit=True)
     ok = [row for row in ours if row.status == "ok"]
     assert [row.sample for row in theirs] == [row.sample for row in ok]
@@ -148,7 +149,7 @@ def test_ngspice_agrees_with_network_on_every_metric(base, changes, tmp_path):
 
 
 def test_audited_copies_are_a_seeded_share():
-    ((_, sweep, case),) = planned(analysis__samples=100_000).cases()
+    ((_, sweep, case),) = planned(analysis__samples=100_000).sets()
     chosen = audited(sweep, case, 0.01)
     assert chosen == audited(sweep, case, 0.01)
     # Binomial(100 000, 1 %): ± 4 standard deviations are ± 126.
@@ -159,12 +160,12 @@ def test_stopping_at_a_width_stops_at_a_checkpoint_whatever_the_batches(tmp_path
     wide = planned(CONFIG.replace("samples = 200", "samples = 5000\nstop_width = 0.08"))
     reference = finished(wide, tmp_path / "a")
     assert finished(wide, tmp_path / "b", batch=192) == reference
-    ((key, sweep, _),) = wide.cases()
+    ((key, sweep, copies),) = wide.sets()
     rows = open_rows(tmp_path / "a", key)
-    low, high = yield_of(sweep, rows).interval
+    low, high = yield_of(sweep, copies, rows).interval
     assert len(rows) % run_module.CHECK == 0
     assert high - low <= 0.08
-    low, high = yield_of(sweep, rows[: -run_module.CHECK]).interval
+    low, high = yield_of(sweep, copies, rows[: -run_module.CHECK]).interval
     assert len(rows) == run_module.CHECK or high - low > 0.08
 
 
@@ -175,7 +176,7 @@ def test_too_many_failures_stop_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "evaluate", broken)
     with pytest.raises(SimulationError, match=r"stopped: .* cannot be simulated.*no convergence"):
         finished(planned(), tmp_path, batch=64)
-    ((key, _, _),) = planned().cases()
+    ((key, _, _),) = planned().sets()
     assert len(open_rows(tmp_path, key)) == 64, "what was finished is kept"
 
 
@@ -189,7 +190,7 @@ def test_a_copy_that_raises_anything_is_kept_with_its_reason_and_the_others_go_o
         return right(sweep, bench, copies)
 
     whole = planned()
-    ((_, sweep, case),) = whole.cases()
+    ((_, sweep, case),) = whole.sets()
     (bench, _) = evaluate_module.benches(sweep, "network")
     culprit = evaluate_module.drawn_samples(sweep, case, bench, range(70, 71)).relative["array_resistor"][0, 0]
     monkeypatch.setattr(evaluate_module, "metrics_of", broken)

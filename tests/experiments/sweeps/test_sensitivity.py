@@ -3,14 +3,20 @@ from itertools import product
 import numpy as np
 import pytest
 
-from experiments.sweeps.cases import cases_of, corner_name, samples_of
+from experiments.sweeps.analyses import ANALYSES, sets_of, worst_case
+from experiments.sweeps.analyses import corners as corners_module
+from experiments.sweeps.analyses.one_at_a_time import ranges
+from experiments.sweeps.analyses.variance_based import indices
+from experiments.sweeps.analyses.worst_case import worst_extremes
+from experiments.sweeps.bench import benches, metrics_of
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import Row, benches, evaluate, metrics_of
-from experiments.sweeps.sensitivity import one_at_a_time, sobol_indices
-from experiments.sweeps.worst import worst_extremes
+from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.group import Group
+from experiments.sweeps.rows import Row
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
 from spu_circuit.sampling import Parts, bounded, corners
+from tests.cases import bench_of
 
 KINDS = ("input_resistor", "inverter_resistor", "capacitor")
 SIGMAS = (0.01, 0.02, 0.04)
@@ -38,12 +44,28 @@ def sweep(variation, analysis, **more):
     )
 
 
+def drawn(asked, copies, parts, numbers):
+    return ANALYSES[asked.analysis.kind].draw(asked, copies, bench_of(asked.device(), parts), numbers)
+
+
+def one_at_a_time(asked, rows):
+    return ranges(point(asked, rows), "settling_time")
+
+
+def sobol_indices(asked, rows):
+    return indices(point(asked, rows), "settling_time")
+
+
+def point(asked, rows):
+    return {name: Group((0, name), {}, asked, copies, tuple(rows[name])) for name, copies in sets_of(asked).items()}
+
+
 def rows_by(asked, metric):
     """Rows of all cases, of a metric that is a function of the parts' factors."""
     parts = {kind: Parts(np.arange(2), np.zeros(2), np.zeros(2)) for kind in KINDS}
     found = {}
-    for name, case in cases_of(asked).items():
-        samples = samples_of(case, asked.device().variation, 300.0, parts, range(case.samples))
+    for name, copies in sets_of(asked).items():
+        samples = drawn(asked, copies, parts, range(copies.samples))
         values = metric(*(samples.relative.get(kind, np.ones((samples.count, 1))) - 1 for kind in KINDS))
         found[name] = [Row(k, "ok", "", 1.0, (value,)) for k, value in enumerate(values.tolist())]
     return found
@@ -126,25 +148,24 @@ def test_indices_are_the_same_each_time_and_none_where_nothing_moves():
 def test_variance_based_analysis_needs_independent_kinds():
     variation = lots(correlation={"capacitor input_resistor": 0.5})
     with pytest.raises(InputError, match=r"leave hardware\.variation\.correlation out"):
-        cases_of(sweep(variation, {"kind": "variance based", "samples": 64}))
+        sets_of(sweep(variation, {"kind": "variance based", "samples": 64}))
 
 
 def test_corners_are_nominal_and_all_combinations():
     variation = lots()
     variation["array_resistor"] = {"stuck_open": 0.5, "gradient": {"tolerance": "1 %", "meaning": "sigma"}}
     asked = sweep(variation, {"kind": "corners"})
-    ((_, case),) = cases_of(asked).items()
-    assert case.samples == 1 + 2**3
+    ((_, copies),) = sets_of(asked).items()
+    assert copies.samples == 1 + 2**3
     parts = {kind: Parts(np.arange(2), np.zeros(2), np.zeros(2)) for kind in KINDS}
-    whole = samples_of(case, asked.device().variation, 300.0, parts, range(9))
+    whole = drawn(asked, copies, parts, range(9))
     factors = np.stack([whole.relative[kind][:, 0] for kind in KINDS], axis=1)
     wanted = [(1, 1, 1), *product(*((1 - 3 * s, 1 + 3 * s) for s in SIGMAS))]
     np.testing.assert_allclose(factors, wanted, rtol=1e-14)
     assert not whole.open.size
-    some = samples_of(case, asked.device().variation, 300.0, parts, range(3, 5))
+    some = drawn(asked, copies, parts, range(3, 5))
     assert np.array_equal(some.relative["capacitor"], whole.relative["capacitor"][3:5])
-    assert corner_name(asked, 0) == "nominal"
-    assert corner_name(asked, 2) == "input_resistor −, inverter_resistor −, capacitor +"
+    assert corners_module.name_of(asked, 2) == "input_resistor −, inverter_resistor −, capacitor +"
 
 
 def test_worst_extremes_of_a_monotonic_metric_are_the_signs_of_its_sensitivities():
@@ -174,10 +195,10 @@ def test_worst_case_finds_the_worst_of_all_corners_of_a_small_circuit():
     variation = {"array_resistor": {"local": spread}, "capacitor": {"local": spread, "lot": spread}}
     names = ["relative_error", "settling_time", "power"]
     asked = sweep(variation, {"kind": "worst case"}, metrics=names)
-    ((_, case),) = cases_of(asked).items()
-    rows = evaluate(asked, case, range(case.samples), "network")
-    assert rows == evaluate(asked, case, range(2), "network") + evaluate(asked, case, range(2, 7), "network")
-    assert [corner_name(asked, k) for k in (0, 1, 6)] == ["nominal", "relative_error highest", "power lowest"]
+    ((_, copies),) = sets_of(asked).items()
+    rows = evaluate(asked, copies, range(copies.samples), "network")
+    assert rows == evaluate(asked, copies, range(2), "network") + evaluate(asked, copies, range(2, 7), "network")
+    assert [worst_case.name_of(asked, k) for k in (1, 6)] == ["relative_error highest", "power lowest"]
     # Every corner of every part, one by one.
     (bench,) = benches(asked, "network")
     places, device = bench.board.places, asked.device()
@@ -198,4 +219,4 @@ def test_worst_case_looks_at_one_system():
     variation = lots()
     workload = {"kind": "random", "size": 2, "condition": 4, "systems": 2}
     with pytest.raises(InputError, match=r"set workload\.systems = 1"):
-        cases_of(sweep(variation, {"kind": "worst case"}, workload=workload))
+        sets_of(sweep(variation, {"kind": "worst case"}, workload=workload))

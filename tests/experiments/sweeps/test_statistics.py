@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.sweeps.cases import cases_of, samples_of
+from experiments.sweeps.analyses import ANALYSES, sets_of
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import Row, evaluate
+from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.rows import Row
 from experiments.sweeps.statistics import clopper_pearson, passes, percentile, yield_of
 from spu_circuit.hardware import from_document
 from spu_circuit.sampling import Parts
+from tests.cases import bench_of
 
 LOT = {"tolerance": "1 %", "meaning": "sigma"}
 
@@ -31,8 +33,13 @@ def sweep(analysis, limit=inf, variation=None):
 
 
 def rows_of(asked):
-    ((_, case),) = cases_of(asked).items()
-    return evaluate(asked, case, range(case.samples), "network")
+    ((_, copies),) = sets_of(asked).items()
+    return evaluate(asked, copies, range(copies.samples), "network")
+
+
+def found_in(asked, rows):
+    (copies,) = sets_of(asked).values()
+    return yield_of(asked, copies, rows)
 
 
 def nominal_settling():
@@ -82,30 +89,30 @@ def test_unstable_copies_are_bad_and_failed_ones_are_not_counted():
     rows = [Row(0, "ok", "", 1, (1.0,)), Row(1, "ok", "", 1, (3.0,)), Row(2, "unstable", "", 1, (np.nan,))]
     rows.append(Row(3, "failed", "no", 1, (np.nan,)))
     assert passes(asked, rows).tolist() == [True, False, False, False]
-    found = yield_of(asked, rows)
+    found = found_in(asked, rows)
     assert (found.good, found.tried, found.share) == (1, 3, pytest.approx(1 / 3))
-    assert yield_of(asked, []).interval == (0, 1)
+    assert found_in(asked, []).interval == (0, 1)
 
 
 def test_yield_of_a_lot_is_the_normal_distributions():
     # Settling is proportional to the capacitor: a limit z σ above nominal keeps Φ(z) of the copies.
     asked = sweep({"kind": "monte carlo", "samples": 4096}, limit=1.01 * nominal_settling())
-    found = yield_of(asked, rows_of(asked))
+    found = found_in(asked, rows_of(asked))
     # Standard error 0.0057; 4 of them.
     assert found.share == pytest.approx(stats.norm.cdf(1), abs=4 * 0.0057)
     assert found.interval[0] < found.share < found.interval[1]
     exact = sweep({"kind": "monte carlo", "samples": 1024, "design": "lhs"}, limit=1.01 * nominal_settling())
     # One number decides, and each of 1024 strata has one copy: the share is exact to one of them.
-    assert yield_of(exact, rows_of(exact)).share == pytest.approx(stats.norm.cdf(1), abs=1 / 1024)
+    assert found_in(exact, rows_of(exact)).share == pytest.approx(stats.norm.cdf(1), abs=1 / 1024)
     even = sweep({"kind": "monte carlo", "samples": 1024, "design": "sobol"}, limit=1.01 * nominal_settling())
-    assert yield_of(even, rows_of(even)).share == pytest.approx(stats.norm.cdf(1), abs=1 / 1024)
+    assert found_in(even, rows_of(even)).share == pytest.approx(stats.norm.cdf(1), abs=1 / 1024)
 
 
 def test_importance_sampling_finds_a_rare_failure():
     z = 3.7
     asked = sweep({"kind": "importance", "samples": 4096, "inflation": 3.0}, limit=(1 + 0.01 * z) * nominal_settling())
     rows = rows_of(asked)
-    found = yield_of(asked, rows)
+    found = found_in(asked, rows)
     rare = stats.norm.sf(z)
     # Plain copies would have shown it once in 9,300.
     assert rare == pytest.approx(1.08e-4, rel=0.01)
@@ -117,7 +124,7 @@ def test_importance_sampling_finds_a_rare_failure():
 
 def test_importance_sampling_does_not_promise_what_it_has_not_seen():
     asked = sweep({"kind": "importance", "samples": 256}, limit=2 * nominal_settling())
-    found = yield_of(asked, rows_of(asked))
+    found = found_in(asked, rows_of(asked))
     # No bad copy of 256: below 3.7/256 of those drawn, each of which stands for at most two.
     assert (found.share, found.good, found.interval[1]) == (1, 256, 1)
     assert found.interval[0] == pytest.approx(1 - 2 * (1 - 0.025 ** (1 / 256)), rel=1e-9)
@@ -131,12 +138,13 @@ def test_importance_intervals_cover():
         asked = sweep({"kind": "importance", "samples": 512}, limit=1 + 0.01 * z, variation=variation)
         asked = asked.model_copy(update={"seed": seed})
         device = asked.device()
-        copies = samples_of(cases_of(asked)["copies"], device.variation, 300.0, parts, range(512))
+        bench = bench_of(device, parts)
+        copies = ANALYSES["importance"].draw(asked, sets_of(asked)["copies"], bench, range(512))
         factors = copies.relative["capacitor"][:, 0].tolist()
         rows = [
             Row(k, "ok", "", w, (f,)) for k, (w, f) in enumerate(zip(copies.weights.tolist(), factors, strict=True))
         ]
-        low, high = yield_of(asked, rows).interval
+        low, high = found_in(asked, rows).interval
         covered += low <= stats.norm.cdf(z) <= high
     # Standard error 0.018 at 95 %; the normal interval of a skewed mean may be a point or so short: four below that.
     assert covered / repeats >= 0.94 - 4 * 0.018
@@ -153,7 +161,7 @@ def test_importance_intervals_cover_where_few_weights_make_the_mean():
         weights = (2.0**10 * np.exp(-0.375 * (scores**2).sum(axis=1))).tolist()
         failing = rng.random(512) < bad
         rows = [Row(k, "ok", "", w, (2.0 * f,)) for k, (w, f) in enumerate(zip(weights, failing.tolist(), strict=True))]
-        low, high = yield_of(asked, rows).interval
+        low, high = found_in(asked, rows).interval
         covered += low <= 1 - bad <= high
     # Fewer than 43 of 50 would be seen with a probability of 1 % or less if the interval held in 95 % of the cases.
     assert covered >= 43

@@ -6,9 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.sweeps.cases import Case, cases_of
+from experiments.sweeps.analyses import sets_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.tolerate import LOOKS, Target, tolerate
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
@@ -30,8 +31,8 @@ def document(limit, lot=LOT, **more):
 
 @pytest.fixture(scope="module")
 def nominal():
-    asked = from_document(Sweep, document(1.0), "test")
-    return evaluate(asked, Case(1, None), range(1), "network")[0].metrics[0]
+    asked = from_document(Sweep, document(1.0) | {"analysis": {"kind": "corners"}}, "test")
+    return evaluate(asked, SampleSet(1, None), range(1), "network")[0].metrics[0]
 
 
 def test_loosest_tolerance_of_a_lot_is_found(nominal, tmp_path):
@@ -151,6 +152,6 @@ settling_time = {{ max = "{1.05 * nominal!r} s" }}
 def test_same_copies_at_every_look():
     # More copies are the same ones and others.
     asked = from_document(Sweep, document(1.0), "test")
-    ((_, case),) = cases_of(asked).items()
-    more = Case(1024, case.sampling)
-    assert evaluate(asked, more, range(64), "network") == evaluate(asked, case, range(64), "network")
+    ((_, copies),) = sets_of(asked).items()
+    more = SampleSet(1024, copies.sampling)
+    assert evaluate(asked, more, range(64), "network") == evaluate(asked, copies, range(64), "network")

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.sweeps.run import plan, run
+from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import study_of
 from experiments.training.config import read_experiment, single
 from experiments.training.recording import read_systems
 from experiments.training.run import prepare
@@ -67,7 +68,7 @@ def recorded(tmp_path_factory):
 
 def rows_of(text, folder):
     document = tomllib.loads(text)
-    planned = plan(document, {}, "test")
+    planned = study_of(document, {}, "test")
     with closing(SweepStore(folder)) as store:
         store.claim(planned.config, {})
         run(planned, store)

@@ -1,12 +1,24 @@
 """Extreme value analysis: every part at the extreme of its distribution that is bad for a metric."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.sweeps.analyses.extremes import answer, tables_by, with_extremes
+from experiments.sweeps.analyses.kind import AnalysisKind
+from experiments.sweeps.bench import Bench, benches, metrics_of
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.samples import SampleSet
+from experiments.sweeps.workloads import WORKLOADS
+from solvers.behaviour import BLOCK
+from spu_circuit.errors import InputError
+from spu_circuit.sampling import Samples, bounded, corners
+
 Array = NDArray[np.float64]
 
+KIND = "worst case"
 ROUNDS = 4
 """How often extremes are chosen anew, at most. Where the metric is monotonic in each part, the first round changes
 nothing."""
@@ -73,3 +85,41 @@ def _climbed(extremes: Array, nominal: float, value: Callable[[Array], Array]) -
         both = value(np.stack([together, one]))
         extremes, highest = (together, float(both[0])) if both[0] > both[1] else (one, float(both[1]))
     return extremes if highest > nominal else np.zeros(len(extremes))
+
+
+def sets(sweep: Sweep) -> dict[str, SampleSet]:
+    with_extremes(sweep.device().variation, KIND)
+    if sweep.workload.systems > 1 or WORKLOADS[sweep.workload.kind].systems is None:
+        raise InputError("analysis.kind 'worst case' looks at one system; set workload.systems = 1")
+    return {KIND: SampleSet(1 + 2 * len(sweep.recorded), None)}
+
+
+def draw(sweep: Sweep, copies: SampleSet, bench: Bench, numbers: range) -> Samples:
+    hardware = bench.device.hardware
+    extremes = {purpose: at[numbers.start : numbers.stop] for purpose, at in _extremes(sweep).items()}
+    return corners(hardware.variation, hardware.temperature, bench.board.places, extremes)
+
+
+@lru_cache(maxsize=4)
+def _extremes(sweep: Sweep) -> dict[str, Array]:
+    (bench,) = benches(sweep, sweep.engine)
+    hardware, places = bench.device.hardware, bench.board.places
+
+    def measured(extremes: Mapping[str, Array]) -> Array:
+        count, size = len(next(iter(extremes.values()))), BLOCK if sweep.engine == "network" else 1
+        found = []
+        for start in range(0, count, size):
+            some = {purpose: at[start : start + size] for purpose, at in extremes.items()}
+            samples = corners(hardware.variation, hardware.temperature, places, some)
+            found.append(metrics_of(sweep, bench, samples)[0])
+        return np.concatenate(found, axis=1)
+
+    return worst_extremes(bounded(hardware.variation, places), len(sweep.recorded), measured)
+
+
+def name_of(sweep: Sweep, sample: int) -> str:
+    """A sample in words, such as "power highest", where every part is at its bad extreme."""
+    return f"{sweep.recorded[(sample - 1) // 2]} {'highest' if sample % 2 else 'lowest'}"
+
+
+WORST_CASE = AnalysisKind((), sets, draw, tables_by(name_of), title="Bounds", answer=answer)

@@ -5,18 +5,29 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import nan, sqrt
+from math import inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.sweeps.cases import cases_of
+from experiments.shared.files import inert
+from experiments.sweeps.analyses.kind import AnalysisKind, by_number
+from experiments.sweeps.bars import capital
+from experiments.sweeps.bench import benches
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.evaluate import Row, benches, drawn_samples
+from experiments.sweeps.group import Group, Groups
+from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.samples import SampleSet
+from experiments.sweeps.statistics import NORMAL
+from experiments.sweeps.tables import Table, Value
+from experiments.sweeps.units import percent, titled
+from experiments.sweeps.workloads import WORKLOADS
 from netlists.device import batch_of
 from solvers.network import Network
 from solvers.sensitivity import Contributions, adjoint_of, contributions_of
 from spu_circuit.converters import quantize
+from spu_circuit.errors import InputError
+from spu_circuit.sampling import Sampling
 
 Array = NDArray[np.float64]
 
@@ -26,6 +37,11 @@ BLOCK = 256
 """Copies that are drawn together: of 64 cells 17 MB."""
 TOP = 10
 """Single parts that tables list."""
+CAPTION = (
+    "What each kind of parts, and the single parts that matter most, add to the mean square of the relative error, "
+    "by the derivatives of the nominal solution. Stuck resistors are not in it. Every part is in contributions.csv."
+)
+HEAD = ("adds to the error", "part", "rms relative error", "share")
 
 
 @dataclass(frozen=True)
@@ -85,12 +101,12 @@ class Explained:
 def first_order(sweep: Sweep) -> FirstOrder:
     """Of a sweep of this kind, by one solve of the transposed equations of its nominal device."""
     (bench,) = benches(sweep, sweep.engine)
-    (case,) = cases_of(sweep).values()
+    (copies,) = sets(sweep).values()
     device, exact = batch_of(bench.device), bench.exact
     adjoint = adjoint_of(Network().prepare(bench.board).program(device.array), device)
     moved = []
-    for start in range(0, case.samples, BLOCK):
-        samples = drawn_samples(sweep, case, bench, range(start, min(start + BLOCK, case.samples)))
+    for start in range(0, copies.samples, BLOCK):
+        samples = by_number(sweep, copies, bench, range(start, min(start + BLOCK, copies.samples)))
         found = contributions_of(adjoint, bench.board, device, exact, samples)
         moved.append(found.moved)
     changes = np.concatenate(moved)
@@ -115,19 +131,18 @@ def additions(found: Contributions) -> Iterator[Addition]:
                 yield made(kind, name, own)
 
 
-def explain(sweep: Sweep, rows: Sequence[Row]) -> Explained:
+def explain(group: Group) -> Explained:
     """What adds most, and whether the finished samples agree."""
-    first = first_order(sweep)
+    first = first_order(group.sweep)
     every = sorted(additions(first.found), key=lambda addition: -addition.share)
-    column = sweep.recorded.index(METRIC)
-    known = [row for row in rows if np.isfinite(row.metrics[column])]
-    values = np.array([row.metrics[column] for row in known])
-    predicted = first.predicted[[row.sample for row in known]]
+    column = group.column(METRIC)
+    values = column[np.isfinite(column)]
+    predicted = first.predicted[group.samples[np.isfinite(column)]]
     expected = sqrt(first.nominal**2 + first.found.total)
     measured, low, high, explained = nan, nan, nan, nan
     if len(values) > 1:
         squares = values**2
-        mean, error = float(squares.mean()), 1.96 * float(squares.std(ddof=1)) / sqrt(len(squares))
+        mean, error = float(squares.mean()), NORMAL * float(squares.std(ddof=1)) / sqrt(len(squares))
         measured, low, high = sqrt(mean), sqrt(max(0.0, mean - error)), sqrt(mean + error)
         if (variance := float(values.var())) > 0:
             explained = 1 - float((values - predicted).var()) / variance
@@ -138,16 +153,61 @@ def explain(sweep: Sweep, rows: Sequence[Row]) -> Explained:
         measured,
         (low, high),
         explained,
-        len(rows) - len(known),
+        group.without_value(METRIC),
     )
 
 
-def table_of(sweeps: Sequence[Sweep]) -> str:
+def tables(point: Groups) -> list[Table]:
+    (group,) = point.values()
+    told, unit = explain(group), METRICS[METRIC].unit
+    rows: list[tuple[str | Value, ...]] = [
+        (one.kind, one.part or "all", Value(one.rms, unit), Value(one.share, "%")) for one in (*told.kinds, *told.parts)
+    ]
+    rows.append(("first order, nominal error included", "", Value(told.expected, unit), ""))
+    left_out = f"{told.left_out} without a finite value left out" if told.left_out else ""
+    rows.append(("the samples", left_out, Value(told.measured, unit, *told.interval), ""))
+    rows.append(("their variance explained", "", "", Value(told.explained, "%")))
+    return [Table(METRIC, CAPTION, HEAD, tuple(rows))]
+
+
+def answer(point: Groups) -> list[str]:
+    (group,) = point.values()
+    told = explain(group)
+    most = told.kinds[0]
+    return [
+        f"{capital(titled(most.kind))} adds most to it: {percent(most.share)} of the mean square, to first order, "
+        f"which explains {percent(told.explained)} of the variance of the samples' relative error."
+    ]
+
+
+def files(groups: Sequence[Group]) -> dict[str, str]:
     """Every kind and part of every point as CSV; shares and relative errors as fractions."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(["point", "kind", "part", "rms_relative_error [1]", "share [1]"])
-    for point, sweep in enumerate(sweeps):
-        for one in additions(first_order(sweep).found):
-            writer.writerow([point, one.kind, one.part, repr(one.rms), repr(one.share)])
-    return written.getvalue()
+    for group in groups:
+        for one in additions(first_order(group.sweep).found):
+            writer.writerow(map(inert, [group.key[0], one.kind, one.part, repr(one.rms), repr(one.share)]))
+    return {"contributions.csv": written.getvalue()}
+
+
+def sets(sweep: Sweep) -> dict[str, SampleSet]:
+    """Raises InputError where first order has no answer."""
+    wrong = ""
+    if sweep.workload.systems > 1 or WORKLOADS[sweep.workload.kind].systems is None:
+        wrong = "looks at one system; set workload.systems = 1"
+    elif sweep.time < inf:
+        wrong = "is about settled solutions; leave time out"
+    elif METRIC not in sweep.recorded:
+        wrong = f"shares the {METRIC} out; add it to metrics"
+    elif sweep.device().array.wire_resistance:
+        wrong = "has no derivatives behind wires; set hardware.array.wire_resistance = '0 Ω'"
+    if wrong:
+        raise InputError(f"analysis.kind 'contributions' {wrong}")
+    count = sweep.analysis.samples
+    return {"copies": SampleSet(count, Sampling(sweep.seed, sweep.analysis.design, count))}
+
+
+CONTRIBUTIONS = AnalysisKind(
+    ("samples", "design", "stop_width"), sets, tables=tables, title="Contributions", answer=answer, files=files
+)

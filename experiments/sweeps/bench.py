@@ -1,0 +1,91 @@
+"""A nominal device with a system on it, and what samples of it are measured to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.metrics import METRICS, Answers
+from experiments.sweeps.workloads import systems_of
+from netlists.board import Board
+from netlists.device import Device
+from solvers.behaviour import Behaviour, Question, in_network, in_ngspice
+from solvers.digital import Digital
+from solvers.ideal import IdealLaw
+from solvers.network import Network
+from solvers.ngspice import Ngspice
+from solvers.spu import Spu
+from spu_circuit.converters import quantize
+from spu_circuit.sampling import Samples
+
+Array = NDArray[np.float64]
+
+POINTS = 200
+"""Steps of an ngspice transient, at least."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A nominal device with one system on it, ready for samples.
+
+    Args:
+        prepared: the board, by an engine.
+        find: what samples of the device do, by the same engine.
+    """
+
+    device: Device
+    exact: Array
+    board: Board
+    prepared: Any
+    find: Callable[[Any, Device, Samples, Question], Behaviour]
+
+    def behaviour(self, samples: Samples, question: Question) -> Behaviour:
+        return self.find(self.prepared, self.device, samples, question)
+
+
+@lru_cache(maxsize=4)
+def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
+    """The devices of a point, one for each system. The voltage scale is ranged once, by the nominal ideal law."""
+    hardware = sweep.device()
+    chosen = sweep.chosen()
+    spice = chosen if isinstance(chosen, Ngspice) else Ngspice()
+    spice = replace(spice, points=sweep.points or POINTS)
+    found = []
+    for system in systems_of(sweep.workload):
+        exact = Digital("cholesky").solve(system).value
+        device = Spu(hardware, IdealLaw()).ranged(system)
+        board = Board(hardware, device.circuit)
+        if engine == "network" and isinstance(chosen, Network):
+            prepared = chosen.prepare(board)
+            if question_of(sweep, device).of_motion:
+                prepared.program(device.array).refuse_nonlinear()
+            found.append(Bench(device, exact, board, prepared, in_network))
+        else:
+            found.append(Bench(device, exact, board, spice.prepare(board), in_ngspice))
+    return tuple(found)
+
+
+def question_of(sweep: Sweep, device: Device) -> Question:
+    """What a sweep asks of every sample of a device."""
+    needs = {METRICS[name].needs for name in sweep.recorded}
+    settling = sweep.settling_error if "settling" in needs else None
+    return Question(sweep.time * float(device.time_constant), settling, "noise" in needs)
+
+
+def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> tuple[Array, NDArray[np.bool_]]:
+    """The metrics of samples, (metrics, samples), NaN where they are unstable, and which are."""
+    device, question = bench.device, question_of(sweep, bench.device)
+    behaviour = bench.behaviour(samples, question)
+    codes, _ = quantize(bench.board.read(samples, behaviour.volts), device.hardware.adc)
+    answers = Answers(device, bench.exact, codes * device.unknowns_per_volt, behaviour, question.seconds)
+    found = np.empty((len(sweep.recorded), samples.count))
+    for k, name in enumerate(sweep.recorded):
+        measure = METRICS[name].measure
+        assert measure is not None
+        found[k] = measure(answers)
+    found[:, behaviour.unstable] = np.nan
+    return found, behaviour.unstable

@@ -1,0 +1,56 @@
+"""Numbered sets of samples: how many there are, and where their random numbers come from."""
+
+from dataclasses import dataclass
+
+from spu_circuit.sampling import Sampling, varying
+from spu_circuit.variation import Variation
+
+NOMINAL = "nominal"
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """A numbered set of samples.
+
+    Args:
+        samples: how many.
+        sampling: where their random numbers come from; None: they are corners, of which the first is nominal.
+        only: the one kind of parts that varies; None: all.
+    """
+
+    samples: int
+    sampling: Sampling | None
+    only: str | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether they say how often something happens; extremes do not."""
+        return self.sampling is not None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether some samples stand for more than others."""
+        return self.sampling is not None and self.sampling.inflation > 1
+
+    @property
+    def mixed(self) -> tuple[str, ...]:
+        """Kinds of parts that come from another set of samples."""
+        return () if self.sampling is None else tuple(self.sampling.streams)
+
+    def moves(self, variation: Variation) -> Variation:
+        """What varies in these samples; correlations mean nothing where one kind varies alone.
+
+        Ageing and temperature coefficients, which are not random, stay.
+        """
+        if self.only is None:
+            return variation
+        nothing: dict[str, object] = {"correlation": {}}
+        for other in varying(variation):
+            if other == "temperature" != self.only:
+                nothing[other] = None
+            elif other != self.only:
+                random = ("lot", "local", "matching", "gradient", "stuck_open", "stuck_closed")
+                of_kind = getattr(variation, other)
+                off = {name: type(of_kind).model_fields[name].default for name in random if hasattr(of_kind, name)}
+                nothing[other] = of_kind.model_copy(update=off)
+        return variation.model_copy(update=nothing)

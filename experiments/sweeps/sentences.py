@@ -1,0 +1,80 @@
+"""What a sweep found, in a few sentences."""
+
+from math import isfinite
+
+from experiments.sweeps.bars import capital
+from experiments.sweeps.findings import Findings
+from experiments.sweeps.group import Group, ranked
+from experiments.sweeps.statistics import Percentile
+from experiments.sweeps.units import metric_text, percent, titled
+
+NAMED = 6
+"""Groups that the answer names one by one."""
+
+
+def answer(findings: Findings) -> list[str]:
+    """The findings, the most important first."""
+    found, sweep = findings.shown, findings.sweep
+    sentences = []
+    done, wanted = sum(len(group.rows) for group in found), sum(group.copies.samples for group in found)
+    if done < wanted and sweep.analysis.stop_width is None:
+        sentences.append(
+            f"This sweep is not finished: {done} of {wanted} copies are. The same command goes on with it."
+        )
+    if len(found) <= NAMED:
+        sentences = [_finding(findings, group) for group in found] + sentences
+    else:
+        low, high, over = _ends(findings)
+        sentences = [over, _finding(findings, low), _finding(findings, high), *sentences]
+    if findings.chosen.copies.drawn:
+        sentences[1:1] = findings.analysis.answer(findings.point(findings.chosen.key[0]))
+    if findings.bars is not None:
+        metric, bars = next(iter(findings.bars.of.items()))
+        scale = findings.bars.scale
+        sentences.insert(0 if scale.leads else len(sentences), scale.sentence(metric, bars[0]))
+    return sentences
+
+
+def yield_text(group: Group) -> str:
+    """The yield with its interval, and how many copies are behind it."""
+    found = group.found_yield
+    low, high = found.interval
+    return (
+        f"{percent(found.share)} of the copies keep all limits "
+        f"({percent(low)} to {percent(high)} with 95 % confidence; {found.good} of {found.tried} tried)"
+    )
+
+
+def interval_text(metric: str, found: Percentile) -> str:
+    low, high = found.interval
+    return f"{metric_text(metric, low)} to {metric_text(metric, high)}" if isfinite(low) or isfinite(high) else "–"
+
+
+def _ends(findings: Findings) -> tuple[Group, Group, str]:
+    """The first and last group by yield, or by the first metric, and how far apart they are."""
+    name, found = ranked(findings.sweep)[0], findings.shown
+    if findings.sweep.limits:
+        order = sorted(found, key=lambda group: group.found_yield.share)
+        low, high = (percent(group.found_yield.share) for group in (order[0], order[-1]))
+        return order[0], order[-1], f"The yield at {len(found)} points goes from {low} to {high}."
+    order = sorted(found, key=lambda group: group.percentile(name, 0.95).value)
+    low, high = (metric_text(name, group.percentile(name, 0.95).value) for group in (order[0], order[-1]))
+    text = f"The 95th percentile of {titled(name)} at {len(found)} points goes from {low} to {high}."
+    return order[0], order[-1], text
+
+
+def _finding(findings: Findings, group: Group) -> str:
+    where = f"{group.label}: " if group.label else ""
+    sweep, name = group.sweep, ranked(group.sweep)[0]
+    if not group.copies.drawn:
+        text = where + " ".join(findings.analysis.answer(findings.point(group.key[0])))
+    elif sweep.limits:
+        text = f"{where}{yield_text(group)}."
+    else:
+        median, most = group.percentile(name, 0.5), group.percentile(name, 0.95)
+        text = (
+            f"{where}half of the copies have {titled(name)} up to {metric_text(name, median.value)} "
+            f"({interval_text(name, median)} with 95 % confidence), 95 % up to {metric_text(name, most.value)} "
+            f"({interval_text(name, most)})."
+        )
+    return capital(text)
