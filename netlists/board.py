@@ -159,7 +159,8 @@ class Board:
             rows.append(row)
             columns.append(column)
         row, column = np.concatenate(rows), np.concatenate(columns)
-        return Parts(np.concatenate(slots), _spread_out(column, cells), _spread_out(row, cells))
+        tall = max(int(group.row.max(initial=-1)) + 1 for group, _ in groups)
+        return Parts(np.concatenate(slots), _spread_out(column, cells), _spread_out(row, cells), tall * width * kinds)
 
 
 def populated(table: ElementTable, hardware: Hardware) -> ElementTable:

@@ -34,11 +34,17 @@ class Parts:
     Args:
         slots: number of each part's place on the board, (parts,); names its random numbers.
         x, y: its place on the die, from −½ to ½, (parts,).
+        room: places of this kind that the board has, whatever is there; 0: up to the last of the slots.
     """
 
     slots: Indices
     x: Array
     y: Array
+    room: int = 0
+
+    @property
+    def places(self) -> int:
+        return max(self.room, int(self.slots.max(initial=-1)) + 1)
 
 
 @dataclass(frozen=True)
@@ -285,18 +291,18 @@ def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
 
 def _uniforms(variation: Variation, parts: Mapping[str, Parts], samples: range, sampling: Sampling) -> dict[str, Array]:
     """Purpose → numbers inside (0, 1), (samples, as many as it needs)."""
-    wanted: dict[str, tuple[str, Indices]] = {}
+    wanted: dict[str, tuple[str, Indices, int]] = {}
     if variation.temperature:
-        wanted["temperature"] = "temperature", np.zeros(1, dtype=np.intp)
-    for kind, places in parts.items():
+        wanted["temperature"] = "temperature", np.zeros(1, dtype=np.intp), 1
+    for kind, own in parts.items():
         for purpose, count in _purposes(variation, kind).items():
-            wanted[purpose] = kind, places.slots if count is None else np.arange(count)
+            wanted[purpose] = (kind, own.slots, own.places) if count is None else (kind, np.arange(count), count)
     if sampling.design == "sobol":
         return _sobol(wanted, samples, sampling)
     draw_one = _latin if sampling.design == "lhs" else _independent
     return {
         purpose: draw_one(purpose, slots, samples, sampling.seed_of(kind), sampling.total)
-        for purpose, (kind, slots) in wanted.items()
+        for purpose, (kind, slots, _) in wanted.items()
     }
 
 
@@ -330,15 +336,18 @@ def _latin(purpose: str, slots: Indices, samples: range, seed: int, total: int) 
     return (strata + within) / total
 
 
-def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: Sampling) -> dict[str, Array]:
-    """Numbers that are few to a sample first: they get the best of the sequence."""
+def _sobol(wanted: Mapping[str, tuple[str, Indices, int]], samples: range, sampling: Sampling) -> dict[str, Array]:
+    """Numbers that are few to a sample first: they get the best of the sequence.
+
+    Every place of the board has a dimension, so that a part is the same whatever else is there.
+    """
     from scipy.stats import qmc  # half a second, which all others spare
 
-    order = sorted(wanted, key=lambda purpose: len(wanted[purpose][1]))
-    sizes = [len(wanted[purpose][1]) for purpose in order]
+    order = sorted(wanted, key=lambda purpose: wanted[purpose][2])
+    sizes = [wanted[purpose][2] for purpose in order]
     if sum(sizes) > SOBOL_DIMENSIONS:
         raise InputError(
-            f"design 'sobol' has numbers for {SOBOL_DIMENSIONS} parts, this device has {sum(sizes)} that vary; "
+            f"design 'sobol' has numbers for {SOBOL_DIMENSIONS} parts, this board has places for {sum(sizes)}; "
             "take design = 'lhs'"
         )
     if not order:
@@ -349,7 +358,8 @@ def _sobol(wanted: Mapping[str, tuple[str, Indices]], samples: range, sampling: 
         sequence.fast_forward(samples.start)
     # The sequence has steps of its own, and a 0 would be a part 8 σ away.
     points = sequence.random(len(samples)) + 0.5 / sequence.maxn
-    return dict(zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True))
+    split = zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True)
+    return {purpose: numbers[:, wanted[purpose][1]] for purpose, numbers in split}
 
 
 def _streams(seed: int, purpose: str, numbers: Iterable[int]) -> Iterator[np.random.Generator]:

@@ -26,7 +26,7 @@ class SweepStore(StoreBase):
     """The store of a sweep's folder. One that is damaged and written to is set aside whole, and a new one takes over
     what can be read of it."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "sweep", "sweep", 2
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "sweep", "sweep", 3
     NEWS = "whose samples have other values"
     TABLES = {"copies": COLUMNS, "audit": COLUMNS}  # noqa: RUF012
 

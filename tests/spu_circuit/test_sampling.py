@@ -170,7 +170,7 @@ def test_sobol_points_fill_evenly_and_never_reach_an_end():
 
 def test_a_sobol_sequence_of_too_many_parts_names_the_way_out():
     many = {"array_resistor": Parts(np.arange(21_202), np.zeros(21_202), np.zeros(21_202))}
-    with pytest.raises(InputError, match="21201 parts, this device has 21202 that vary; take design = 'lhs'"):
+    with pytest.raises(InputError, match="21201 parts, this board has places for 21202; take design = 'lhs'"):
         drawn(Variation(array_resistor=ArrayVariation(local=SIGMA)), range(2), Sampling(0, "sobol"), many)
 
 

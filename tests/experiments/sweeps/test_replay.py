@@ -7,6 +7,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from experiments.sweeps.bench import benches
+from experiments.sweeps.evaluate import drawn_samples
 from experiments.sweeps.findings import findings, study_in
 from experiments.sweeps.redraw import outliers
 from experiments.sweeps.replay import replay
@@ -15,7 +17,10 @@ from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import study_of
 from experiments.sweeps.workloads import systems_of
 from netlists.deck import comment
+from solvers.network import Network
+from solvers.spu import Spu
 from spu_circuit.errors import InputError
+from spu_circuit.sampling import Sample
 
 DOCUMENT = {
     "name": "replayed",
@@ -101,8 +106,6 @@ def test_head_says_what_it_is_and_names_the_outlying_parts(store):
 
 
 def nominal_resistances(group):
-    from experiments.sweeps.bench import benches
-
     table = benches(group.sweep, "ngspice")[0].board.table
     return {name: value for each in table.elements for name, value in zip(each.names, each.value, strict=True)}
 
@@ -116,3 +119,28 @@ def test_wrong_numbers_are_refused_with_what_there_is(store):
     ):
         with pytest.raises(InputError, match=words):
             replay(store, **arguments)
+
+
+@pytest.mark.parametrize("design", ["plain", "lhs", "sobol"])
+def test_sweep_replay_and_device_draw_the_same_copy(design, tmp_path):
+    """The board of a sweep has the resistors of its matrix, that of a device all places.""" ""
+    analysis = {"kind": "monte carlo", "samples": 8, "design": design}
+    made = study_of(DOCUMENT | {"analysis": analysis}, {}, "test")
+    with closing(SweepStore(tmp_path)) as store:
+        store.claim(made.config, {})
+        run(made, store)
+        stored, deck = store.rows((0, "copies"))[5].metrics[0], replay(store, 5)
+    ((_, sweep, copies),) = made.sets()
+    errors = []
+    for system in systems_of(sweep.workload):
+        exact = np.linalg.solve(system.A, system.b)
+        spu = Spu(sweep.device(), Network(), sample=Sample(copies.sampling, 5))
+        errors.append(np.linalg.norm(spu.solve(system).value - exact) / np.linalg.norm(exact))
+    assert max(errors) == pytest.approx(stored, rel=1e-9)
+    # The deck has the very resistors that the sweep drew.
+    (bench, _) = benches(sweep, "network")
+    (factors,) = drawn_samples(sweep, copies, bench, range(5, 6)).relative["array_resistor"]
+    nominal = {name: r for each in bench.board.table.elements for name, r in zip(each.names, each.value, strict=True)}
+    for name, factor in zip(bench.board.names("array_resistor"), factors.tolist(), strict=True):
+        value = float(re.search(rf"^{name} \S+ \S+ (\S+)$", deck, re.M)[1])
+        assert value == pytest.approx(factor * nominal[name], rel=1e-12)
