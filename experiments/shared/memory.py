@@ -10,8 +10,6 @@ def machine_memory() -> int:
 
 def size_text(size: float) -> str:
     """Bytes as people read them."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} PB"
+    units = ("B", "kB", "MB", "GB", "TB", "PB")
+    power = next((k for k in range(len(units)) if size < 1000 ** (k + 1)), len(units) - 1)
+    return f"{size / 1000**power:.3g} {units[power]}"

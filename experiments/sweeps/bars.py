@@ -100,7 +100,7 @@ RANGE = Scale(
     lambda metric, bar: f"{bar.name} ({metric_text(metric, bar.low)} to {metric_text(metric, bar.high)})",
     lambda metric, bar: f"{capital(titled(metric))} spreads most where only {bar.name} varies.",
 )
-SHARE = Scale(
+VARIANCE = Scale(
     "share",
     "total share in the variance of {metric}",
     "%",

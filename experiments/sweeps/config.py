@@ -22,10 +22,10 @@ class Workload(Description):
     """What every sample does; which fields a kind takes, ``workloads`` says."""
 
     kind: Annotated[str, Field(description="one of ``workloads.WORKLOADS``")]
-    size: Annotated[int, Field(ge=1, description="cells")] = 32
+    size: Annotated[int, Field(ge=1, lt=2**63, description="cells")] = 32
     condition: Annotated[float, Field(ge=1, allow_inf_nan=False, description="of the matrix")] = 10.0
-    systems: Annotated[int, Field(ge=1, description="how many")] = 1
-    seed: Annotated[int, Field(ge=0, description="of the matrices")] = 0
+    systems: Annotated[int, Field(ge=1, lt=2**63, description="how many")] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the matrices")] = 0
     matrix: Annotated[str | None, Field(description=".npy file of A")] = None
     vector: Annotated[str | None, Field(description=".npy file of b")] = None
     folder: Annotated[str | None, Field(description="of a training run with --record-systems")] = None
@@ -38,7 +38,7 @@ class Analysis(Description):
     """How the samples are chosen; which fields a kind takes, ``analyses`` says."""
 
     kind: Annotated[str, Field(description="one of ``analyses.ANALYSES``")]
-    samples: Annotated[int, Field(ge=1, description="copies, at most")] = 1000
+    samples: Annotated[int, Field(ge=1, lt=2**63, description="copies, at most")] = 1000
     design: Annotated[
         Literal["plain", "lhs", "sobol"], Field(description="independent, Latin hypercube, or Sobol sequence")
     ] = "plain"

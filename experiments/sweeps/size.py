@@ -11,7 +11,7 @@ from experiments.sweeps.workloads import WORKLOADS
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError
 
-ROW, NUMBER = 700, 60
+ROW, NUMBER = 700, 75
 """Bytes that a finished copy takes in the process that writes the report, and each of its metrics."""
 MOST_SECONDS = 30 * 86400.0
 """What a sweep may take. Who has more time runs several, with seeds of their own."""

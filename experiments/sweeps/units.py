@@ -11,7 +11,9 @@ from experiments.sweeps.metrics import METRICS
 
 PREFIXED = ("s", "A", "W", "J", "V")
 """Units that take prefixes."""
-SI_UNITS = {"%": "1", "": "1"}
+SHARE = "share"
+"""Of a whole: shown in percent with one decimal."""
+SI_UNITS = {"%": "1", "": "1", SHARE: "1"}
 """What the numbers of files are in, where that is not the unit that is shown: shares and counts."""
 
 
@@ -28,13 +30,15 @@ def metric_text(name: str, value: float) -> str:
 
 
 def text(value: float, unit: str) -> str:
-    """A value in SI with its unit, three digits; "%" is a share."""
+    """A value in SI with its unit, three digits; "%" is a fraction."""
     if isnan(value):
         return "–"
     if not isfinite(value):
         return "∞" if value > 0 else "−∞"
     if unit in PREFIXED:
         return str(Shown(value, unit).render()).replace("-", "−")
+    if unit == SHARE:
+        return f"{100 * value:.1f} %".replace("-", "−")
     if unit == "":
         return f"{value:.6g}".replace("-", "−")
     number = f"{100 * value if unit == '%' else value:#.3g}".rstrip(".").replace("-", "−")

@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.shared.memory import machine_memory, size_text
 from experiments.shared.systems import dominant_system, spd_system
 from experiments.sweeps.config import Sweep, Workload
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.training import trained_metrics, training_of
 from experiments.training.recording import read_systems
+from solvers.behaviour import BLOCK
 from spu_circuit.arrays import read_array
+from spu_circuit.errors import InputError
 from spu_circuit.files import is_file
 from spu_circuit.problem import LinearSystem
+
+OF_SYSTEM, OF_SAMPLE = 300, 190
+"""Bytes an entry of the matrix that a prepared system takes at least, and a sample while it is computed: those of ideal
+amplifiers, of up to 256 cells."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,18 @@ def _made(make: Callable[[int, float, int], LinearSystem]) -> Callable[[Workload
     return lambda given: [make(given.size, given.condition, given.seed + k) for k in range(given.systems)]
 
 
+def _check_memory(sweep: Sweep) -> None:
+    """Raise InputError where the matrices, or the samples that are computed together, cannot fit into memory."""
+    given = sweep.workload
+    together = min(BLOCK, sweep.analysis.samples) if sweep.engine == "network" else 1
+    taken = given.size**2 * (given.systems * OF_SYSTEM + together * OF_SAMPLE)
+    if taken > (held := machine_memory()):
+        raise InputError(
+            f"workload.size: {given.systems} systems of {given.size} cells take at least {size_text(float(taken))} of "
+            f"memory, and this machine has {size_text(held)}; lower workload.size or workload.systems"
+        )
+
+
 def _of_files(workload: Workload) -> list[LinearSystem]:
     matrix = read_array(Path(str(workload.matrix)), "workload.matrix")
     return [LinearSystem(matrix, read_array(Path(str(workload.vector)), "workload.vector"))]
@@ -55,8 +74,8 @@ def _recorded(workload: Workload) -> list[LinearSystem]:
 
 RANDOM = ("size", "condition", "systems", "seed")
 WORKLOADS = {
-    "random": WorkloadKind(RANDOM, systems=_made(spd_system)),
-    "dominant": WorkloadKind(RANDOM, systems=_made(dominant_system)),
+    "random": WorkloadKind(RANDOM, systems=_made(spd_system), check=_check_memory),
+    "dominant": WorkloadKind(RANDOM, systems=_made(dominant_system), check=_check_memory),
     "file": WorkloadKind(
         ("matrix", "vector"), ("matrix", "vector"), _of_files, files=lambda given: (given.matrix, given.vector)
     ),

@@ -20,7 +20,7 @@ from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import NORMAL
 from experiments.sweeps.tables import Table, Value
-from experiments.sweeps.units import percent, titled
+from experiments.sweeps.units import SHARE, percent, titled
 from experiments.sweeps.workloads import WORKLOADS
 from netlists.device import batch_of
 from solvers.network import Network
@@ -161,12 +161,13 @@ def tables(point: Groups) -> list[Table]:
     (group,) = point.values()
     told, unit = explain(group), METRICS[METRIC].unit
     rows: list[tuple[str | Value, ...]] = [
-        (one.kind, one.part or "all", Value(one.rms, unit), Value(one.share, "%")) for one in (*told.kinds, *told.parts)
+        (one.kind, one.part or "all", Value(one.rms, unit), Value(one.share, SHARE))
+        for one in (*told.kinds, *told.parts)
     ]
     rows.append(("first order, nominal error included", "", Value(told.expected, unit), ""))
     left_out = f"{told.left_out} without a finite value left out" if told.left_out else ""
     rows.append(("the samples", left_out, Value(told.measured, unit, *told.interval), ""))
-    rows.append(("their variance explained", "", "", Value(told.explained, "%")))
+    rows.append(("their variance explained", "", "", Value(told.explained, SHARE)))
     return [Table(METRIC, CAPTION, HEAD, tuple(rows))]
 
 

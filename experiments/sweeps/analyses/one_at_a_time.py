@@ -14,7 +14,7 @@ from experiments.sweeps.group import Groups
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.samples import NOMINAL, SampleSet
 from experiments.sweeps.tables import Table, Value
-from experiments.sweeps.units import titled
+from experiments.sweeps.units import SHARE, titled
 from spu_circuit.sampling import Samples, Sampling, corners, varying
 
 CAPTION = (
@@ -91,7 +91,7 @@ def tables(point: Groups) -> list[Table]:
 def _row(one: Range) -> tuple[str | int | Value, ...]:
     unit = METRICS[one.metric].unit
     values = (Value(value, unit) for value in (one.nominal, one.median, one.low, one.high))
-    return one.kind, *values, Value(one.share, "%"), one.left_out
+    return one.kind, *values, Value(one.share, SHARE), one.left_out
 
 
 def bars(point: Groups, metrics: Sequence[str]) -> Bars:

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.sweeps.analyses.kind import AnalysisKind
-from experiments.sweeps.bars import SHARE, Bar, Bars, longest_first
+from experiments.sweeps.bars import VARIANCE, Bar, Bars, longest_first
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.group import Groups
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import CONFIDENCE
 from experiments.sweeps.tables import Table, Value
-from experiments.sweeps.units import titled
+from experiments.sweeps.units import SHARE, titled
 from spu_circuit.errors import InputError
 from spu_circuit.sampling import Sampling, varying
 
@@ -116,14 +116,14 @@ def tables(point: Groups) -> list[Table]:
 
 
 def _row(one: Index) -> tuple[str | int | Value, ...]:
-    first, total = Value(one.first, "%", *one.first_interval), Value(one.total, "%", *one.total_interval)
+    first, total = Value(one.first, SHARE, *one.first_interval), Value(one.total, SHARE, *one.total_interval)
     return one.kind, first, total, one.samples, one.left_out
 
 
 def bars(point: Groups, metrics: Sequence[str]) -> Bars:
     known = {metric: [one for one in indices(point, metric) if np.isfinite(one.total)] for metric in metrics}
     return Bars(
-        SHARE,
+        VARIANCE,
         {
             metric: longest_first(
                 [Bar(titled(one.kind), min(one.total, 0.0), max(one.total, 0.0), one.total_interval) for one in those]

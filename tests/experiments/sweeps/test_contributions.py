@@ -86,7 +86,7 @@ analysis = { kind = "contributions", samples = 64 }
     folder = tmp_path / "run"
     result = CliRunner().invoke(app, ["sweep", str(config), "--output", str(folder), "--workers", "1"])
     assert result.exit_code == 0, result.output
-    assert "100 %" in result.output
+    assert "100.0 %" in result.output
     with (folder / "contributions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["part"] == ""

@@ -3,12 +3,15 @@
 import csv
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
-from experiments.sweeps.export import export
+from experiments.shared.files import FORMULA
+from experiments.sweeps.export import WRITERS, export, table
+from experiments.sweeps.findings import findings
 from experiments.sweeps.rows import Row
 from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore
@@ -90,3 +93,35 @@ def test_refusals_name_the_cure_and_leave_nothing_behind(store, tmp_path):
     ):
         export(empty, tmp_path / "copies.csv")
     assert {path.name for path in tmp_path.iterdir()} == {"run", "empty"}
+
+
+FORMULAS = ("=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1")
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_spreadsheet_finds_no_formula(formula, tmp_path):
+    """In values of the grid, heads of columns and reasons of failures; numbers stay numbers."""
+    grid = {"question": [formula, "plain"], f"hardware.variation.correlation.{formula}": [0.5]}
+    document = DOCUMENT | {"analysis": {"kind": "monte carlo", "samples": 2}}
+    with pytest.raises(InputError):
+        study_of(document, grid, "test")
+    made = study_of(document, {"question": [formula, "plain"]}, "test")
+    # No field has such a name, so a column gets one by hand.
+    renamed = replace(made, settings=[{formula: setting["question"]} for setting in made.settings])
+    with closing(SweepStore(tmp_path / "run")) as store:
+        store.claim(made.config, {})
+        store.commit(
+            (0, "copies"), [Row(0, "failed", formula, 1.0, (np.nan,) * 3), Row(1, "ok", "", 1.0, (-0.5, 1, 2))]
+        )
+        with (tmp_path / "copies.csv").open("wb") as file:
+            WRITERS[".csv"](table(findings(renamed, store)), file)
+        export(store, tmp_path / "copies.parquet")
+    with (tmp_path / "copies.csv").open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    cells = [*head, *(cell for row in rows for cell in row)]
+    assert cells.count(f"'{formula}") == 1 + 2 + 1
+    assert [cell for cell in cells if cell.startswith(FORMULA)] == ["-0.5"]
+    assert float(rows[1][head.index("relative_error [1]")]) == -0.5
+    # Parquet has types, so its texts are as they are.
+    kept = pyarrow.parquet.read_table(tmp_path / "copies.parquet").to_pylist()
+    assert (kept[0]["question"], kept[0]["reason"]) == (formula, formula)

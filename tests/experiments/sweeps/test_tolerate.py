@@ -1,15 +1,20 @@
 import csv
 import json
+import sys
+from contextlib import closing
 from statistics import NormalDist
 
 import pytest
 from typer.testing import CliRunner
 
+from experiments import cli
 from experiments.cli import app
 from experiments.sweeps.analyses import sets_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.samples import SampleSet
+from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import study_of
 from experiments.sweeps.tolerate import LOOKS, Target, tolerate
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
@@ -155,3 +160,57 @@ def test_same_copies_at_every_look():
     ((_, copies),) = sets_of(asked).items()
     more = SampleSet(1024, copies.sampling)
     assert evaluate(asked, more, range(64), "network") == evaluate(asked, copies, range(64), "network")
+
+
+def write_config(path, limit, **more):
+    path.write_text(
+        f"""name = "lot"
+hardware = {{ base = "ideal", variation = {{ capacitor = {{ lot = {{ tolerance = "2 %", meaning = "sigma" }} }} }} }}
+workload = {{ kind = "random", size = 2, condition = 4 }}
+analysis = {{ kind = "monte carlo", samples = {more.get("samples", 64)} }}
+limits = {{ settling_time = {{ max = "{limit!r} s" }} }}
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "samples", "words"),
+    [
+        (["--part", "capacitor.lots"], 64, "part: 'capacitor.lots' has no spread"),
+        (["--part", "capacitor.lot"], 10**13, "analysis.samples: 1.6e+14 copies take about"),
+        (["--part", "capacitor.lot", "--workers", "100000"], 64, "workers: 100000 processes take about 15 TB"),
+        (["--part", "capacitor.lot", "--scheduler", "tcp://127.0.0.1:1"], 64, "scheduler: 'tcp://127.0.0.1:1'"),
+        (["--part", "capacitor.lot", "--output", "OUT/file"], 64, "cannot be written"),
+        (["--part", "capacitor.lot", "--output", "OUT/other"], 64, "holds a sweep with document."),
+    ],
+)
+def test_all_is_checked_before_a_worker_is_started(arguments, samples, words, nominal, tmp_path, monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr("distributed.LocalCluster", lambda *args, **more: started.append(args))
+    monkeypatch.setattr("experiments.shared.executor.PATIENCE", "1 s")
+    write_config(tmp_path / "lot.toml", 1.05 * nominal, samples=samples)
+    (tmp_path / "file").write_text("")
+    with closing(SweepStore(tmp_path / "other" / "times 1")) as store:
+        store.claim(study_of(document(1.0) | {"seed": 5}, {}, "test").config, {})
+    arguments = [argument.replace("OUT", str(tmp_path)) for argument in arguments]
+    if "--output" not in arguments:
+        arguments += ["--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["spu-circuit", "tolerate", str(tmp_path / "lot.toml"), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("\n") == 1
+    assert words in said
+    assert not started
+
+
+def test_files_are_whole_or_not_there(nominal, tmp_path):
+    answer = tolerate(document(2 * nominal), "test", Target("capacitor.lot"), tmp_path)
+    (tmp_path / "tolerate.json").unlink()
+    (tmp_path / "tolerate.json").mkdir()
+    with pytest.raises(InputError, match="is no regular file"):
+        tolerate(document(2 * nominal), "test", Target("capacitor.lot"), tmp_path)
+    (tmp_path / "tolerate.json").rmdir()
+    assert tolerate(document(2 * nominal), "test", Target("capacitor.lot"), tmp_path) == answer
+    assert not list(tmp_path.glob("*.part"))
