@@ -172,10 +172,12 @@ def eliminated(
     inverse = 1 / work[step.row, step.column]
     above = {c: work[step.row, c] for c in (*step.beside, *columns) if (step.row, c) in work}
     below = {r: work[r, step.column] for r in (*step.below, *rows) if (r, step.column) in work}
+    lost = -inverse
     for c, block in above.items() if below else ():
-        scaled = inverse * block if block.ndim == 2 else inverse[:, :, None] * block
+        scaled = lost * block if block.ndim == 2 else lost[:, :, None] * block
         for r, other in below.items():
-            work[r, c] = _difference(work.get((r, c)), _product(other, scaled))
+            product = _product(other, scaled)
+            work[r, c] = total(work[r, c], product, fresh=True) if (r, c) in work else product
     return inverse, below, above
 
 
@@ -185,22 +187,11 @@ def _product(left: Array, right: Array) -> Array:
     return left * right[:, None, :] if right.ndim == 2 else left @ right
 
 
-def _difference(block: Array | None, product: Array) -> Array:
-    """``block − product``, in the place of the product where that is large enough."""
-    if block is None:
-        return np.negative(product, out=product)
-    if block.ndim == product.ndim:
-        return np.subtract(block, product, out=product if len(product) >= len(block) else None)
-    if block.ndim == 3:
-        return with_diagonal(block, -product)
-    return with_diagonal(np.negative(product, out=product), block, fresh=True)
-
-
-def total(block: Array, other: Array) -> Array:
-    """The sum of two blocks."""
+def total(block: Array, other: Array, fresh: bool = False) -> Array:
+    """The sum of two blocks; ``fresh``: the other is nobody else's."""
     if block.ndim == other.ndim:
-        return block + other
-    return with_diagonal(block, other) if block.ndim == 3 else with_diagonal(other, block)
+        return np.add(block, other, out=other if fresh and len(other) >= len(block) else None)
+    return with_diagonal(block, other) if block.ndim == 3 else with_diagonal(other, block, fresh)
 
 
 def with_diagonal(dense: Array, diagonal: Array, fresh: bool = False) -> Array:
