@@ -12,6 +12,7 @@ from experiments.shared.extras import explained, require
 from experiments.shared.stopping import loading
 from spu_circuit import __version__
 from spu_circuit.errors import InputError, SpuError
+from spu_circuit.files import shortened
 
 # Typer uses its own copy of Click or the installed one, by version; this is the base of its usage errors in both.
 UsageError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -161,7 +162,9 @@ def _run() -> int:
         error.show()  # nothing was asked for: the help
         return 2
     except OSError as error:
-        # Who opens a file tells what is wrong with it, so this is standard output. A reader that left is told nothing.
+        if error.filename is not None:
+            return _complain(f"{shortened(error.filename)}: {error.strerror}", 2)
+        # Without a name it is standard output, which Python would flush once more. A reader that left is told nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1 if isinstance(error, BrokenPipeError) else _complain(f"standard output: {error.strerror}", 1)
 

@@ -38,8 +38,10 @@ def cost(
     from experiments.cost.ledger import digital, ledger
     from experiments.cost.machines import MACHINES
     from optim.cost import Work
+    from solvers.solution import check_time
     from spu_circuit.hardware import load_hardware
 
+    check_time(time)
     if machine not in MACHINES:
         raise InputError(f"machine: no {machine!r}; machines are {', '.join(MACHINES)}")
     if 8 * (cells * parameters + 4 * cells**2) > LARGEST:

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from experiments.shared.files import make_folder
 from experiments.shared.options import Output, Scheduler, Workers
 from experiments.training.config import Training, load_training
 from experiments.training.progress import Bars
 from experiments.training.store import NAME, open_existing
 from spu_circuit.errors import InputError, SpuError
+from spu_circuit.files import is_file
 
 console = Console()
 
@@ -74,18 +76,19 @@ def _train(training: Training, folder: Path, data: Path | None, workers: int | N
     from experiments.training.run import prepare, run
 
     config = prepare(training, data)
+    make_folder(folder)
     try:
         with Bars(training, console) as bars:
             if not run(training, config, folder, data, bars, workers, scheduler):
                 console.print("This run was finished before; nothing was left to compute.")
     except KeyboardInterrupt:
-        if (folder / NAME).is_file():
+        if is_file(folder / NAME):
             with closing(open_existing(folder)) as store:
                 write_reports(store)
         console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
         raise typer.Exit(130) from None
     except SpuError:
-        if (folder / NAME).is_file():
+        if is_file(folder / NAME):
             with closing(open_existing(folder)) as store:
                 if store.failures():
                     write_reports(store)

@@ -132,7 +132,7 @@ class Experiment(Description):
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...],
+        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
         Field(min_length=1, description="of weights, batches and noise"),
     ]
     evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test samples")] = 1
