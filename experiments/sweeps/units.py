@@ -1,13 +1,9 @@
-"""Metrics as people read them."""
+"""Values as people read them."""
 
-from collections.abc import Callable
 from math import isfinite, isnan
 
-from matplotlib.axis import Axis
-from matplotlib.ticker import EngFormatter, FuncFormatter
-from quantiphy import Quantity
-
 from experiments.sweeps.metrics import METRICS
+from spu_circuit.quantity import shown
 
 PREFIXED = ("s", "A", "W", "J", "V")
 """Units that take prefixes."""
@@ -15,13 +11,6 @@ SHARE = "share"
 """Of a whole: shown in percent with one decimal."""
 SI_UNITS = {"%": "1", "": "1", SHARE: "1"}
 """What the numbers of files are in, where that is not the unit that is shown: shares and counts."""
-
-
-class Shown(Quantity):
-    """Three digits and a prefix: 23.7 µs."""
-
-
-Shown.set_prefs(map_sf=Quantity.map_sf_to_greek, prec=2, strip_zeros=False)
 
 
 def metric_text(name: str, value: float) -> str:
@@ -35,14 +24,13 @@ def text(value: float, unit: str) -> str:
         return "–"
     if not isfinite(value):
         return "∞" if value > 0 else "−∞"
-    if unit in PREFIXED:
-        return str(Shown(value, unit).render()).replace("-", "−")
     if unit == SHARE:
-        return f"{100 * value:.1f} %".replace("-", "−")
-    if unit == "":
-        return f"{value:.6g}".replace("-", "−")
-    number = f"{100 * value if unit == '%' else value:#.3g}".rstrip(".").replace("-", "−")
-    return f"{number} {unit}"
+        said = f"{100 * value:.1f} %"
+    elif unit in (*PREFIXED, "%"):
+        said = shown(value, unit, 3)
+    else:
+        said = f"{value:.{3 if unit else 6}g} {unit}".strip()
+    return said.replace("-", "−")
 
 
 def percent(share: float) -> str:
@@ -53,16 +41,3 @@ def percent(share: float) -> str:
 def titled(name: str) -> str:
     """relative_error → relative error."""
     return name.replace("_", " ")
-
-
-def tick(unit: str) -> Callable[[float, int], str]:
-    """Text of a tick, which needs no more digits than it has."""
-    factor = 100 if unit == "%" else 1
-    return lambda value, _: f"{factor * value:.6g} {unit}".rstrip().replace("-", "−")
-
-
-def label_axis(axis: Axis, name: str) -> None:
-    """Ticks of an axis in the metric's unit, with prefixes."""
-    unit = METRICS[name].unit
-    axis.set_major_formatter(EngFormatter(unit) if unit in PREFIXED else FuncFormatter(tick(unit)))
-    axis.set_label_text(titled(name))

@@ -1,17 +1,20 @@
 """How the pictures of a sweep look: colours, limits, legends, and a picture as a file with its words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import EngFormatter, FuncFormatter
 from numpy.typing import NDArray
 
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.group import Group
-from experiments.sweeps.units import metric_text
+from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.units import PREFIXED, metric_text, titled
 
 Array = NDArray[np.float64]
 
@@ -73,3 +76,16 @@ def dashed(found: Sequence[Group]) -> str:
 def at(where: str) -> str:
     """Where of the grid a figure of one point is."""
     return f" At {where}." if where else ""
+
+
+def tick(unit: str) -> Callable[[float, int], str]:
+    """Text of a tick, which needs no more digits than it has."""
+    factor = 100 if unit == "%" else 1
+    return lambda value, _: f"{factor * value:.6g} {unit}".rstrip().replace("-", "−")
+
+
+def label_axis(axis: Axis, name: str) -> None:
+    """Ticks of an axis in the metric's unit, with prefixes."""
+    unit = METRICS[name].unit
+    axis.set_major_formatter(EngFormatter(unit) if unit in PREFIXED else FuncFormatter(tick(unit)))
+    axis.set_label_text(titled(name))

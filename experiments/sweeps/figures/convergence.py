@@ -8,11 +8,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from experiments.shared.figures import FigureEntry
-from experiments.sweeps.figures.axes import MOST_LINES, colours, under
+from experiments.sweeps.figures.axes import MOST_LINES, colours, label_axis, under
 from experiments.sweeps.findings import Findings, spread_over
 from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.statistics import percentile, running_yield
-from experiments.sweeps.units import label_axis, metric_text, percent, titled
+from experiments.sweeps.units import metric_text, percent, titled
 
 Array = NDArray[np.float64]
 

@@ -10,11 +10,22 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from experiments.shared.figures import FigureEntry
-from experiments.sweeps.figures.axes import BAD, GOOD, MOST_LINES, WIDE, colours, dashed, limits, spread, under
+from experiments.sweeps.figures.axes import (
+    BAD,
+    GOOD,
+    MOST_LINES,
+    WIDE,
+    colours,
+    dashed,
+    label_axis,
+    limits,
+    spread,
+    under,
+)
 from experiments.sweeps.findings import Findings, spread_over
 from experiments.sweeps.group import Group, changing
 from experiments.sweeps.metrics import METRICS
-from experiments.sweeps.units import label_axis, metric_text, titled
+from experiments.sweeps.units import metric_text, titled
 
 Array = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from experiments.shared.figures import FigureEntry
 from experiments.shared.grid import axis_name, value_text
-from experiments.sweeps.figures.axes import colours, dashed, limits
+from experiments.sweeps.figures.axes import colours, dashed, label_axis, limits
 from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group, changing
-from experiments.sweeps.units import label_axis, metric_text, percent
+from experiments.sweeps.units import metric_text, percent
 
 Array = NDArray[np.float64]
 

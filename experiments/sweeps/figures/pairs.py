@@ -6,9 +6,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from experiments.shared.figures import FigureEntry
 from experiments.sweeps.correlations import EITHER_WAY
-from experiments.sweeps.figures.axes import BAD, GOOD, WIDE, at, dashed, limits, spread
+from experiments.sweeps.figures.axes import BAD, GOOD, WIDE, at, dashed, label_axis, limits, spread, tick
 from experiments.sweeps.findings import Findings
-from experiments.sweeps.units import label_axis, tick, titled
+from experiments.sweeps.units import titled
 
 MOST_DOTS = 2000
 """Of a panel."""

@@ -8,9 +8,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.shared.figures import FigureEntry
 from experiments.sweeps.bars import Bar, Bars, Scale
-from experiments.sweeps.figures.axes import BAD, GOOD, at
+from experiments.sweeps.figures.axes import BAD, GOOD, at, label_axis, tick
 from experiments.sweeps.findings import Findings
-from experiments.sweeps.units import label_axis, tick, titled
+from experiments.sweeps.units import titled
 
 MOST = 8
 """Bars of a panel."""
