@@ -9,6 +9,7 @@ import scipy
 from numpy.typing import NDArray
 
 from netlists.elements import ElementTable, Values
+from netlists.levels import Rounding, nearest_level
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import System
 
@@ -42,8 +43,11 @@ class ProgrammedArray(ABC):
 
     @classmethod
     @abstractmethod
-    def program(cls, system: System, hardware: Hardware) -> Self:
+    def program(cls, system: System, hardware: Hardware, rounding: Rounding = nearest_level) -> Self:
         """Put the matrix of a system on the hardware.
+
+        Args:
+            rounding: which levels its resistors take.
 
         Raises:
             MappingError: the topology or its levels cannot hold the matrix.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
 from netlists.elements import ElementTable, Values
+from netlists.levels import Rounding, nearest_level
 from netlists.topologies import TOPOLOGIES
 from spu_circuit.converters import quantize
 from spu_circuit.errors import InputError
@@ -127,14 +128,14 @@ def topology_of(hardware: Hardware) -> type[ProgrammedArray]:
     return TOPOLOGIES[hardware.topology]
 
 
-def program_array(system: System, hardware: Hardware) -> ProgrammedArray:
+def program_array(system: System, hardware: Hardware, rounding: Rounding = nearest_level) -> ProgrammedArray:
     """Put the matrix of a system on the hardware's topology.
 
     Raises:
         MappingError: the topology or its levels cannot hold the matrix.
         InputError: there is no such topology.
     """
-    return topology_of(hardware).program(system, hardware)
+    return topology_of(hardware).program(system, hardware, rounding)
 
 
 def stacked(arrays: Sequence[Any]) -> Any:

@@ -1,5 +1,6 @@
 """The conductances that a programmable resistor can take."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from spu_circuit.hardware import ResistorArray
 
 Array = NDArray[np.float64]
+Rounding = Callable[[Array, ResistorArray], Array]
+"""Takes conductances that are wanted, any shape, S, and gives those that resistors are programmed to."""
 
 
 def nearest_level(target: Array, resistors: ResistorArray) -> Array:
@@ -35,15 +38,17 @@ def nearest_level(target: Array, resistors: ResistorArray) -> Array:
     return levels.take(found)
 
 
-def rails(net: Array, resistors: ResistorArray) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """The nearest levels to net conductances of either sign, any shape, S.
+def rails(
+    net: Array, resistors: ResistorArray, rounding: Rounding = nearest_level
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """The levels that net conductances of either sign take, any shape, S.
 
     Returns:
         Conductances of the resistors that hold positive entries and of those that hold negative ones, S, off where
-        they hold none; and which entries are not zero, but lost because they are nearest to off.
+        they hold none; and which entries are not zero, but lost because they are at off.
     """
     off = resistors.off_conductance
-    used = nearest_level(np.abs(net) + off if off else np.abs(net), resistors)
+    used = rounding(np.abs(net) + off if off else np.abs(net), resistors)
     lost = (used == off) & (net != 0)
     signed = np.copysign(used, net, out=used)
     # A choice by masks of random signs would take ten times as long.
@@ -66,6 +71,46 @@ def _even(target: Array, resistors: ResistorArray) -> Array:
     found += resistors.G_min
     found[lost] = resistors.off_conductance
     return found
+
+
+class Stochastic:
+    """Rounds to one of the two levels around, to each as often as makes the mean the conductance that is wanted.
+
+    A matrix that is symmetric stays so: an entry and its mirror take the same level. What lies beyond the last level
+    is at that level. So the programmed matrix is unbiased (arXiv 2401.16231), entry by entry.
+
+    Args:
+        seeds: one of each device of a batch, whose dimension comes first, or one, of a device alone; whole numbers.
+    """
+
+    def __init__(self, seeds: Sequence[Sequence[int]]) -> None:
+        self._sources = [np.random.default_rng(seed) for seed in seeds]
+
+    def __call__(self, target: Array, resistors: ResistorArray) -> Array:
+        """See ``Rounding``; each call draws anew."""
+        count = len(self._sources)
+        own = target.shape[1:] if count > 1 else target.shape
+        draws = np.stack([source.random(own) for source in self._sources]).reshape(target.shape)
+        if target.ndim > 1 and target.shape[-1] == target.shape[-2]:
+            mirrored = target.swapaxes(-1, -2)
+            symmetric = (target == mirrored).all(axis=(-2, -1), keepdims=True)
+            lower = np.tril(draws)
+            draws = np.where(symmetric, lower + np.tril(draws, -1).swapaxes(-1, -2), draws)
+        below, above = _around(target, resistors)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(above > below, (target - below) / (above - below), 0.0)
+        return np.where(draws < share, above, below)
+
+
+def _around(target: Array, resistors: ResistorArray) -> tuple[Array, Array]:
+    """The nearest conductances below and above that a resistor can take, where there are any."""
+    if resistors.grid is None:
+        held = np.clip(target, resistors.G_min, resistors.G_max)
+        missed = target < resistors.G_min
+        return np.where(missed, resistors.off_conductance, held), held
+    levels, _ = _levels(resistors)
+    place = np.clip(np.searchsorted(levels, target, side="right") - 1, 0, len(levels) - 1)
+    return levels[place], levels[np.minimum(place + 1, len(levels) - 1)]
 
 
 @lru_cache(maxsize=16)

@@ -17,7 +17,7 @@ from optim.mapping import NO_DUAL_STATE, Mapping, check_mapping
 from optim.native import NATIVE
 from optim.systems import Draw, Ggn, Relaxed, Solve, no_error, no_statistics
 from solvers.sde import Sde
-from solvers.solution import Solver, StatisticsArrays
+from solvers.solution import SUMS, Solver, StatisticsArrays
 from spu_circuit.errors import InputError
 
 Schedule = Callable[[Array], Any]
@@ -236,14 +236,8 @@ NOT_FINITE = packed(
 def _together(solved: Relaxed, waited: Relaxed) -> Relaxed:
     """A solve, with what the delay after it took and all that went wrong in either."""
     first, second = solved.statistics, waited.statistics
-    statistics = first._replace(
-        saturated_nodes=jnp.maximum(first.saturated_nodes, second.saturated_nodes),
-        clipped_codes=first.clipped_codes + second.clipped_codes,
-        lost_inputs=first.lost_inputs + second.lost_inputs,
-        ngspice_runs=first.ngspice_runs + second.ngspice_runs,
-        range_changes=first.range_changes + second.range_changes,
-        analog_seconds=first.analog_seconds + second.analog_seconds,
-    )
+    sums = {name: getattr(first, name) + getattr(second, name) for name in SUMS}
+    statistics = first._replace(saturated_nodes=jnp.maximum(first.saturated_nodes, second.saturated_nodes), **sums)
     return Relaxed(
         solved.value, solved.damping, statistics, jnp.where((solved.error != 0).any(), solved.error, waited.error)
     )

@@ -92,7 +92,7 @@ def no_statistics(dtype: jnp.dtype) -> StatisticsArrays:
     """Statistics () of which nothing is known: zero counts and times, the rest NaN."""
     zero, unknown = jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype)
     numbers = {name: jnp.zeros((), jnp.int32) if name in COUNTS else unknown for name in StatisticsArrays._fields}
-    return StatisticsArrays(**numbers)._replace(analog_seconds=zero, injected_noise=zero)
+    return StatisticsArrays(**numbers)._replace(analog_seconds=zero, injected_noise=zero, flops=zero)
 
 
 def no_error() -> Array:

@@ -65,7 +65,7 @@ class Digital:
             values = systems.from_dual(_factorised(systems.dual()))
         else:
             values = _factorised(systems.primal() if isinstance(systems, GgnSystems) else systems)
-        return Solutions(values, statistics_arrays(systems.residual(values)), perf_counter() - began)
+        return Solutions(values, statistics_arrays(systems.residual(values)), perf_counter() - began, self.method)
 
     def _check_time(self, analog_time: float) -> None:
         if analog_time != inf:

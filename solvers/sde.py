@@ -83,7 +83,7 @@ class Sde:
         noise = np.stack([white_noise(size, seed) for seed in seeds]) if kappa > 0 else None
         values = _relaxed(operators, systems.b, analog_time, starts, kappa, noise)
         statistics = statistics_arrays(systems.residual(values), injected_noise=kappa)
-        return Solutions(values, statistics, perf_counter() - began)
+        return Solutions(values, statistics, perf_counter() - began, "sde")
 
 
 def _relaxed(

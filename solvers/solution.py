@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import inf, isnan, nan
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,12 @@ class Statistics:
         wall_seconds: time that the solve took here.
         volts_per_unit, siemens_per_unit: scales v_u and g_u.
         injected_noise: κ₀ in the problem's units.
+        solves: right-hand sides that a device took.
+        programs: how often its resistors were set.
+        dac_words, adc_words: codes written for inputs and initial charges, and codes read, those of the repeated
+            solves of auto-ranging included.
+        flops: digital operations beside the device, those of auto-ranging and of forming the system not counted.
+        estimated_error: of ‖x − x*‖ / ‖x*‖, x* the exact solution; None: nobody asked.
     """
 
     solver: str
@@ -53,6 +59,16 @@ class Statistics:
     volts_per_unit: float | None = None
     siemens_per_unit: float | None = None
     injected_noise: float = 0.0
+    solves: int = 0
+    programs: int = 0
+    dac_words: int = 0
+    adc_words: int = 0
+    flops: float = 0.0
+    estimated_error: float | None = None
+
+
+NOTHING = Statistics("", nan, 0.0)
+"""What a statistic is where it does not apply."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,36 @@ class Waveform:
 
     seconds: Array
     volts: Array
+
+
+Outcome = Literal["converged", "exhausted", "stalled", "diverged", "indefinite"]
+OUTCOMES: dict[Outcome, str] = {
+    "converged": "the tolerance is reached",
+    "exhausted": "all corrections are used; allow more of them, or a larger tolerance",
+    "stalled": "the last corrections lower the residual no more: the system is singular or nearly so, the device sees "
+    "nothing of what is left, or double precision ends here; raise the damping or the tolerance",
+    "diverged": "corrections make the residual larger: in some direction the device holds less than half of the "
+    "matrix; raise the device's own damping, or take method 'cg'",
+    "indefinite": "a correction meets a direction in which the matrix is not positive: it is singular or indefinite; "
+    "raise the damping of the system",
+}
+"""How a refinement can end: what is said of it, and the cure."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How an iterative refinement went. The solution is the iterate of the smallest residual, not the last.
+
+    Args:
+        outcome: see ``OUTCOMES``.
+        residuals: ‖b − A x‖ / ‖b‖ after the first solve and after each correction.
+    """
+
+    outcome: Outcome
+    residuals: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} after {len(self.residuals)} solves: {OUTCOMES[self.outcome]}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +120,8 @@ class Solution:
             cost as much as the solve.
         covariance: makes that (n, n) of the noise, where the solver knows it.
         waveform: node voltages, where the solver simulated them.
-        device: what solved it, as it was programmed; None: no device did.
+        device: what solved it, as it was programmed; None: no device did, or several programs.
+        refinement: how its refinement went; None: there was none.
 
     Raises:
         SimulationError: a value or the residual is not finite.
@@ -86,6 +133,7 @@ class Solution:
     covariance: Callable[[], Array] | None = None
     waveform: Waveform | None = None
     device: Device | None = None
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         _refuse_infinite(self.value, self.statistics.residual)
@@ -114,9 +162,21 @@ class StatisticsArrays(NamedTuple):
     volts_per_unit: Any
     siemens_per_unit: Any
     injected_noise: Any
+    solves: Any
+    programs: Any
+    dac_words: Any
+    adc_words: Any
+    flops: Any
+    estimated_error: Any
 
 
-COUNTS = frozenset({"saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "range_changes"})
+EFFORT = ("solves", "programs", "dac_words", "adc_words")
+"""What a device is asked for."""
+SUMS = frozenset({"clipped_codes", "lost_inputs", "ngspice_runs", "range_changes", "analog_seconds", "flops", *EFFORT})
+"""The statistics that add up over solves one after the other."""
+COUNTS = frozenset(
+    {"saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "range_changes", *EFFORT}
+)
 """The statistics that are whole numbers."""
 
 
@@ -127,10 +187,9 @@ def statistics_arrays(residual: Array, **given: Any) -> StatisticsArrays:
         residual: (m,).
         given: further fields, (m,) or one value for all; what is not given is what ``Statistics`` has by default.
     """
-    default = Statistics("", nan, 0.0)
     arrays = {}
     for name in StatisticsArrays._fields:
-        value = residual if name == "residual" else given.pop(name, getattr(default, name))
+        value = residual if name == "residual" else given.pop(name, getattr(NOTHING, name))
         kind = np.int64 if name in COUNTS else np.float64
         arrays[name] = np.broadcast_to(np.asarray(nan if value is None else value, kind), len(residual)).copy()
     assert not given, f"no statistics named {', '.join(given)}"
@@ -145,6 +204,9 @@ class Solutions:
         values: (m, n), in the problem's units.
         statistics: each an array (m,).
         wall_seconds: time that all of them took here.
+        solver: what computed the values.
+        variances: (m, n), of the noise in ``values`` as several reads show it; None: they were read once.
+        refinements: how the refinement of each went; None: there was none.
 
     Raises:
         SimulationError: a value or the residual is not finite.
@@ -153,6 +215,21 @@ class Solutions:
     values: Array
     statistics: StatisticsArrays
     wall_seconds: float
+    solver: str = ""
+    variances: Array | None = None
+    refinements: tuple[Refinement, ...] | None = None
+
+    def __getitem__(self, k: int) -> Solution:
+        """One of them; with the time that all took."""
+        shown: dict[str, Any] = {}
+        for name, column in zip(StatisticsArrays._fields, self.statistics, strict=True):
+            value = column[k].item()
+            missing = getattr(NOTHING, name) is None and isnan(value)
+            shown[name] = None if missing else value
+        variance = None if self.variances is None else partial(self.variances.__getitem__, k)
+        refinement = None if self.refinements is None else self.refinements[k]
+        statistics = Statistics(self.solver, wall_seconds=self.wall_seconds, **shown)
+        return Solution(self.values[k], statistics, variance, refinement=refinement)
 
     def __post_init__(self) -> None:
         _refuse_infinite(self.values, self.statistics.residual)
@@ -217,13 +294,19 @@ def solve_each(
         solver.solve(systems[k], analog_time, None if states is None else states[k], seeds[k])
         for k in range(len(systems))
     ]
+    return joined(solutions, perf_counter() - began)
+
+
+def joined(solutions: Sequence[Solution], wall_seconds: float) -> Solutions:
+    """Solutions of one system each, as those of a batch."""
     columns = {
         name: [nan if (value := getattr(s.statistics, name)) is None else value for s in solutions]
         for name in StatisticsArrays._fields
     }
-    values = np.stack([solution.value for solution in solutions])
     statistics = statistics_arrays(np.array(columns.pop("residual")), **columns)
-    return Solutions(values, statistics, perf_counter() - began)
+    return Solutions(
+        np.stack([solution.value for solution in solutions]), statistics, wall_seconds, solutions[0].statistics.solver
+    )
 
 
 def _refuse_infinite(values: Array, residual: Array | float) -> None:

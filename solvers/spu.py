@@ -1,33 +1,31 @@
 """The whole device: program, simulate, read out. One system or a batch of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from functools import cache, partial, wraps
+from functools import cache, partial
 from math import inf
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from netlists.array import ProgrammedArray
 from netlists.board import Board, populated
 from netlists.device import (
     Device,
     input_gain,
-    largest_scale,
     load,
     one_of,
-    program_array,
     stacked,
     topology_of,
-    voltage_limits,
 )
-from solvers.engine import Engine, Prepared, Programmed, Reading
+from netlists.levels import Rounding, Stochastic, nearest_level
+from solvers.algebra import breakdown_named, on_one_thread
+from solvers.boards import Boards, Found, HeldBoards
+from solvers.engine import Engine, Prepared
 from solvers.ideal import IdealLaw, law_of
 from solvers.memory import refuse_oversize
 from solvers.network import Network
@@ -45,27 +43,32 @@ from solvers.solution import (
     Solution,
     Solutions,
     Statistics,
-    StatisticsArrays,
     check_batch,
     check_state,
     check_time,
     statistics_arrays,
 )
-from spu_circuit.converters import quantize
-from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems, real_array
 from spu_circuit.sampling import Sample, Samples, adds, deviating
 from spu_circuit.seeds import check_seed
+from spu_circuit.several import Batch, Several
 
 Array = NDArray[np.float64]
-Result = TypeVar("Result")
 
 ENGINES: dict[str, Any] = {"network": Network, "ngspice": Ngspice, "sde": IdealLaw}
 """What can compute the voltages: a class for each, whose fields are its settings."""
 
-RANGES = 24
-"""How often the voltage scale may be changed. Halving this often spans 144 dB between the first guess and what fits."""
+ROUNDINGS: dict[str, Callable[[Sequence[int]], Rounding]] = {
+    "nearest": lambda seeds: nearest_level,
+    "stochastic": lambda seeds: Stochastic([[seed, PROGRAMMING] for seed in seeds]),
+}
+"""How resistors take levels, from the seeds of solves."""
+
+PROGRAMMING = 1
+"""Sets the random numbers of programming apart from those of noise with the same seed."""
+
 CHUNK = 32
 """Systems that are solved together: enough to share what Python costs, few enough for the caches."""
 NO_DEVIATIONS: Mapping[str, Array] = MappingProxyType({})
@@ -100,34 +103,6 @@ def settings_of(name: str) -> tuple[str, ...]:
     return tuple(f.name for f in fields(ENGINES[name]) if f.name != "name")
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def _on_one_thread(method: Callable[..., Result]) -> Callable[..., Result]:
-    """BLAS gets one thread: products of small matrices are over before a second one is awake."""
-
-    @wraps(method)
-    def alone(*args: Any, **given: Any) -> Result:
-        with _libraries().limit(limits=1, user_api="blas"), _breakdown_named():
-            return method(*args, **given)
-
-    return alone
-
-
-@contextmanager
-def _breakdown_named() -> Iterator[None]:
-    """Algebra that breaks down, as it can where parts differ by more digits than numbers have, is a SimulationError."""
-    try:
-        yield
-    except np.linalg.LinAlgError as error:
-        raise SimulationError(
-            f"the device's equations cannot be solved ({error}); raise the damping, or bring the values of its parts "
-            "nearer to each other"
-        ) from error
-
-
 @dataclass(frozen=True)
 class Spu:
     """A stochastic processing unit as a solver.
@@ -140,19 +115,29 @@ class Spu:
         hardware: what it is made of.
         engine: what computes its voltages.
         sample: which Monte Carlo sample of the hardware it is; None: its parts are nominal.
+        rounding: which levels resistors take: the nearest ones, or "stochastic", drawn by the seed of the solve, whose
+            mean is the matrix that is asked for.
+
+    Raises:
+        InputError: there is no such rounding.
     """
 
     hardware: Hardware
     engine: Engine
     analog: bool = True
     sample: Sample | None = None
+    rounding: str = "nearest"
     _prepared: dict[Any, tuple[Board, Prepared]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.rounding not in ROUNDINGS:
+            raise InputError(f"rounding: no {self.rounding!r}; roundings are {', '.join(ROUNDINGS)}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Without prepared structures, which are soon made anew and cannot be pickled."""
         return {**self.__dict__, "_prepared": {}}
 
-    @_on_one_thread
+    @on_one_thread
     def solve(
         self,
         system: System,
@@ -186,13 +171,13 @@ class Spu:
         numbers = found.statistics(self.hardware, system.residual(value), analog_time)
         statistics = Statistics(
             self.engine.name,
-            **{name: numbers[name][0].item() for name in StatisticsArrays._fields},
+            **{name: column[0].item() for name, column in numbers.items()},
             wall_seconds=perf_counter() - began,
         )
         waveform = None if reading.waveforms is None else reading.waveforms[0]
         return Solution(value, statistics, variance, covariance, waveform, device)
 
-    @_on_one_thread
+    @on_one_thread
     def solve_batch(
         self,
         systems: Systems | Sequence[System],
@@ -209,28 +194,43 @@ class Spu:
         """
         began = perf_counter()
         check_time(analog_time)
-        count, b = len(systems), _right_hand_sides(systems)
+        batch = _batch(systems)
+        count, b = len(batch), batch.b
         states, numbers = check_batch(b, initial_states, seeds)
         if analog_time == 0:
             values = np.zeros_like(b) if states is None else states
-            residual = _residuals(systems, values)
-            return Solutions(values, statistics_arrays(residual, settled_fraction=0.0), perf_counter() - began)
+            statistics = statistics_arrays(batch.residual(values), settled_fraction=0.0)
+            return Solutions(values, statistics, perf_counter() - began, self.engine.name)
 
-        refuse_oversize(self.hardware, self.engine, b.shape[1], _rows(systems), min(count, self._together()))
         _keep_freed_memory()
         parts = []
         for chosen in _chunks(count, self._together()):
-            some = _some(systems, chosen)
-            array = self._programmed(some)
-            own = None if states is None else states[chosen]
-            found = self._found(array, b[chosen], partial(_powers, some), analog_time, own, numbers[chosen])
-            statistics = found.statistics(self.hardware, _residuals(some, found.values), analog_time)
-            parts.append((found.values, statistics))
+            some, own = _some(batch, chosen), None if states is None else states[chosen]
+            found = self._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
+            parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
         values = np.concatenate([values for values, _ in parts])
-        arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in StatisticsArrays._fields}
-        return Solutions(values, statistics_arrays(**arrays), perf_counter() - began)
+        arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in parts[0][1]}
+        return Solutions(values, statistics_arrays(**arrays), perf_counter() - began, self.engine.name)
 
-    @_on_one_thread
+    @on_one_thread
+    def hold(self, systems: Systems | Sequence[System], seeds: Sequence[int] | None = None) -> "HeldBoards":
+        """The devices with the matrices of these systems set, for as many right-hand sides as one likes.
+
+        Args:
+            seeds: (m,), of what is random in programming; zeros when None.
+
+        Raises:
+            InputError, MappingError: as ``solve``.
+        """
+        batch = _batch(systems)
+        _, numbers = check_batch(batch.b, None, seeds)
+        self._refuse_oversize(batch)
+        parts = []
+        for chosen in _chunks(len(batch), self._together()):
+            parts.append((chosen, self._set(_some(batch, chosen), numbers[chosen])))
+        return HeldBoards(self.engine.name, self.hardware, tuple(parts))
+
+    @on_one_thread
     def sensitivity(
         self,
         system: System,
@@ -263,7 +263,7 @@ class Spu:
             raise InputError(f"gradient has length {len(slope)}, the system {len(value)} unknowns; they must agree")
         return sensitivity_of(adjoint, found.board, found.device, value, slope)
 
-    @_on_one_thread
+    @on_one_thread
     def contributions(self, system: System, samples: Callable[[Board], Samples] | None = None) -> Contributions:
         """What each part adds to the variance of the settled solution between samples, to first order.
 
@@ -281,7 +281,7 @@ class Spu:
         drawn = None if samples is None else samples(own_board(found.board, found.device[0]))
         return contributions_of(adjoint, found.board, found.device, found.values[0], drawn)
 
-    @_on_one_thread
+    @on_one_thread
     def settle(self, systems: LinearSystems, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> tuple[Array, Array]:
         """Settled solutions of systems on boards whose parts are off by given deviations.
 
@@ -297,12 +297,12 @@ class Spu:
         found = []
         for rows in _chunks(len(systems), self._together(deviations)):
             some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
-            array = self._programmed(some)
-            found.append(self._found(array, some.b, partial(_powers, some), inf, None, [0] * len(some), own))
+            seeds = [0] * len(some)
+            found.append(self._set(some, seeds, own).read(some.b, inf, None, seeds))
         values = np.concatenate([part.values for part in found])
         return values, np.concatenate([part.device.volts_per_unit for part in found])
 
-    @_on_one_thread
+    @on_one_thread
     def pull_back(
         self,
         systems: LinearSystems,
@@ -325,7 +325,7 @@ class Spu:
         by_A, by_b, by_parts = [], [], []
         for rows in _chunks(len(systems), self._together(deviations)):
             some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
-            array = self._programmed(some)
+            array = self._programmed(some, [0] * len(some))
             board, prepared = self._prepare(array)
             device = load(array, some.b, self.hardware, volts_per_unit[rows])
             adjoint = adjoint_of(prepared.program(array, self._samples(board, own)), device)
@@ -351,7 +351,7 @@ class Spu:
     def parts_of(self, cells: int) -> dict[str, int]:
         """Kind → how many parts a board of so many cells has, all of its programmable resistors counted."""
         refuse_oversize(self.hardware, self.engine, cells)
-        array = _batch_of_one(program_array(LinearSystem(np.eye(cells), np.ones(cells)), self.hardware))
+        array = self._programmed(Several((LinearSystem(np.eye(cells), np.ones(cells)),)), [0])
         board, _ = self._prepare(array)
         return {kind: len(places.slots) for kind, places in board.places.items()}
 
@@ -374,21 +374,22 @@ class Spu:
 
     def _linearised(
         self, system: System, analog_time: float = inf, state: Array | None = None
-    ) -> "tuple[_Found, Adjoint]":
+    ) -> "tuple[Found, Adjoint]":
         found = self._found_one(system, analog_time, state)
         seconds = None if analog_time == inf else analog_time * found.device.time_constant
         return found, adjoint_of(found.programmed, found.device, seconds)
 
-    @_on_one_thread
+    @on_one_thread
     def ranged(self, system: System) -> Device:
         """The device as a solve of this system programs it, at the voltage scale that auto-ranging ends with."""
         return self._found_one(system).device[0]
 
     def program(self, system: System, volts_per_unit: float, initial_state: Array | None = None) -> Device:
         """The device as a solve of this system at this voltage scale programs it."""
-        return load(program_array(system, self.hardware), system.b, self.hardware, volts_per_unit, initial_state)
+        array = one_of(self._programmed(Several((system,)), [0]), 0)
+        return load(array, system.b, self.hardware, volts_per_unit, initial_state)
 
-    @_on_one_thread
+    @on_one_thread
     def deck(
         self,
         system: System,
@@ -405,7 +406,9 @@ class Spu:
         state = None if initial_state is None else check_state(initial_state, len(system.b))
         if analog_time == 0:
             raise InputError("analog time is 0, where nothing happens; give a time above 0, or inf")
-        device = Spu(self.hardware, IdealLaw())._found_one(system, analog_time, state, seed).device
+        device = (
+            Spu(self.hardware, IdealLaw(), rounding=self.rounding)._found_one(system, analog_time, state, seed).device
+        )
         writer = self.engine if isinstance(self.engine, Ngspice) else Ngspice()
         one = device[0]
         table = None
@@ -415,11 +418,14 @@ class Spu:
             table = programmed.table(one, 0)  # type: ignore[attr-defined]
         return writer.deck(one, law_of(one), analog_time * float(one.time_constant), seed, table)
 
-    def _programmed(self, systems: Systems | Sequence[System]) -> ProgrammedArray:
-        topology = topology_of(self.hardware)
-        if isinstance(systems, LinearSystems | GgnSystems) and topology.stacks:
-            return topology.program(systems, self.hardware)  # type: ignore[arg-type]
-        found: ProgrammedArray = stacked([topology.program(systems[k], self.hardware) for k in range(len(systems))])
+    def _programmed(self, systems: Batch, seeds: Sequence[int]) -> ProgrammedArray:
+        topology, chosen = topology_of(self.hardware), ROUNDINGS[self.rounding]
+        if topology.stacks and not isinstance(systems, Several):
+            return topology.program(systems, self.hardware, chosen(seeds))  # type: ignore[arg-type]
+        each = zip(range(len(systems)), seeds, strict=True)
+        found: ProgrammedArray = stacked(
+            [topology.program(systems[k], self.hardware, chosen([seed])) for k, seed in each]
+        )
         return found
 
     def _prepare(self, array: ProgrammedArray) -> tuple[Board, Prepared]:
@@ -442,177 +448,49 @@ class Spu:
 
     def _found_one(
         self, system: System, analog_time: float = inf, state: Array | None = None, seed: int = 0
-    ) -> "_Found":
-        """``_found`` of a batch of one."""
+    ) -> "Found":
+        """What a solve of one system finds, as a batch of one."""
         check_seed(seed)
-        refuse_oversize(self.hardware, self.engine, len(system.b), _rows(system))
-        array = _batch_of_one(program_array(system, self.hardware))
         states = None if state is None else state[None]
-        return self._found(array, system.b[None], partial(_powers, [system]), analog_time, states, [seed])
+        return self._set(Several((system,)), [seed]).read(system.b[None], analog_time, states, [seed])
 
-    def _found(
-        self,
-        array: ProgrammedArray,
-        b: Array,
-        power: Callable[[Array], Array],
-        analog_time: float,
-        states: Array | None,
-        seeds: Sequence[int],
-        deviations: Mapping[str, Array] = NO_DEVIATIONS,
-    ) -> "_Found":
-        """For each of a batch the first reading that neither saturates nor under-uses the ADC, or the last tried."""
-        hardware = self.hardware
+    def _refuse_oversize(self, systems: Batch) -> None:
+        refuse_oversize(self.hardware, self.engine, systems.b.shape[1], _rows(systems), len(systems))
+
+    def _set(self, systems: Batch, seeds: Sequence[int], deviations: Mapping[str, Array] = NO_DEVIATIONS) -> "Boards":
+        """Devices whose resistors are set, as many as are solved together."""
+        self._refuse_oversize(systems)
+        array = self._programmed(systems, seeds)
         board, prepared = self._prepare(array)
         samples = self._samples(board, deviations)
-        programmed: Programmed = prepared.program(array, samples)
-        limits = voltage_limits(array, hardware)
-        largest = largest_scale(array, b, hardware, states)
-        scale = _first_scale(array, b, power, states, limits, largest)
-        seconds = np.broadcast_to(
-            analog_time * np.asarray(hardware.cell.capacitance / array.siemens_per_unit), scale.shape
-        )
-        numbers: Any = np.array(seeds, dtype=np.uint64)
-        count = len(scale)
-        changes, lowered = np.zeros(count, dtype=int), np.zeros(count, dtype=bool)
-        runs = np.zeros(count, dtype=int)
-        while True:
-            device = load(array, b, hardware, scale, states)
-            # Whoever may change no more is read beyond its limits too.
-            guard = np.where((changes < RANGES)[:, None], limits[:, : b.shape[1]], inf)
-            reading = programmed.read(device, seconds, numbers, guard)
-            runs += reading.ngspice_runs
-            outputs = np.abs(array.outputs(reading.peaks))
-            used = np.nan_to_num((outputs / limits).max(axis=-1), nan=inf)
-            failed, may = np.array([bool(failure) for failure in reading.failures]), changes < RANGES
-            # Beside one that failed the others are estimates, by which nothing is decided.
-            down = (failed if failed.any() else used > 1) & may
-            up = (used > 0) & (used < 1 / 8) & (scale < largest) & np.isfinite(largest) & ~lowered & may & ~failed.any()
-            if not (down | up).any():
-                break
-            with np.errstate(divide="ignore"):
-                raised = np.minimum(largest, scale * 2.0 ** np.floor(-np.log2(used) - 0.5))
-            scale = np.where(down, scale / 2, np.where(up, raised, scale))
-            changes, lowered = changes + (down | up), lowered | down
-        for failure in reading.failures:
-            if failure:
-                raise SimulationError(
-                    f"{failure}, at any of {RANGES} voltage scales; check the amplifier's rail and current_limit"
-                )
-        volts = reading.volts if samples is None else board.read(samples, reading.volts)
-        codes, clipped = quantize(volts, hardware.adc)
-        beyond = outputs > limits
-        beyond[:, : b.shape[1]] |= clipped
-        values = codes * device.unknowns_per_volt
-        return _Found(board, programmed, device, reading, values, beyond.sum(axis=1), changes, runs)
+        return Boards(self.hardware, systems, array, board, samples, prepared.program(array, samples))
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A batch of solves: the last devices and readings, and the solutions (batch, n)."""
-
-    board: Board
-    programmed: Programmed
-    device: Device
-    reading: Reading
-    values: Array
-    saturated: NDArray[np.intp]
-    changes: NDArray[np.intp]
-    runs: NDArray[np.intp]
-
-    def statistics(self, hardware: Hardware, residual: Array | float, analog_time: float) -> dict[str, Array]:
-        """Each of ``StatisticsArrays``, (batch,)."""
-        device, array = self.device, self.device.array
-        settled = device.at_rest()
-        largest = np.abs(settled).max(axis=-1, keepdims=True)
-        count = len(self.values)
-        return {
-            "residual": np.broadcast_to(residual, count),
-            "settled_fraction": (np.abs(self.reading.volts - settled) <= 0.01 * largest).mean(axis=-1),
-            "saturated_nodes": self.saturated,
-            "clipped_codes": device.clipped_codes,
-            "lost_inputs": device.lost_inputs,
-            "lost_entries": np.broadcast_to(array.lost_entries, count),
-            "ngspice_runs": self.runs,
-            "range_changes": self.changes,
-            "analog_seconds": np.broadcast_to(analog_time * device.time_constant, count),
-            "volts_per_unit": device.volts_per_unit,
-            "siemens_per_unit": np.broadcast_to(array.siemens_per_unit, count),
-            "injected_noise": (hardware.noise.injected / device.volts_per_unit) ** 2,
-        }
+def _batch(systems: Systems | Sequence[System] | Several) -> Batch:
+    """Systems one by one as if they were a batch of arrays."""
+    return systems if isinstance(systems, LinearSystems | GgnSystems | Several) else Several(tuple(systems))
 
 
-def _first_scale(
-    array: ProgrammedArray,
-    b: Array,
-    power: Callable[[Array], Array],
-    states: Array | None,
-    limits: Array,
-    largest: Array,
-) -> Array:
-    """v_u that puts the steepest-descent estimate ``y ≈ c cᵀc / cᵀMc`` of the array's unknowns at half of the range.
-
-    Args:
-        power: of vectors (batch, n) ``vᵀ A v``, (batch,).
-    """
-    c = array.scaling * b
-    entry = np.abs(c).max(axis=-1, keepdims=True)
-    direction = c / np.where(entry > 0, entry, 1.0)
-    strength = power(array.scaling * direction)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(strength > 0, (direction**2).sum(axis=-1) / strength, 0.0)
-        used = (np.abs(array.outputs(c * share[:, None])) / limits).max(axis=-1)
-        if states is not None:
-            used = np.maximum(used, (np.abs(array.outputs(states / array.scaling)) / limits).max(axis=-1))
-        return np.asarray(np.where(used > 0, np.minimum(largest, 0.5 / used), 1.0))
-
-
-def _powers(systems: Systems | Sequence[System], vectors: Array) -> Array:
-    if isinstance(systems, LinearSystems | GgnSystems):
-        return np.einsum("mn,mn->m", vectors, systems.product(vectors))
-    return np.array([float(v @ system.product(v)) for v, system in zip(vectors, systems, strict=True)])
-
-
-def _rows(systems: System | Systems | Sequence[System]) -> int | None:
+def _rows(systems: Batch) -> int | None:
     """Of the factor, where the systems have one."""
-    return systems.B.shape[-2] if isinstance(systems, GgnSystem | GgnSystems) else None
-
-
-def _right_hand_sides(systems: Systems | Sequence[System]) -> Array:
-    if isinstance(systems, LinearSystems | GgnSystems):
-        return systems.b
-    sizes = {len(system.b) for system in systems}
-    if len(sizes) != 1:
-        raise InputError(f"systems have {', '.join(map(str, sorted(sizes)))} unknowns; a batch has systems of one size")
-    return np.stack([system.b for system in systems])
+    one = systems[0] if isinstance(systems, Several) else systems
+    return one.B.shape[-2] if isinstance(one, GgnSystem | GgnSystems) else None
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _some(systems: Any, chosen: slice) -> Any:
+def _some(systems: Batch, chosen: slice) -> Batch:
     """Part of a batch, not checked again."""
-    if isinstance(systems, LinearSystems | GgnSystems):
-        part = object.__new__(type(systems))
-        for name, value in vars(systems).items():
-            object.__setattr__(part, name, value[chosen])
-        return part
-    return systems[chosen]
-
-
-def _residuals(systems: Systems | Sequence[System], values: Array) -> Array:
-    if isinstance(systems, LinearSystems | GgnSystems):
-        return systems.residual(values)
-    return np.array([system.residual(value) for system, value in zip(systems, values, strict=True)])
-
-
-def _batch_of_one(array: ProgrammedArray) -> ProgrammedArray:
-    found: ProgrammedArray = stacked([array])
-    return found
+    part = object.__new__(type(systems))
+    for name, value in vars(systems).items():
+        object.__setattr__(part, name, value[chosen])
+    return part
 
 
 def _scaled(noise: Callable[[], Array], factors: Array) -> Array:
-    with _breakdown_named():
+    with breakdown_named():
         return noise() * factors
 
 

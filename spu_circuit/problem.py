@@ -1,6 +1,6 @@
 """The systems that a device is asked to solve, checked once here and trusted afterwards."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,19 @@ class LinearSystem:
         kept[-1] = True  # a multiple of the identity keeps one row, of zeros
         return GgnSystem(np.sqrt(above[kept])[:, None] * vectors.T[kept], float(values[0]), self.b)
 
+    def damped(self, damping: float) -> "LinearSystem":
+        """With this much more on the diagonal."""
+        return LinearSystem(self.A + damping * np.eye(len(self.b)), self.b)
+
+    def facing(self, b: Array) -> "LinearSystem":
+        """With another right-hand side, (n,)."""
+        return replace(self, b=b)
+
+    @property
+    def flops(self) -> int:
+        """Of a ``product``."""
+        return 2 * self.A.size
+
     def product(self, x: Array) -> Array:
         """A x, (n,)."""
         return self.A @ x
@@ -177,6 +190,19 @@ class GgnSystem:
     def factored(self) -> "GgnSystem":
         """Itself."""
         return self
+
+    def damped(self, damping: float) -> "GgnSystem":
+        """With this much more damping."""
+        return replace(self, damping=self.damping + damping)
+
+    def facing(self, b: Array) -> "GgnSystem":
+        """With another right-hand side, (N,)."""
+        return replace(self, gradient=b)
+
+    @property
+    def flops(self) -> int:
+        """Of a ``product``."""
+        return 4 * self.B.size + 2 * len(self.b) + (0 if self.H is None else 2 * self.H.size)
 
     def product(self, x: Array) -> Array:
         """(BᵀHB + λI) x, (N,), without forming the matrix."""
@@ -254,6 +280,19 @@ class LinearSystems:
         """Themselves."""
         return self
 
+    def damped(self, damping: float) -> "LinearSystems":
+        """With this much more on the diagonals."""
+        return replace(self, A=self.A + damping * np.eye(self.b.shape[1]))
+
+    def facing(self, b: Array) -> "LinearSystems":
+        """With other right-hand sides, (m, n)."""
+        return replace(self, b=b)
+
+    @property
+    def flops(self) -> int:
+        """Of the ``product`` of one of them."""
+        return 2 * self.A[0].size
+
     def product(self, x: Array) -> Array:
         """A x of every system, (m, n)."""
         return _times(self.A, x)
@@ -318,6 +357,19 @@ class GgnSystems:
     def from_dual(self, y: Array) -> Array:
         """``g̃ = (g − Bᵀ y) / λ``, (m, N), from the dual solutions (m, K) (Woodbury identity)."""
         return (self.gradient - _times(self.B.swapaxes(1, 2), y)) / self.damping[:, None]
+
+    def damped(self, damping: float) -> "GgnSystems":
+        """With this much more damping."""
+        return replace(self, damping=self.damping + damping)
+
+    def facing(self, b: Array) -> "GgnSystems":
+        """With other right-hand sides, (m, N)."""
+        return replace(self, gradient=b)
+
+    @property
+    def flops(self) -> int:
+        """Of the ``product`` of one of them."""
+        return 4 * self.B[0].size + 2 * self.b.shape[1]
 
     def product(self, x: Array) -> Array:
         """(BᵀB + λI) x of every system, (m, N), without forming the matrices."""

@@ -14,7 +14,7 @@ from netlists.amplifier import AmplifierCircuit
 from netlists.array import ProgrammedArray
 from netlists.crossbar import crossbar, own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
-from netlists.levels import rails, smallest_step
+from netlists.levels import Rounding, nearest_level, rails, smallest_step
 from netlists.limits import limited, trusted_outputs
 from netlists.topologies.definite import refuse_indefinite
 from spu_circuit.hardware import Hardware
@@ -48,9 +48,9 @@ class ActiveArray(ProgrammedArray):
     """The integrators invert, so the DACs hold the negative right-hand side."""
 
     @classmethod
-    def program(cls, system: System, hardware: Hardware) -> "ActiveArray":
+    def program(cls, system: System, hardware: Hardware, rounding: Rounding = nearest_level) -> "ActiveArray":
         """See ``ProgrammedArray``."""
-        return program_active(system.primal().A, hardware)
+        return program_active(system.primal().A, hardware, rounding)
 
     @cached_property
     def matrix(self) -> Array:
@@ -219,8 +219,8 @@ class ActiveArray(ProgrammedArray):
         return input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
 
 
-def program_active(A: Array, hardware: Hardware) -> ActiveArray:
-    """Signs to rails, magnitudes to the nearest level.
+def program_active(A: Array, hardware: Hardware, rounding: Rounding = nearest_level) -> ActiveArray:
+    """Signs to rails, magnitudes to levels.
 
     ``g_u = (G_max − G_off) / max|A_ij|``: the largest entry uses the whole range. With Jacobi scaling
     ``D^{−1/2} A D^{−1/2}`` takes the place of A, D its diagonal.
@@ -238,7 +238,7 @@ def program_active(A: Array, hardware: Hardware) -> ActiveArray:
         A = A * (scaling[..., :, None] * scaling[..., None, :])
     largest = np.maximum(A.max(axis=(-2, -1)), -A.min(axis=(-2, -1)))
     siemens_per_unit = (resistors.G_max - resistors.off_conductance) / largest
-    direct, inverted, lost = rails(np.asarray(siemens_per_unit)[..., None, None] * A, resistors)
+    direct, inverted, lost = rails(np.asarray(siemens_per_unit)[..., None, None] * A, resistors, rounding)
     array = ActiveArray(direct, inverted, siemens_per_unit, scaling, lost.sum(axis=(-2, -1)))
     refuse_indefinite(array, A, smallest_step(resistors), hardware)
     return array

@@ -16,7 +16,7 @@ from netlists.amplifier import AmplifierCircuit
 from netlists.array import ProgrammedArray
 from netlists.crossbar import crossbar, own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
-from netlists.levels import nearest_level, rails, smallest_step
+from netlists.levels import Rounding, nearest_level, rails, smallest_step
 from netlists.limits import trusted_outputs
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
@@ -88,9 +88,9 @@ class FactoredArray(ProgrammedArray):
     """The integrators invert, so the DACs hold the negative right-hand side."""
 
     @classmethod
-    def program(cls, system: System, hardware: Hardware) -> "FactoredArray":
+    def program(cls, system: System, hardware: Hardware, rounding: Rounding = nearest_level) -> "FactoredArray":
         """See ``ProgrammedArray``."""
-        return program_factored(system.factored(), hardware)
+        return program_factored(system.factored(), hardware, rounding)
 
     @classmethod
     def resistors(cls, unknowns: int, rows: int | None = None) -> int:
@@ -376,8 +376,8 @@ class FactoredArray(ProgrammedArray):
         return self.backward.into_rows + self.damping + 1 / hardware.cell.input_resistance
 
 
-def program_factored(system: GgnSystem, hardware: Hardware) -> FactoredArray:
-    """Both copies of the factor, the damping and the Hessian, each to the nearest level.
+def program_factored(system: GgnSystem, hardware: Hardware, rounding: Rounding = nearest_level) -> FactoredArray:
+    """Both copies of the factor, the damping and the Hessian, each to levels.
 
     ``G₁ = g B`` and ``G₂ = g Bᵀ`` with ``g = (G_max − G_off) / max|B_kj|``, so ``g_u = g² R_f`` per unit of the matrix,
     and the damping's conductance is ``g_u λ``. Where R_f is switched it is ``1 / (g σ)``, σ the largest singular value
@@ -397,7 +397,7 @@ def program_factored(system: GgnSystem, hardware: Hardware) -> FactoredArray:
     if system.H is not None:
         per_unit = span / _largest(system.H)
         feedback = given or 1 / (per_unit * _norm(system.H))
-        middle = [Stage(_signed(per_unit * system.H, hardware), np.array(feedback))]
+        middle = [Stage(_signed(per_unit * system.H, hardware, rounding), np.array(feedback))]
         hessian_gain = per_unit * feedback
     per_unit = span / _largest(B)
     most = resistors.G_max / float(damping.max())  # of g_u
@@ -405,10 +405,12 @@ def program_factored(system: GgnSystem, hardware: Hardware) -> FactoredArray:
         per_unit = min(per_unit, np.sqrt(most / (given * hessian_gain)))
     feedback = given or min(1 / (per_unit * _norm(B)), most / (per_unit**2 * hessian_gain))
     siemens_per_unit = float(per_unit**2 * feedback * hessian_gain)
-    stages = (Stage(_signed(per_unit * B, hardware), np.array(feedback)), *middle)
+    forward = _signed(per_unit * B, hardware, rounding)
+    stages = (Stage(forward, np.array(feedback)), *middle)
     # Every stage turns the sign, and the integrators take +(BᵀB) V.
-    backward = _signed((-1) ** len(stages) * per_unit * B.T, hardware)
-    held = nearest_level(siemens_per_unit * damping, resistors)
+    rails = (forward.direct.T, forward.inverted.T)
+    backward = SignedResistors(*(rails if len(stages) > 1 else rails[::-1]), forward.lost)
+    held = rounding(siemens_per_unit * damping, resistors)
     lost = held == resistors.off_conductance
     if not held.all():
         least = smallest_step(resistors) / siemens_per_unit
@@ -440,9 +442,9 @@ def _refuse_indefinite(array: FactoredArray, hardware: Hardware) -> None:
         )
 
 
-def _signed(wanted: Array, hardware: Hardware) -> SignedResistors:
-    """The nearest levels to net conductances, S, of either sign."""
-    direct, inverted, lost = rails(wanted, hardware.array)
+def _signed(wanted: Array, hardware: Hardware, rounding: Rounding) -> SignedResistors:
+    """The levels that net conductances, S, of either sign take."""
+    direct, inverted, lost = rails(wanted, hardware.array, rounding)
     return SignedResistors(direct, inverted, lost.sum())
 
 

@@ -15,7 +15,7 @@ from netlists.array import ProgrammedArray
 from netlists.crossbar import crossbar as crossbar_of
 from netlists.crossbar import own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
-from netlists.levels import nearest_level, smallest_step
+from netlists.levels import Rounding, nearest_level, smallest_step
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
 from spu_circuit.noise import BOLTZMANN
@@ -45,9 +45,9 @@ class PassiveArray(ProgrammedArray):
     """The DACs of a cell have opposite signs, and both count."""
 
     @classmethod
-    def program(cls, system: System, hardware: Hardware) -> "PassiveArray":
+    def program(cls, system: System, hardware: Hardware, rounding: Rounding = nearest_level) -> "PassiveArray":
         """See ``ProgrammedArray``."""
-        return program_passive(system.primal().A, hardware)
+        return program_passive(system.primal().A, hardware, rounding)
 
     @property
     def matrix(self) -> Array:
@@ -160,8 +160,8 @@ def _pairs(label: str, held: Array, column: str, row: str, which: int) -> Elemen
     return Elements(label, (Nodes(column, j), Nodes(row, i)), _ohms(held[..., i, j]), i, j, "array_resistor", which)
 
 
-def program_passive(A: Array, hardware: Hardware) -> PassiveArray:
-    """Couplings to the nearest level, then each leak to the level that corrects its row best.
+def program_passive(A: Array, hardware: Hardware, rounding: Rounding = nearest_level) -> PassiveArray:
+    """Couplings to levels, then each leak to the level that corrects its row best.
 
     Args:
         A: (n, n), symmetric positive definite.
@@ -176,7 +176,7 @@ def program_passive(A: Array, hardware: Hardware) -> PassiveArray:
     off = np.abs(scaled) - np.diag(scaled.diagonal())
     slack = scaled.diagonal() - off.sum(axis=1)
     siemens_per_unit = (resistors.G_max - resistors.off_conductance) / float(max(off.max(), slack.max()))
-    coupling = nearest_level(siemens_per_unit * off + resistors.off_conductance, resistors)
+    coupling = rounding(siemens_per_unit * off + resistors.off_conductance, resistors)
     coupling[off == 0] = resistors.off_conductance
     np.fill_diagonal(coupling, 0.0)
     other = np.full_like(coupling, resistors.off_conductance)
@@ -191,7 +191,7 @@ def program_passive(A: Array, hardware: Hardware) -> PassiveArray:
             f"({input_conductance:.3g} S) take more than the diagonal has; raise the damping by "
             f"{float(-rest.min()) / siemens_per_unit:.2g}, raise input_resistance, or use an active topology"
         )
-    leak = nearest_level(np.maximum(rest, 0.0), resistors)
+    leak = rounding(np.maximum(rest, 0.0), resistors)
     held = (straight + crossed).sum(axis=1) + leak + input_conductance
     if (leak + input_conductance <= len(A) * np.finfo(float).eps * held).all():
         raise MappingError(
