@@ -116,7 +116,7 @@ class HeldBoards:
             if not wanted[rows].any():
                 continue
             own = None if states is None else states[rows]
-            found = boards.read(b[rows], analog_time, own, numbers[rows])
+            found = boards.read(np.where(wanted[rows, None], b[rows], 0.0), analog_time, own, numbers[rows])
             at = np.arange(len(b))[rows][wanted[rows]]
             values[at] = found.values[wanted[rows]]
             for name, column in found.statistics(self.hardware, nan, analog_time).items():

@@ -94,7 +94,7 @@ class _Anew:
         asked: Rows | None = None,
     ) -> Solutions:
         """See ``Held``."""
-        systems = self.systems.facing(b)
+        systems = self.systems.facing(b if asked is None else np.where(asked[:, None], b, 0.0))
         states, numbers = check_batch(b, initial_states, seeds)
         if isinstance(systems, Several):
             began = perf_counter()
