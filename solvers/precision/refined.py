@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.held import Held, Rows, Wrapper, child_seeds, hold, together
+from solvers.precision.accuracy import estimated_error
 from solvers.solution import Outcome, Refinement, Solutions, StatisticsArrays
 from spu_circuit.errors import InputError
 from spu_circuit.several import Batch
@@ -70,6 +71,7 @@ class Refined(Wrapper):
         tolerance: of ‖b − A x‖ / ‖b‖.
         method: one of ``METHODS``.
         damping: what the device's matrix has more on its diagonal than the system's, units of A.
+        estimate: whether one more solve tells what is still wrong; see ``accuracy``.
 
     Raises:
         InputError: no such method, a tolerance that double precision cannot reach or that asks for nothing, or a
@@ -80,6 +82,7 @@ class Refined(Wrapper):
     tolerance: float = 1e-6
     method: str = "refinement"
     damping: float = 0.0
+    estimate: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -137,8 +140,15 @@ class HeldRefined:
             statistics = more if statistics is None else together(statistics, more, going)
             state.correct(found.values)
         assert statistics is not None
-        verified = self.systems.flops * state.verified
-        statistics = statistics._replace(flops=statistics.flops + verified, estimated_error=state.estimated_error)
+        statistics = statistics._replace(flops=statistics.flops + self.systems.flops * state.verified)
+        if self.options.estimate:
+            left = b - self.systems.product(state.best)
+            last = self.held.solve(left, analog_time, None, child_seeds(numbers, self.options.corrections + 1), wanted)
+            vectors = [(state.step, state.image), (last.values, self.systems.product(last.values))]
+            statistics = together(statistics, last.statistics, wanted)._replace(
+                flops=statistics.flops + np.where(wanted, 2.0 * self.systems.flops + 20.0 * b.shape[1], 0.0),
+                estimated_error=np.where(wanted, estimated_error(state.best, left, vectors), np.nan),
+            )
         return Solutions(
             state.best, statistics, perf_counter() - began, solver, None, tuple(map(state.refinement, range(len(b))))
         )
@@ -167,7 +177,7 @@ class _Iterates:
         self.verified = np.zeros(m, dtype=int)
         self.norm = np.zeros(m)
         self.residuals: list[list[float]] = [[] for _ in range(m)]
-        self.step, self.last_step = np.full(m, np.nan), np.full(m, np.nan)
+        self.step, self.image = np.zeros_like(self.b), np.zeros_like(self.b)
 
     @property
     def flops(self) -> float:
@@ -192,12 +202,14 @@ class _Iterates:
             test = test_of(p, Ap)
             length = _quotient(_dots(test, self.left), _dots(test, Ap))
             self.directions.append((p, Ap, test))
-        move = np.where((going & ~bad)[:, None], length[:, None] * p, 0.0)
-        self.x = self.x + move
-        self.left = self.left - np.where((going & ~bad)[:, None], length[:, None] * Ap, 0.0)
-        self._judge(bad, np.linalg.norm(move, axis=1))
+        taken = (going & ~bad)[:, None]
+        self.step = np.where(taken, length[:, None] * p, self.step)
+        self.image = np.where(taken, length[:, None] * Ap, self.image)
+        self.x = np.where(taken, self.x + self.step, self.x)
+        self.left = np.where(taken, self.left - self.image, self.left)
+        self._judge(bad)
 
-    def _judge(self, bad: Rows, moved: Array) -> None:
+    def _judge(self, bad: Rows) -> None:
         going = self.going
         residual = np.linalg.norm(self.left, axis=1) / self.unit
         claimed = going & (residual <= self.options.tolerance)
@@ -210,7 +222,6 @@ class _Iterates:
         better = going & finite & (residual < self.lowest)
         self.best[better] = self.x[better]
         self.stale = np.where(better, 0, self.stale + 1)
-        self.last_step, self.step = np.where(going, self.step, self.last_step), np.where(going, moved, self.step)
         for k in np.flatnonzero(going).tolist():
             self.residuals[k].append(float(residual[k]))
             ended: Outcome | None = None
@@ -230,14 +241,6 @@ class _Iterates:
         grew = all(not later <= earlier for earlier, later in pairwise(last))
         smallest = SMALLEST * len(self.b[k]) * self.norm[k] * np.linalg.norm(self.best[k]) / self.unit[k]
         return "diverged" if grew and self.lowest[k] > smallest else "stalled"
-
-    @property
-    def estimated_error(self) -> Array:
-        """(m,): what the corrections still to come would add, falling as the last two did; NaN where they do not."""
-        pace = np.clip(_quotient(self.step, self.last_step), 0.0, 0.9)
-        size = np.linalg.norm(self.best, axis=1)
-        ended = np.array([outcome in ("converged", "exhausted", "stalled") for outcome in self.outcomes])
-        return np.where(ended & self.wanted, _quotient(self.step * pace / (1 - pace), size), np.nan)
 
     def refinement(self, k: int) -> Refinement:
         return Refinement(self.outcomes[k], tuple(self.residuals[k]))
