@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 PATIENCE = 3
 """Residuals that are looked at to tell growth from standstill."""
+GROWTH = 1.01
+"""Of a residual in these, at least, that makes it more than standstill."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ METHODS = {
 least residual by the recursion of GCR (Eisenstat, Elman and Schultz 1983), whose iterates are those of FGMRES (Saad
 1993). Neither needs the device to be the same linear map each time."""
 
+CANCELLED = float(np.sqrt(np.finfo(float).eps))
+"""Share of a correction that is too little to be a direction of its own."""
 SMALLEST = 4 * float(np.finfo(float).eps)
 """Of tolerances: below, no residual in double precision can be told from zero."""
 
@@ -175,7 +179,7 @@ class _Iterates:
         self.going = self.wanted & (size > 0)
         self.outcomes: list[Outcome] = ["exhausted" if unknown else "converged" for unknown in self.going]
         self.verified = np.zeros(m, dtype=int)
-        self.norm = np.zeros(m)
+        self.norm = np.zeros(m)  # of A, from below
         self.residuals: list[list[float]] = [[] for _ in range(m)]
         self.step, self.image = np.zeros_like(self.b), np.zeros_like(self.b)
 
@@ -187,20 +191,23 @@ class _Iterates:
     def correct(self, found: Array) -> None:
         """Take what the device found for what is left."""
         test_of, going = METHODS[self.options.method].test, self.going
-        p, Ap = found, self.systems.product(found)
-        curvature = _dots(p, Ap)
-        # Rounding may turn the sign of what is zero.
-        before, after = np.linalg.norm(p, axis=1), np.linalg.norm(Ap, axis=1)
-        least = SMALLEST * before * after
-        self.norm = np.fmax(self.norm, _quotient(after, before))  # of A, from below
-        bad = going & ~(curvature > least) & p.any(axis=1)
+        image = self.systems.product(found)
+        p, Ap = found, image
+        self.norm = np.fmax(self.norm, _quotient(np.linalg.norm(Ap, axis=1), np.linalg.norm(p, axis=1)))
+        bad = going & self._flat(p, Ap)
         length = np.ones(len(p))
         if test_of is not None:
             for direction, its_image, test in self.directions:
                 share = _quotient(_dots(test, Ap), _dots(test, its_image))[:, None]
                 p, Ap = p - share * direction, Ap - share * its_image
+            # What is left of it is rounding: it brings nothing new, but a step along it still may.
+            lost = (np.linalg.norm(p, axis=1) <= CANCELLED * np.linalg.norm(found, axis=1))[:, None]
+            p, Ap = np.where(lost, found, p), np.where(lost, image, Ap)
             test = test_of(p, Ap)
+            bad |= going & self._flat(p, Ap)
             length = _quotient(_dots(test, self.left), _dots(test, Ap))
+            if len(self.directions) == p.shape[1]:
+                self.directions.clear()  # there are no more that differ
             self.directions.append((p, Ap, test))
         taken = (going & ~bad)[:, None]
         self.step = np.where(taken, length[:, None] * p, self.step)
@@ -208,6 +215,11 @@ class _Iterates:
         self.x = np.where(taken, self.x + self.step, self.x)
         self.left = np.where(taken, self.left - self.image, self.left)
         self._judge(bad)
+
+    def _flat(self, p: Array, Ap: Array) -> Rows:
+        """Where A is not positive along p, as far as double precision can tell."""
+        squared = _dots(p, p)
+        return (squared > 0) & ~(_dots(p, Ap) > SMALLEST * p.shape[1] * self.norm * squared)
 
     def _judge(self, bad: Rows) -> None:
         going = self.going
@@ -238,7 +250,7 @@ class _Iterates:
     def _given_up(self, k: int) -> Outcome:
         """Diverged where residuals grow and grow, stalled where they do not, or are what rounding makes them."""
         last = self.residuals[k][-PATIENCE - 1 :]
-        grew = all(not later <= earlier for earlier, later in pairwise(last))
+        grew = all(not later <= earlier for earlier, later in pairwise(last)) and not last[-1] <= GROWTH * last[0]
         smallest = SMALLEST * len(self.b[k]) * self.norm[k] * np.linalg.norm(self.best[k]) / self.unit[k]
         return "diverged" if grew and self.lowest[k] > smallest else "stalled"
 
