@@ -216,6 +216,10 @@ class _Iterates:
         self.left = np.where(taken, self.left - self.image, self.left)
         self._judge(bad)
 
+    @property
+    def patience(self) -> int:
+        return METHODS[self.options.method].patience
+
     def _flat(self, p: Array, Ap: Array) -> Rows:
         """Where A is not positive along p, as far as double precision can tell."""
         squared = _dots(p, p)
@@ -230,6 +234,9 @@ class _Iterates:
             self.left[claimed] = (self.b - self.systems.product(self.x))[claimed]
             residual[claimed] = np.linalg.norm(self.left[claimed], axis=1) / self.unit[claimed]
             self.verified += claimed
+            for vectors in self.directions:  # which led to what is not left
+                for own in vectors:
+                    own[claimed] = 0
         finite = np.isfinite(residual)
         better = going & finite & (residual < self.lowest)
         self.best[better] = self.x[better]
@@ -241,7 +248,7 @@ class _Iterates:
                 ended = "indefinite"
             elif residual[k] <= self.options.tolerance:
                 ended = "converged"
-            elif not finite[k] or self.stale[k] >= METHODS[self.options.method].patience:
+            elif not finite[k] or max(self.stale[k] - self.patience, self.verified[k] - PATIENCE) >= 0:
                 ended = self._given_up(k)
             if ended:
                 self.outcomes[k], self.going[k] = ended, False
