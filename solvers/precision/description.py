@@ -45,7 +45,7 @@ class Precision:
     def of(self, spu: Spu) -> Solver:
         """The device, wrapped as this says."""
         solver: Solver = replace(spu, rounding="stochastic") if self.programs > 1 else spu
-        if self.programs > 1 or self.reads > 1:
+        if (self.reads, self.programs) != (1, 1):
             solver = Averaged(solver, self.reads, self.programs)
         if self.refine is not None:
             return Refined(solver, self.refine, self.tolerance, self.method, self.damping, self.estimate)
