@@ -120,7 +120,7 @@ class Solution:
             cost as much as the solve.
         covariance: makes that (n, n) of the noise, where the solver knows it.
         waveform: node voltages, where the solver simulated them.
-        device: what solved it, as it was programmed; None: no device did, or several programs.
+        device: what solved it, as it was programmed; None: no device did, or it is not kept.
         refinement: how its refinement went; None: there was none.
 
     Raises:

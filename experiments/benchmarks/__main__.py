@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, device, factored, ideal, network, sweeps, training
+from experiments.benchmarks import circuit, device, factored, ideal, network, precision, sweeps, training
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -28,6 +28,10 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "factored-growth": factored.growth,
     "low-rank": ideal.low_rank,
     "sampling": ideal.sampling,
+    "refinement": precision.refinement,
+    "rotation": precision.rotation,
+    "averaging": precision.averaging,
+    "estimates": precision.estimates,
     "monte-carlo": sweeps.monte_carlo,
     "efficiency": sweeps.efficiency,
     "step": training.step,

@@ -13,7 +13,9 @@ from optim.host import on_host, step_seed
 from optim.systems import ERROR_BYTES, Dense, Draw
 from solvers.digital import Digital
 from solvers.ideal import IdealLaw
+from solvers.network import Network
 from solvers.ngspice_process import NgspiceTimeoutError
+from solvers.precision.refined import Refined
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError, SimulationError
@@ -94,6 +96,19 @@ def test_statistics_are_the_devices():
     for name in ("settled_fraction", "saturated_nodes", "range_changes", "analog_seconds", "siemens_per_unit"):
         # Of the same system, but for its rounding to single precision.
         assert float(getattr(found.statistics, name)) == pytest.approx(getattr(expected, name), rel=1e-5)
+
+
+def test_a_refined_device_counts_its_work_under_jit():
+    solver = Refined(Spu(load_hardware("bench"), Network()), 20, 1e-7, "cg", estimate=True)
+    draw = Draw(jnp.uint32(1), *[jnp.int32(0)] * 2)
+    found = jax.jit(on_host(solver, inf))(Dense(STACK.A[0], STACK.b[0]), None, draw)
+    expected = solver.solve(DUALS[0], seed=step_seed(1, 0))
+    assert expected.refinement.outcome == "converged"
+    for name in ("solves", "programs", "adc_words"):
+        assert int(getattr(found.statistics, name)) == getattr(expected.statistics, name), name
+    assert float(found.statistics.flops) == pytest.approx(expected.statistics.flops)
+    assert float(found.statistics.estimated_error) < 1e-5
+    np.testing.assert_allclose(found.value, np.linalg.solve(DUALS[0].A, DUALS[0].b), rtol=1e-4)  # single precision
 
 
 @pytest.mark.parametrize("kind", [InputError, MappingError, SimulationError, NgspiceTimeoutError])

@@ -12,12 +12,15 @@ from experiments.shared.systems import ggn_system, spd_system
 from netlists.device import program_array
 from solvers.digital import Digital
 from solvers.network import Network
+from solvers.ngspice import Ngspice
 from solvers.precision.refined import METHODS, Refined
 from solvers.solution import Solution, Statistics, StatisticsArrays, solve_each
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems
+from spu_circuit.sampling import Sample, Sampling
+from spu_circuit.variation import Variation
 
 PAPER, BENCH, RRAM = (load_hardware(name) for name in ("paper", "bench", "rram"))
 
@@ -252,6 +255,20 @@ def test_before_the_device_settles_refinement_converges_by_what_relaxes():
     assert (residuals[6] / residuals[2]) ** (1 / 4) == pytest.approx(np.exp(-2), rel=0.02)
     warm = solver.solve(system, 2 / rate, exact + 1e-3).refinement.residuals
     assert warm[0] < 1e-2 * residuals[0]
+
+
+def test_a_drawn_copy_is_refined_in_ngspice_as_in_network():
+    """Mismatch of 5 % in the resistors is an error of the matrix like any other."""
+    variation = Variation.model_validate({"array_resistor": {"local": {"tolerance": "5 %", "meaning": "sigma"}}})
+    hardware, system = BENCH.model_copy(update={"variation": variation}), spd_system(3, 4)
+    exact = np.linalg.solve(system.A, system.b)
+    for engine in (Network(), Ngspice()):
+        copy = Spu(hardware, engine, sample=Sample(Sampling(seed=3), 1))
+        solution = Refined(copy, 12, 1e-8).solve(system)
+        assert solution.refinement.outcome == "converged"
+        assert solution.refinement.residuals[0] > 1e-2
+        np.testing.assert_allclose(solution.value, exact, rtol=1e-6)
+    assert solution.statistics.ngspice_runs == solution.statistics.solves + solution.statistics.range_changes
 
 
 def test_a_primal_system_with_a_hessian_is_refined():
