@@ -49,7 +49,7 @@ class Method:
 
 METHODS = {
     "refinement": Method(None, PATIENCE),
-    "cg": Method(lambda direction, image: direction, 10),
+    "cg": Method(lambda direction, image: direction, 50),
     "gmres": Method(lambda direction, image: image, PATIENCE),
 }
 """cg: flexible conjugate gradients (Notay, SIAM J. Sci. Comput. 22, 2000), of least error in the norm of A. gmres:
@@ -175,7 +175,7 @@ class _Iterates:
         size = np.linalg.norm(self.b, axis=1)
         self.unit = np.where(size > 0, size, 1.0)
         self.lowest = np.full(m, inf)
-        self.stale = np.zeros(m, dtype=int)
+        self.stale, self.blind = np.zeros(m, dtype=int), np.zeros(m, dtype=int)
         self.going = self.wanted & (size > 0)
         self.outcomes: list[Outcome] = ["exhausted" if unknown else "converged" for unknown in self.going]
         self.verified = np.zeros(m, dtype=int)
@@ -191,6 +191,7 @@ class _Iterates:
     def correct(self, found: Array) -> None:
         """Take what the device found for what is left."""
         test_of, going = METHODS[self.options.method].test, self.going
+        self.blind = np.where(found.any(axis=1), 0, self.blind + 1)
         image = self.systems.product(found)
         p, Ap = found, image
         self.norm = np.fmax(self.norm, _quotient(np.linalg.norm(Ap, axis=1), np.linalg.norm(p, axis=1)))
@@ -248,7 +249,7 @@ class _Iterates:
                 ended = "indefinite"
             elif residual[k] <= self.options.tolerance:
                 ended = "converged"
-            elif not finite[k] or max(self.stale[k] - self.patience, self.verified[k] - PATIENCE) >= 0:
+            elif not finite[k] or self.stale[k] >= self.patience or max(self.blind[k], self.verified[k]) >= PATIENCE:
                 ended = self._given_up(k)
             if ended:
                 self.outcomes[k], self.going[k] = ended, False

@@ -6,7 +6,8 @@ from math import inf
 import numpy as np
 import pytest
 
-from experiments.shared.systems import ggn_system, spd_system
+from experiments.shared.systems import dominant_system, ggn_system, spd_system
+from optim.cost import parts
 from solvers.digital import Digital
 from solvers.held import child_seeds, hold, together
 from solvers.network import Network
@@ -84,8 +85,16 @@ def test_words_are_counted_for_each_range_and_for_charges(bench):
     assert (plain.dac_words, plain.adc_words) == (5 * ranges, 5 * ranges)
     charged = spu.solve(SYSTEMS[0], 2.0, STATES[0]).statistics
     assert charged.dac_words == 10 * (1 + charged.range_changes)
-    passive = Spu(load_hardware("passive"), Network()).solve(spd_system(5, 1)).statistics
-    assert passive.dac_words == 2 * passive.adc_words
+
+
+@pytest.mark.parametrize("name", ["bench", "passive", "factored"])
+def test_words_are_those_of_the_ledger(name):
+    """A DAC for each voltage that its circuit needs, an ADC for each cell."""
+    system = dominant_system(5, 4) if name == "passive" else GGN[0]
+    solution = Spu(load_hardware(name), Network()).solve(system)
+    rounds = 1 + solution.statistics.range_changes
+    assert solution.statistics.dac_words == parts(solution.device)["dac"] * rounds
+    assert solution.statistics.adc_words == 5 * rounds
 
 
 def test_what_is_not_asked_takes_nothing_and_does_no_harm(bench):

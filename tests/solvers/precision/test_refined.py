@@ -304,6 +304,25 @@ def test_a_singular_system_is_not_called_solved(method):
         assert found.statistics.residual[0] == pytest.approx(1 / np.sqrt(3), rel=1e-2)
 
 
+def test_a_device_that_sees_nothing_of_what_is_left_is_given_up():
+    """Condition 10⁶: what an input of one DAC code makes is beyond every range, so all codes end as zeros."""
+    system = spd_system(12, 1e6, 3)
+    spu = Spu(PAPER.model_copy(update={"scaling": "jacobi"}), Network())
+    for method in METHODS:
+        solution = Refined(spu, 60, 1e-12, method).solve(system)
+        assert solution.refinement.outcome == "stalled"
+        assert len(solution.refinement.residuals) <= 6
+        assert "the device sees nothing of what is left" in str(solution.refinement)
+
+
+def test_a_residual_of_cg_may_grow_for_long():
+    """Condition 10⁴ without a preconditioner: it is above its first value for more than ten steps."""
+    system = spd_system(64, 1e4, 2)
+    solution = Refined(Linear(np.eye(64)), 200, 1e-6, "cg").solve(system)
+    assert solution.refinement.outcome == "converged"
+    assert min(solution.refinement.residuals[1:11]) > solution.refinement.residuals[0]
+
+
 def test_double_precision_is_where_refinement_stalls():
     """Its floor is eps · ‖A‖ ‖x‖ / ‖b‖, which condition 10⁴ raises."""
     system = spd_system(12, 1e4, 3)
