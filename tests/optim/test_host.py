@@ -101,7 +101,7 @@ def test_statistics_are_the_devices():
 def test_a_refined_device_counts_its_work_under_jit():
     solver = Refined(Spu(load_hardware("bench"), Network()), 20, 1e-7, "cg", estimate=True)
     draw = Draw(jnp.uint32(1), *[jnp.int32(0)] * 2)
-    found = jax.jit(on_host(solver, inf))(Dense(STACK.A[0], STACK.b[0]), None, draw)
+    found = jax.jit(on_host(solver, inf))(Dense(STACK.A[0], STACK.damping[0], STACK.b[0]), None, draw)
     expected = solver.solve(DUALS[0], seed=step_seed(1, 0))
     assert expected.refinement.outcome == "converged"
     for name in ("solves", "programs", "adc_words"):
