@@ -16,6 +16,7 @@ from experiments.training.optimizers import kind_named
 from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
 from experiments.training.summary import results, summarize
 from experiments.training.task import Measure
+from spu_circuit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,14 @@ def write_reports(store: Store) -> list[str]:
     failures = store.failures()
     if not history and not failures:
         return []
-    config, versions = claimed["experiment"], claimed["versions"]
-    configs, summary = points_of(config), summarize(history, config, failures)
+    try:
+        config, versions = claimed["experiment"], claimed["versions"]
+        configs, summary = points_of(config), summarize(history, config, failures)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"output: {str(store.path)!r} is damaged or foreign: its config is none that train writes "
+            f"({type(error).__name__}: {error}); restore the file"
+        ) from None
     write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
     write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     _write_history(folder / "history.csv", history, configs)

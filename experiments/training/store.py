@@ -2,10 +2,12 @@
 
 import io
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +110,11 @@ class Failure:
 
 
 COLUMNS = [f.name for f in fields(Step)]
+KINDS = {
+    name: (float, int) if hint is float else (float, int, type(None)) if hint == (float | None) else hint
+    for name, hint in get_type_hints(Step).items()
+}
+"""What each column's values are in Python; SQLite itself would take anything."""
 KEY = "point, optimizer, learning_rate, seed"
 OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?"
 
@@ -163,35 +170,57 @@ class Store(StoreBase):
     def state(self, trial: Trial) -> tuple[Step | None, Arrays | None]:
         """The last finished step of a trial and the state after it."""
         key = astuple(trial)
-        row = self._connection.execute(f"SELECT * FROM history {OF_TRIAL} ORDER BY step DESC LIMIT 1", key).fetchone()
-        blob = self._connection.execute(f"SELECT arrays FROM state {OF_TRIAL}", key).fetchone()
-        return (None, None) if row is None or blob is None else (Step(*row), _unpack(blob[0]))
+        rows = self._select(f"SELECT * FROM history {OF_TRIAL} ORDER BY step DESC LIMIT 1", key)
+        blobs = self._select(f"SELECT arrays FROM state {OF_TRIAL}", key)
+        if not rows or not blobs:
+            return None, None
+        return self._step(rows[0]), self._arrays(f"state of {trial}", blobs[0][0])
 
     def history(self) -> list[Step]:
         """Every finished step, by trial and number."""
-        return [Step(*row) for row in self._connection.execute(f"SELECT * FROM history ORDER BY {KEY}, step")]
+        return [self._step(row) for row in self._select(f"SELECT * FROM history ORDER BY {KEY}, step")]
 
     def latest(self) -> dict[Trial, tuple[int, Step]]:
         """Of every begun trial: how many steps are finished, and the last of them."""
         # SQLite takes the other columns from the row of the maximum.
-        rows = self._connection.execute(f"SELECT COUNT(*), MAX(step), * FROM history GROUP BY {KEY}")
-        steps = [(count, Step(*row)) for count, _, *row in rows]
+        rows = self._select(f"SELECT COUNT(*), MAX(step), * FROM history GROUP BY {KEY}")
+        steps = [(count, self._step(row)) for count, _, *row in rows]
         return {step.trial: (count, step) for count, step in steps}
 
     def failures(self) -> dict[Trial, Failure]:
         """Of every trial that a failed solve ended: which step, and why."""
-        rows = self._connection.execute(f"SELECT * FROM failure ORDER BY {KEY}")
-        return {Trial(*key): Failure(step, error) for *key, step, error in rows}
+        rows = self._select(f"SELECT * FROM failure ORDER BY {KEY}")
+        return {self._trial(key): Failure(step, str(error)) for *key, step, error in rows}
 
     def systems(self) -> dict[tuple[Trial, int], Arrays]:
         """Recorded systems by trial and step."""
-        rows = self._connection.execute(f"SELECT * FROM system ORDER BY {KEY}, step")
-        return {(Trial(*key), step): _unpack(blob) for *key, step, blob in rows}
+        rows = self._select(f"SELECT * FROM system ORDER BY {KEY}, step")
+        return {(self._trial(key), step): self._arrays(f"system of step {step}", blob) for *key, step, blob in rows}
 
     def exhibits(self) -> dict[Trial, Arrays]:
         """Recorded solves."""
-        rows = self._connection.execute(f"SELECT * FROM exhibit ORDER BY {KEY}")
-        return {Trial(*key): _unpack(blob) for *key, blob in rows}
+        rows = self._select(f"SELECT * FROM exhibit ORDER BY {KEY}")
+        return {self._trial(key): self._arrays("exhibit", blob) for *key, blob in rows}
+
+    def _step(self, row: Sequence[Any]) -> Step:
+        self._check("history", COLUMNS, row)
+        return Step(*row)
+
+    def _trial(self, key: Sequence[Any]) -> Trial:
+        self._check("a trial", COLUMNS, key)
+        return Trial(*key)
+
+    def _check(self, where: str, columns: Sequence[str], values: Sequence[Any]) -> None:
+        """Raise InputError where a value is none that steps have."""
+        for name, value in zip(columns, values, strict=False):
+            if not isinstance(value, KINDS[name]):
+                self._refuse_row(f"a row of {where}", f"has {name} = {value!r}")
+
+    def _arrays(self, which: str, blob: Any) -> Arrays:
+        try:
+            return _unpack(blob)
+        except (TypeError, ValueError, OSError, EOFError, BadZipFile, KeyError, NotImplementedError):
+            self._refuse_row(which, "holds no arrays")
 
 
 def open_existing(folder: Path) -> Store:

@@ -200,6 +200,11 @@ STEP = Step(0, "tngd", 0.1, 0, 0, 64, 2.3, 2.2, 0.1, 0.02, 0.4, 0.3, 0, 0.01, 1.
         (lambda f: (f / "run.sqlite").write_text("text of some length " * 40), "is damaged: file is not a database"),
         (lambda f: edit(f, "DROP TABLE exhibit", name="run.sqlite"), "'exhibit' has not the columns"),
         (lambda f: edit(f, "UPDATE config SET json = 'x'", name="run.sqlite"), "is no JSON"),
+        (lambda f: edit(f, "UPDATE config SET json = '{}'", name="run.sqlite"), "its config is none that train writes"),
+        (lambda f: edit(f, "DELETE FROM config", name="run.sqlite"), "its config is none that train writes"),
+        (lambda f: edit(f, "UPDATE history SET loss = 'low'", name="run.sqlite"), "a row of history has loss = 'low'"),
+        (lambda f: edit(f, "UPDATE history SET seed = 1.5", name="run.sqlite"), r"has seed = 1\.5"),
+        (lambda f: edit(f, "UPDATE history SET optimizer = x'00'", name="run.sqlite"), "has optimizer = b"),
     ],
 )
 def test_a_run_is_read_as_carefully(change, words, tmp_path, monkeypatch, capsys):
@@ -220,3 +225,12 @@ def test_the_first_difference_is_named_by_its_path():
     assert first_difference(kept, json.loads(json.dumps(kept))) is None
     assert first_difference(kept, kept | {"points": [{"x": 1}, {"x": 3}]}) == ("points.1.x", 2, 3)
     assert first_difference(kept, kept | {"b": {}}) == ("b.c", [1, 2], None)
+
+
+@pytest.mark.parametrize("blob", ["x'00'", "'text'", "NULL", "3", "zeroblob(100)"])
+def test_arrays_of_a_run_that_are_none_are_refused(blob, tmp_path):
+    with closing(Store(tmp_path)) as store:
+        store.commit(Chunk(Trial(0, "tngd", 0.1, 0), (STEP,), {"weights": np.zeros(1)}, None, {}))
+    edit(tmp_path, f"UPDATE state SET arrays = {blob}", name="run.sqlite")
+    with closing(Store(tmp_path)) as store, pytest.raises(InputError, match=r"state of tngd, .* holds no arrays"):
+        store.state(Trial(0, "tngd", 0.1, 0))
