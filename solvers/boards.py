@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, nan
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from netlists.board import Board
 from netlists.device import Device, largest_scale, load, voltage_limits
 from solvers.algebra import on_one_thread
 from solvers.engine import Programmed, Reading
-from solvers.solution import Solutions, StatisticsArrays, check_batch, statistics_arrays
+from solvers.held import Answer
+from solvers.solution import StatisticsArrays, check_batch, statistics_arrays
 from spu_circuit.converters import quantize
 from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import Hardware
@@ -106,9 +106,8 @@ class HeldBoards:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: NDArray[np.bool_] | None = None,
-    ) -> Solutions:
+    ) -> Answer:
         """See ``Held``. Of boards that are solved together all are read if one is asked."""
-        began = perf_counter()
         states, numbers = check_batch(b, initial_states, seeds)
         wanted = np.ones(len(b), dtype=bool) if asked is None else asked
         values, columns = np.zeros_like(b), statistics_arrays(np.full(len(b), nan))._asdict()
@@ -122,7 +121,7 @@ class HeldBoards:
             for name, column in found.statistics(self.hardware, nan, analog_time).items():
                 columns[name][at] = column[wanted[rows]]
         columns["programs"][:] = 0
-        return Solutions(values, StatisticsArrays(**columns), perf_counter() - began, self.engine)
+        return Answer(values, StatisticsArrays(**columns), self.engine)
 
 
 @dataclass(frozen=True)

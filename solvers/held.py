@@ -1,7 +1,7 @@
 """A matrix that a solver holds while it is asked for many right-hand sides, and solvers that are made of others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from solvers.solution import (
     SUMS,
+    Refinement,
     Solution,
     Solutions,
     Solver,
@@ -18,6 +19,7 @@ from solvers.solution import (
     check_batch,
     check_time,
     joined,
+    refuse_infinite,
     statistics_arrays,
 )
 from spu_circuit.problem import System, Systems, real_array
@@ -25,6 +27,29 @@ from spu_circuit.several import Batch, Several
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What held matrices make of right-hand sides. Whoever asked knows the residual and the time.
+
+    Args:
+        values: (m, n), in the problem's units.
+        statistics: each an array (m,); the residual is NaN.
+        solver, variances, refinements: as in ``Solutions``.
+
+    Raises:
+        SimulationError: a value is not finite.
+    """
+
+    values: Array
+    statistics: StatisticsArrays
+    solver: str
+    variances: Array | None = None
+    refinements: tuple[Refinement, ...] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_infinite(self.values, 0.0)
 
 
 class Held(Protocol):
@@ -48,8 +73,8 @@ class Held(Protocol):
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: Rows | None = None,
-    ) -> Solutions:
-        """Solve for one right-hand side of each system; see ``Solver``. Residuals are left out (NaN).
+    ) -> Answer:
+        """Solve for one right-hand side of each system; see ``Solver``.
 
         Args:
             b: (m, n).
@@ -92,18 +117,19 @@ class _Anew:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: Rows | None = None,
-    ) -> Solutions:
+    ) -> Answer:
         """See ``Held``."""
         systems = self.systems.facing(b if asked is None else np.where(asked[:, None], b, 0.0))
         states, numbers = check_batch(b, initial_states, seeds)
         if isinstance(systems, Several):
-            began = perf_counter()
             alone = [
                 self.solver.solve(system, analog_time, None if states is None else states[k], numbers[k])
                 for k, system in enumerate(systems)
             ]
-            return joined(alone, perf_counter() - began)
-        return self.solver.solve_batch(systems, analog_time, states, numbers)
+            found = joined(alone, 0.0)
+        else:
+            found = self.solver.solve_batch(systems, analog_time, states, numbers)
+        return Answer(found.values, found.statistics, found.solver, found.variances)
 
 
 @dataclass(frozen=True)
@@ -154,7 +180,8 @@ class Wrapper:
             programs=found.statistics.programs + held.programs,
             flops=found.statistics.flops + held.flops,
         )
-        return replace(found, statistics=statistics, wall_seconds=perf_counter() - began)
+        seconds = perf_counter() - began
+        return Solutions(found.values, statistics, seconds, found.solver, found.variances, found.refinements)
 
 
 def together(first: StatisticsArrays, second: StatisticsArrays, asked: Rows) -> StatisticsArrays:

@@ -136,7 +136,7 @@ class Solution:
     refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
-        _refuse_infinite(self.value, self.statistics.residual)
+        refuse_infinite(self.value, self.statistics.residual)
 
     @cached_property
     def standard_error(self) -> Array | None:
@@ -232,7 +232,7 @@ class Solutions:
         return Solution(self.values[k], statistics, variance, refinement=refinement)
 
     def __post_init__(self) -> None:
-        _refuse_infinite(self.values, self.statistics.residual)
+        refuse_infinite(self.values, self.statistics.residual)
 
 
 class Solver(Protocol):
@@ -309,7 +309,8 @@ def joined(solutions: Sequence[Solution], wall_seconds: float) -> Solutions:
     )
 
 
-def _refuse_infinite(values: Array, residual: Array | float) -> None:
+def refuse_infinite(values: Array, residual: Array | float) -> None:
+    """Raises SimulationError where a value, (..., n), or a residual, (...), is not finite."""
     if not np.isfinite(values).all():
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise SimulationError(

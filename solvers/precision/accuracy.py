@@ -10,13 +10,11 @@ the 2×2 system ``[x d]ᵀ A [x d] (a, c) = [x d]ᵀ r``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.held import Held, Rows, Wrapper, child_seeds, hold, together
-from solvers.solution import Solutions
+from solvers.held import Answer, Held, Rows, Wrapper, child_seeds, hold, together
 from spu_circuit.several import Batch
 
 Array = NDArray[np.float64]
@@ -84,9 +82,8 @@ class HeldEstimate:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: Rows | None = None,
-    ) -> Solutions:
+    ) -> Answer:
         """See ``Held``."""
-        began = perf_counter()
         numbers = [0] * len(b) if seeds is None else list(seeds)
         wanted = np.ones(len(b), dtype=bool) if asked is None else asked
         first = self.held.solve(b, analog_time, initial_states, numbers, wanted)
@@ -100,6 +97,4 @@ class HeldEstimate:
         statistics = statistics._replace(
             flops=statistics.flops + digital, estimated_error=np.where(wanted, estimate, np.nan)
         )
-        return Solutions(
-            first.values, statistics, perf_counter() - began, first.solver, first.variances, first.refinements
-        )
+        return Answer(first.values, statistics, first.solver, first.variances, first.refinements)

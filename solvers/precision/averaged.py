@@ -7,15 +7,14 @@ so the average of R programs is off by ``ε/√R`` at random and by about ε² a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.held import Held, Rows, Wrapper, child_seeds, hold, together
-from solvers.solution import Solutions, StatisticsArrays
+from solvers.held import Answer, Held, Rows, Wrapper, child_seeds, hold, together
+from solvers.solution import StatisticsArrays
 from spu_circuit.errors import InputError
 from spu_circuit.several import Batch
 
@@ -80,9 +79,8 @@ class HeldAverage:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: Rows | None = None,
-    ) -> Solutions:
+    ) -> Answer:
         """See ``Held``."""
-        began = perf_counter()
         numbers = [0] * len(b) if seeds is None else list(seeds)
         wanted = np.ones(len(b), dtype=bool) if asked is None else asked
         statistics: StatisticsArrays | None = None
@@ -104,4 +102,4 @@ class HeldAverage:
                 spread = spread + away * (found.values - mean)
         assert statistics is not None
         variances = spread / count / (count - 1) if count > 1 else None
-        return replace(Solutions(mean, statistics, perf_counter() - began, solver), variances=variances)
+        return Answer(mean, statistics, solver, variances)

@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.held import Held, Rows, Wrapper, child_seeds, hold, together
+from solvers.held import Answer, Held, Rows, Wrapper, child_seeds, hold, together
 from solvers.precision.accuracy import estimated_error
-from solvers.solution import Outcome, Refinement, Solutions, StatisticsArrays
+from solvers.solution import Outcome, Refinement, StatisticsArrays
 from spu_circuit.errors import InputError
 from spu_circuit.several import Batch
 
@@ -124,9 +123,8 @@ class HeldRefined:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: Rows | None = None,
-    ) -> Solutions:
+    ) -> Answer:
         """See ``Held``. The first solve starts from the initial states, corrections from zero."""
-        began = perf_counter()
         numbers = [0] * len(b) if seeds is None else list(seeds)
         wanted = np.ones(len(b), dtype=bool) if asked is None else asked.copy()
         state = _Iterates(self.systems, b, wanted, self.options)
@@ -153,9 +151,7 @@ class HeldRefined:
                 flops=statistics.flops + np.where(wanted, 2.0 * self.systems.flops + 20.0 * b.shape[1], 0.0),
                 estimated_error=np.where(wanted, estimated_error(state.best, left, vectors), np.nan),
             )
-        return Solutions(
-            state.best, statistics, perf_counter() - began, solver, None, tuple(map(state.refinement, range(len(b))))
-        )
+        return Answer(state.best, statistics, solver, None, tuple(map(state.refinement, range(len(b)))))
 
 
 @dataclass

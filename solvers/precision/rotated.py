@@ -13,8 +13,7 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.held import Held, Rows, Wrapper, hold
-from solvers.solution import Solutions
+from solvers.held import Answer, Held, Rows, Wrapper, hold
 from spu_circuit.errors import InputError
 from spu_circuit.problem import LinearSystems, real_array
 from spu_circuit.several import Batch
@@ -121,7 +120,7 @@ class HeldRotation:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
         asked: Rows | None = None,
-    ) -> Solutions:
+    ) -> Answer:
         """See ``Held``."""
         states = None
         if initial_states is not None:
@@ -129,7 +128,7 @@ class HeldRotation:
         found = self.held.solve(_times(np.swapaxes(self.T, -1, -2), b), analog_time, states, seeds, asked)
         digital = 4.0 * b.shape[1] ** 2 * (1.0 if asked is None else asked)
         statistics = found.statistics._replace(flops=found.statistics.flops + digital)
-        return Solutions(_times(self.T, found.values), statistics, found.wall_seconds, found.solver)
+        return Answer(_times(self.T, found.values), statistics, found.solver)
 
 
 def _times(matrices: Array, vectors: Array) -> Array:
