@@ -35,6 +35,8 @@ def open_file(path: Path, name: str) -> BinaryIO:
             kind = KINDS.get(stat.S_IFMT(mode), "a device")
             raise InputError(f"{name}: {shortened(path)} is {kind}; give a regular file")
         return path.open("rb")
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{name}: no file {shortened(path)}") from None
     except (OSError, ValueError) as error:  # the latter: a zero byte in its name

@@ -86,7 +86,7 @@ def check_output(path: Path, field: str = "output") -> None:
 
 def make_folder(path: Path, field: str = "output") -> None:
     """Make a folder for results, with those it is in. Raises InputError where there can be none."""
-    if path.name == "-":
+    if path.parts[:1] == ("-",):
         raise InputError(f"{field}: '-' names no folder; name one")
     try:
         path.mkdir(parents=True, exist_ok=True)

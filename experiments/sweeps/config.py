@@ -69,7 +69,9 @@ class Limit(Description):
 class Sweep(EngineSettings):
     """A tolerance sweep."""
 
-    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
+    name: Annotated[
+        str, Field(pattern=r"^[\w][\w.-]*$", max_length=100, description="of the default output folder, runs/NAME")
+    ]
     question: Annotated[str, Field(description="what the sweep answers, in one sentence")] = ""
     hardware: Annotated[dict[str, Any], Field(description="base: preset or file; anything else changes its fields")]
     engine: Literal["network", "ngspice"] = "network"

@@ -127,7 +127,9 @@ class Optimizer(EngineSettings):
 class Experiment(Description):
     """A training experiment: every optimizer on the same batches with the same seeds."""
 
-    name: Annotated[str, Field(pattern=r"^[\w][\w.-]*$", description="of the default output folder, runs/NAME")]
+    name: Annotated[
+        str, Field(pattern=r"^[\w][\w.-]*$", max_length=100, description="of the default output folder, runs/NAME")
+    ]
     task: str
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]

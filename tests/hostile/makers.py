@@ -2,14 +2,17 @@
 
 import os
 import pickle
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from experiments.cli import main
 from experiments.shared.systems import spd_system
 from experiments.sweeps.store import NAME as SWEEP
 from experiments.training.store import NAME as RUN
@@ -125,7 +128,7 @@ def make(folder: Path) -> None:
             (folder / name / inner).write_bytes(content)
     with (folder / "sparse.toml").open("wb") as file:
         file.truncate(2**40)
-    for name in ("pipe", "pipe.npy", "pipe.toml"):
+    for name in ("pipe", "pipe.npy", "pipe.toml", "pipe.csv"):
         os.mkfifo(folder / name)
     (folder / "pipe_store").mkdir()
     for name in (SWEEP, RUN):
@@ -133,6 +136,16 @@ def make(folder: Path) -> None:
     (folder / "loop").symlink_to("loop")
     (folder / "loop.npy").symlink_to("loop.npy")
     (folder / "dangling.npy").symlink_to("nowhere.npy")
+    swept(folder)
+
+
+def swept(folder: Path) -> None:
+    """The folder of a finished sweep."""
+    config = folder / "small.toml"
+    config.write_text(SWEEPING)
+    sys.argv = ["spu-circuit", "sweep", str(config), "--workers", "1", "--output", str(folder / "swept")]
+    with suppress(SystemExit):
+        main()
 
 
 def preset(name: str) -> str:

@@ -25,8 +25,11 @@ LONG = "x" * 300
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("hostile")
-    make(made)
+    made, kept = tmp_path_factory.mktemp("hostile"), sys.argv
+    try:
+        make(made)
+    finally:
+        sys.argv = kept
     return made
 
 
@@ -35,16 +38,14 @@ def seen(folder):
 
 
 def words_of(group, case, folder):
-    *given, _ = case
-    command = group["command"]
-    if "base" in group:
+    given = [text.replace("LONG", LONG) for text in case[:-1]]
+    text = BASES[group["base"]]() if "base" in group else ""
+    if len(given) == 2:
         old, new = given
-        text = BASES[group["base"]]()
         assert old in text, f"{old!r} is not in {group['base']}"
-        (folder / "config.toml").write_text(text.replace(old, new, 1) if old else new + "\n" + text)
-        return shlex.split(command)
-    (given,) = given
-    return shlex.split(command.replace("{}", given.replace("LONG", LONG)))
+        text = text.replace(old, new, 1) if old else f"{new}\n{text}"
+    (folder / "config.toml").write_text(text)
+    return shlex.split(group["command"].replace("{}", given[0]))
 
 
 def named(case):
