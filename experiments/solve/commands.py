@@ -40,6 +40,9 @@ STATISTICS = {
     "volts_per_unit": ("voltage scale", "V per unit of x"),
     "siemens_per_unit": ("conductance scale", "S per unit of A"),
     "injected_noise": ("injected noise, squared, in units of x", ""),
+    "estimated_error": ("estimated error |x - x*| / |x*|", ""),
+    "solves": ("solves on the device", ""),
+    "programs": ("times its resistors were set", ""),
 }
 """What is printed of a solution's statistics, with units."""
 
@@ -84,6 +87,19 @@ ReadoutBandwidth = Annotated[
     str | None,
     typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
 ]
+Refine = Annotated[
+    int | None, typer.Option("--refine", min=0, help="Corrections by a digital residual, at most. Default: none.")
+]
+Tolerance = Annotated[float | None, typer.Option("--tolerance", help="Residual at which --refine ends. Default: 1e-6.")]
+Corrections = Annotated[str | None, typer.Option("--corrections", help="refinement, cg or gmres. Default: refinement.")]
+DeviceDamping = Annotated[
+    float | None, typer.Option("--device-damping", help="More on the device's diagonal while it refines, units of A.")
+]
+Reads = Annotated[int | None, typer.Option("--reads", min=1, help="Reads of one program that are averaged.")]
+Programs = Annotated[
+    int | None, typer.Option("--programs", min=1, help="Stochastically rounded programs that are averaged.")
+]
+Estimate = Annotated[bool, typer.Option("--estimate", help="One more solve, for an estimate of the error of x.")]
 
 
 def solve(
@@ -103,6 +119,13 @@ def solve(
     readout_bandwidth: ReadoutBandwidth = None,
     reltol: Reltol = None,
     method: Method = None,
+    refine: Refine = None,
+    tolerance: Tolerance = None,
+    corrections: Corrections = None,
+    device_damping: DeviceDamping = None,
+    reads: Reads = None,
+    programs: Programs = None,
+    estimate: Estimate = False,
     output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
@@ -115,7 +138,19 @@ def solve(
     fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
     saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
     device's seconds; volts and siemens per unit.
+
+    A coarse device is made more precise by corrections (--refine), averages (--reads, --programs) or told how wrong it
+    is (--estimate). A refinement that diverges, stalls or meets a singular matrix says so and gives its best iterate.
     """
+    wanted = _given(
+        refine=refine,
+        tolerance=tolerance,
+        method=corrections,
+        damping=device_damping,
+        reads=reads,
+        programs=programs,
+        estimate=estimate or None,
+    )
     chosen = _engine(
         engine,
         points=points,
@@ -131,7 +166,12 @@ def solve(
         check_output(output)
     if state is not None and time == inf:
         raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
-    solution = spu.solve(system, time, state, seed)
+    if wanted:
+        from solvers.precision.description import Precision
+
+        solution = Precision(**wanted).of(spu).solve(system, time, state, seed)
+    else:
+        solution = spu.solve(system, time, state, seed)
     for warning in _doubts(solution, spu.hardware, time):
         print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
@@ -167,6 +207,11 @@ def netlist(
     engine_named(engine)
     spu, state = _device(hardware, _engine("ngspice", points=points, reltol=reltol, method=method), initial)
     sys.stdout.write(spu.deck(system, time, state, seed))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Those that are not left out."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _engine(name: str, **given: Any) -> Engine:
@@ -220,6 +265,8 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
         )
     if statistics.lost_entries:
         doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
+    if solution.refinement is not None and solution.refinement.outcome != "converged":
+        doubts.append(f"refinement {solution.refinement}")
     if not statistics.residual < 0.1:
         doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
     return doubts
@@ -228,6 +275,8 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
 def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
     statistics, error = asdict(solution.statistics), solution.standard_error
     value: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
+    if solution.refinement is not None:
+        value["refinement"] = asdict(solution.refinement)
     return value | {
         "standard_error": None if error is None else error.tolist(),
         "residual": statistics.pop("residual"),
@@ -245,6 +294,8 @@ def _print_solution(solution: Solution, output: Path | None) -> None:
             console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
         if errors is not None:
             console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
+    if solution.refinement is not None:
+        console.print(f"refinement: {solution.refinement}", highlight=False)
     found = asdict(solution.statistics)
     for name, (label, unit) in STATISTICS.items():
         value = found[name]

@@ -238,3 +238,37 @@ def test_report_and_train_name_what_they_miss(tmp_path):
     run = spu("train", "nothing.toml", cwd=tmp_path)
     assert (run.returncode, run.stderr.count("\n")) == (2, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def solved(tmp_path, *more):
+    system = spd_system(6, 30.0)
+    np.save(tmp_path / "A.npy", system.A)
+    np.save(tmp_path / "b.npy", system.b)
+    sizes = ("--matrix", tmp_path / "A.npy", "--vector", tmp_path / "b.npy", "--engine", "network", "--json")
+    run = spu("solve", *sizes, *more)
+    return run, np.linalg.solve(system.A, system.b)
+
+
+def test_refinement_reaches_its_tolerance_on_a_coarse_device(tmp_path):
+    run, exact = solved(tmp_path, "--hardware", "bench", "--refine", "30", "--tolerance", "1e-10", "--estimate")
+    found = json.loads(run.stdout)
+    assert found["residual"] <= 1e-10
+    assert found["refinement"]["outcome"] == "converged"
+    # The error is at most the condition number times the residual.
+    assert np.linalg.norm(found["value"] - exact) <= 30 * 1e-10 * np.linalg.norm(exact) * 30
+    assert found["statistics"]["solves"] == len(found["refinement"]["residuals"]) + 1  # one for the estimate
+    assert found["statistics"]["programs"] == 1
+
+
+def test_refinement_that_is_not_enough_says_so(tmp_path):
+    run, _ = solved(tmp_path, "--hardware", "bench", "--refine", "1", "--tolerance", "1e-12")
+    assert run.returncode == 0
+    assert "warning: refinement exhausted after 2 solves" in run.stderr
+
+
+def test_what_belongs_to_refinement_is_refused_without_it(tmp_path):
+    run, _ = solved(tmp_path, "--hardware", "bench", "--tolerance", "1e-3")
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert "tolerance is 0.001, which belongs to refinement" in run.stderr
+    run, _ = solved(tmp_path, "--hardware", "bench", "--refine", "3", "--corrections", "jacobi")
+    assert "no 'jacobi'; methods of refinement are refinement, cg, gmres" in run.stderr
