@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,8 @@ Result = TypeVar("Result")
 
 @cache
 def _libraries() -> ThreadpoolController:
+    """Those that are loaded, SciPy's own BLAS among them: what loads later would keep all its threads."""
+    import_module("scipy.linalg.lapack")
     return ThreadpoolController()
 
 

@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -280,3 +282,15 @@ def test_equations_that_break_down_are_an_error_of_the_simulation(ideal):
     for asked in (solution.variance, solution.covariance):
         with pytest.raises(SimulationError, match=words):
             asked()
+
+
+def test_a_fresh_process_limits_every_blas_that_a_solve_uses():
+    """SciPy's own loads when it is first used, and what is not loaded keeps all its threads."""
+    script = """
+from threadpoolctl import ThreadpoolController
+from solvers.algebra import _libraries
+limited = {library.filepath for library in _libraries().lib_controllers}
+import scipy.linalg.lapack
+assert limited == {library.filepath for library in ThreadpoolController().lib_controllers}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
