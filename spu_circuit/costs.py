@@ -1,6 +1,6 @@
 """What a device takes beside its circuit: times and energies of writing, converting and moving numbers. Data only."""
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,34 +8,55 @@ from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.quantity import BitsPerSecond, Joules, JoulesPerBit, Seconds, Watts
 
-Value = TypeVar("Value")
 
+class Sourced(Description):
+    """A number with where it comes from: a paper, a data sheet, or "assumption".
 
-class Sourced(Description, Generic[Value]):
-    """A number with where it comes from: a paper, a data sheet, or "assumption"."""
+    A class for each unit: a generic one would be built as soon as this file is imported, which takes longer than NumPy.
+    """
 
-    value: Value
+    value: float
     source: Annotated[str, Field(min_length=1, description="paper, data sheet, or assumption")]
+
+
+class SourcedTime(Sourced):
+    value: Seconds
+
+
+class SourcedEnergy(Sourced):
+    value: Joules
+
+
+class SourcedPower(Sourced):
+    value: Watts
+
+
+class SourcedRate(Sourced):
+    value: BitsPerSecond
+
+
+class SourcedEnergyPerBit(Sourced):
+    value: JoulesPerBit
 
 
 class Costs(Description):
     """Times and energies. What is not given is not known, and whoever needs it says so."""
 
-    write_time: Annotated[Sourced[Seconds] | None, Field(description="to write one programmable resistor, s")] = None
-    write_energy: Annotated[Sourced[Joules] | None, Field(description="to write one programmable resistor, J")] = None
+    write_time: Annotated[SourcedTime | None, Field(description="to write one programmable resistor, s")] = None
+    write_energy: Annotated[SourcedEnergy | None, Field(description="to write one programmable resistor, J")] = None
     buses: Annotated[
         Literal["one", "row", "all"],
         Field(description="which resistors are written at once: one, one of each row, or all"),
     ] = "row"
-    dac_time: Annotated[Sourced[Seconds] | None, Field(description="until a DAC has settled, s")] = None
-    dac_energy: Annotated[Sourced[Joules] | None, Field(description="of one conversion of a DAC, J")] = None
-    adc_time: Annotated[Sourced[Seconds] | None, Field(description="of one conversion of an ADC, s")] = None
-    adc_energy: Annotated[Sourced[Joules] | None, Field(description="of one conversion of an ADC, J")] = None
-    amplifier_power: Annotated[Sourced[Watts] | None, Field(description="quiescent, of one amplifier, W")] = None
+    dac_time: Annotated[SourcedTime | None, Field(description="until a DAC has settled, s")] = None
+    dac_energy: Annotated[SourcedEnergy | None, Field(description="of one conversion of a DAC, J")] = None
+    adc_time: Annotated[SourcedTime | None, Field(description="of one conversion of an ADC, s")] = None
+    adc_energy: Annotated[SourcedEnergy | None, Field(description="of one conversion of an ADC, J")] = None
+    amplifier_power: Annotated[SourcedPower | None, Field(description="quiescent, of one amplifier, W")] = None
     transfer_rate: Annotated[
-        Sourced[BitsPerSecond] | None, Field(description="of words between the digital side and the device, bit/s")
+        SourcedRate | None, Field(description="of words between the digital side and the device, bit/s")
     ] = None
-    transfer_energy: Annotated[Sourced[JoulesPerBit] | None, Field(description="of moving a bit there, J/bit")] = None
+    transfer_energy: Annotated[SourcedEnergyPerBit | None, Field(description="of moving a bit there, J/bit")] = None
 
     def known(self, field: str) -> float:
         """The value of a field.
@@ -43,7 +64,7 @@ class Costs(Description):
         Raises:
             InputError: the description does not have it.
         """
-        found: Sourced[float] | None = getattr(self, field)
+        found: Sourced | None = getattr(self, field)
         if found is None:
             meaning = type(self).model_fields[field].description
             raise InputError(

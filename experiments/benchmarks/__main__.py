@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, device, factored, ideal, network, precision, sweeps, training
+from experiments.benchmarks import circuit, device, factored, ideal, network, precision, start, sweeps, training
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+    "start": start.start,
     "overhead": circuit.overhead,
     "accuracy": circuit.accuracy,
     "noise": circuit.noise,
