@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache, partial
+from importlib import import_module
 from math import inf
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +27,7 @@ from netlists.levels import Rounding, Stochastic, nearest_level
 from solvers.algebra import breakdown_named, on_one_thread
 from solvers.boards import Boards, Found, HeldBoards
 from solvers.engine import Engine, Prepared
-from solvers.ideal import IdealLaw, law_of
 from solvers.memory import refuse_oversize
-from solvers.network import Network
-from solvers.network.adjoint import Adjoint
-from solvers.ngspice import Ngspice
-from solvers.sensitivity import (
-    Contributions,
-    Sensitivity,
-    adjoint_of,
-    contributions_of,
-    own_board,
-    sensitivity_of,
-)
 from solvers.solution import (
     Solution,
     Solutions,
@@ -55,10 +44,18 @@ from spu_circuit.sampling import Sample, Samples, adds, deviating
 from spu_circuit.seeds import check_seed
 from spu_circuit.several import Batch, Several
 
+if TYPE_CHECKING:
+    from solvers.network.adjoint import Adjoint
+    from solvers.sensitivity import Contributions, Sensitivity
+
 Array = NDArray[np.float64]
 
-ENGINES: dict[str, Any] = {"network": Network, "ngspice": Ngspice, "sde": IdealLaw}
-"""What can compute the voltages: a class for each, whose fields are its settings."""
+ENGINES = {
+    "network": ("solvers.network", "Network"),
+    "ngspice": ("solvers.ngspice", "Ngspice"),
+    "sde": ("solvers.ideal", "IdealLaw"),
+}
+"""What can compute the voltages: module and class of each, whose fields are its settings. Loaded when it is named."""
 
 ROUNDINGS: dict[str, Callable[[Sequence[int]], Rounding]] = {
     "nearest": lambda seeds: nearest_level,
@@ -89,18 +86,23 @@ def engine_named(name: str, **settings: Any) -> Engine:
         near = get_close_matches(name, ENGINES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"engine: no {name!r}; {hint}engines are {', '.join(sorted(ENGINES))}")
-    kind = ENGINES[name]
     given = {key: value for key, value in settings.items() if value is not None}
     known = settings_of(name)
     for key in given:
         if key not in known:
             raise InputError(f"engine {name!r} has no {key!r}; leave it out; it takes {', '.join(known) or 'nothing'}")
-    return kind(**given)
+    engine: Engine = _class_of(name)(**given)
+    return engine
 
 
 def settings_of(name: str) -> tuple[str, ...]:
     """Fields of an engine that a user sets."""
-    return tuple(f.name for f in fields(ENGINES[name]) if f.name != "name")
+    return tuple(f.name for f in fields(_class_of(name)) if f.name != "name")
+
+
+def _class_of(name: str) -> Any:
+    module, kind = ENGINES[name]
+    return getattr(import_module(module), kind)
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ class Spu:
         gradient: Array | Callable[[Array], Array],
         analog_time: float = inf,
         initial_state: Array | None = None,
-    ) -> Sensitivity:
+    ) -> "Sensitivity":
         """The derivative of a scalar φ of the solution by every part, the right-hand side and the matrix.
 
         One solve and one of the transposed equations, whatever the number of parts; before the device is settled, one
@@ -252,6 +254,8 @@ class Spu:
             InputError: nothing happens in no time, an engine without derivatives, or a gradient that does not fit; and
             as ``solve``.
         """
+        from solvers.sensitivity import sensitivity_of  # which most solves never need
+
         check_time(analog_time)
         if analog_time == 0:
             raise InputError("analog time is 0, where no part does anything; give a time above 0, or inf")
@@ -264,7 +268,7 @@ class Spu:
         return sensitivity_of(adjoint, found.board, found.device, value, slope)
 
     @on_one_thread
-    def contributions(self, system: System, samples: Callable[[Board], Samples] | None = None) -> Contributions:
+    def contributions(self, system: System, samples: Callable[[Board], Samples] | None = None) -> "Contributions":
         """What each part adds to the variance of the settled solution between samples, to first order.
 
         Stuck resistors, ageing and the curvature of large deviations are not in it.
@@ -275,6 +279,8 @@ class Spu:
         Raises:
             InputError: this is a sample itself, or an engine without derivatives; and as ``solve``.
         """
+        from solvers.sensitivity import contributions_of, own_board
+
         if self.sample is not None:
             raise InputError("contributions are about nominal parts, and this device is a sample; leave sample out")
         found, adjoint = self._linearised(system)
@@ -322,6 +328,8 @@ class Spu:
         Raises:
             InputError: the topology holds no matrix entries, or an engine without derivatives.
         """
+        from solvers.sensitivity import adjoint_of
+
         by_A, by_b, by_parts = [], [], []
         for rows in _chunks(len(systems), self._together(deviations)):
             some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
@@ -375,6 +383,8 @@ class Spu:
     def _linearised(
         self, system: System, analog_time: float = inf, state: Array | None = None
     ) -> "tuple[Found, Adjoint]":
+        from solvers.sensitivity import adjoint_of
+
         found = self._found_one(system, analog_time, state)
         seconds = None if analog_time == inf else analog_time * found.device.time_constant
         return found, adjoint_of(found.programmed, found.device, seconds)
@@ -402,6 +412,9 @@ class Spu:
         Its voltage scale is ranged by the ideal law, so that ngspice need not be installed; where amplifiers are far
         from ideal, auto-ranging in ``solve`` can end at another scale.
         """
+        from solvers.ideal import IdealLaw, law_of
+        from solvers.ngspice import Ngspice
+
         check_time(analog_time)
         state = None if initial_state is None else check_state(initial_state, len(system.b))
         if analog_time == 0:

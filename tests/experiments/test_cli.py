@@ -52,9 +52,10 @@ def test_help_loads_nothing_that_computes():
     assert not packages & {"numpy", "scipy", "PySpice", "pydantic", *(m for own in EXTRAS.values() for m in own)}
 
 
-def test_importing_the_solvers_loads_no_part_of_scipy_nor_pyspice():
+def test_importing_the_solvers_loads_no_part_of_scipy_nor_pyspice_nor_any_engine():
     """They take longer than all the rest."""
     found = after("import solvers.spu")
+    assert not found & {"solvers.network", "solvers.ngspice", "solvers.ideal"}
     assert not found & {"PySpice", "scipy.linalg", "scipy.sparse", "scipy.special", "scipy.fft", "scipy.constants"}
 
 
