@@ -88,16 +88,20 @@ ReadoutBandwidth = Annotated[
     typer.Option("--readout-bandwidth", help="network: bounds the noise that passes every capacitor, like '10 MHz'."),
 ]
 Refine = Annotated[
-    int | None, typer.Option("--refine", min=0, help="Corrections by a digital residual, at most. Default: none.")
+    int | None,
+    typer.Option("--refine", min=0, max=1_000_000, help="Corrections by a digital residual, at most. Default: none."),
 ]
 Tolerance = Annotated[float | None, typer.Option("--tolerance", help="Residual at which --refine ends. Default: 1e-6.")]
 Corrections = Annotated[str | None, typer.Option("--corrections", help="refinement, cg or gmres. Default: refinement.")]
 DeviceDamping = Annotated[
     float | None, typer.Option("--device-damping", help="More on the device's diagonal while it refines, units of A.")
 ]
-Reads = Annotated[int | None, typer.Option("--reads", min=1, help="Reads of one program that are averaged.")]
+Reads = Annotated[
+    int | None, typer.Option("--reads", min=1, max=1_000_000, help="Reads of one program that are averaged.")
+]
 Programs = Annotated[
-    int | None, typer.Option("--programs", min=1, help="Stochastically rounded programs that are averaged.")
+    int | None,
+    typer.Option("--programs", min=1, max=1_000_000, help="Stochastically rounded programs that are averaged."),
 ]
 Estimate = Annotated[bool, typer.Option("--estimate", help="One more solve, for an estimate of the error of x.")]
 
