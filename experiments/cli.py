@@ -51,6 +51,12 @@ COMMANDS = {
         "validate",
         "Compare ngspice, network, sde and closed forms on a matrix of devices; status 1 where any two disagree.",
     ),
+    "claims": Entry(
+        "experiments.claims.commands",
+        "claims",
+        "Test claims about thermodynamic natural gradient descent, each by a rule fixed before, and give verdicts.",
+        "train",
+    ),
     "cost": Entry(
         "experiments.cost.commands",
         "cost",

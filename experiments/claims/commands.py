@@ -1,0 +1,49 @@
+"""The command that settles claims."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.shared.files import make_folder
+from experiments.shared.options import Scheduler
+
+console = Console()
+
+
+def claims(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which claims. Default: all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer seeds and sizes: minutes for all.")] = False,
+    output: Annotated[Path, typer.Option("--output", help="Folder of results, tables, figures and page.")] = Path(
+        "runs/claims"
+    ),
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Claims at a time. They change no result.")] = 1,
+    scheduler: Scheduler = None,
+) -> None:
+    """Test claims about thermodynamic natural gradient descent, each by a rule fixed before, and give verdicts.
+
+    Writes one page with a table of verdicts on top, CSV files and figures. What is finished is not computed again.
+    """
+    from experiments.claims.report import write_reports
+    from experiments.claims.run import results
+    from experiments.claims.statements import CLAIMS, claim_named
+
+    chosen = [claim_named(name).name for name in dict.fromkeys(names or CLAIMS)]
+    make_folder(output)
+    found = {}
+    try:
+        for result in results(chosen, quick, output, workers, scheduler):
+            found[result.claim.name] = result
+            console.print(f"{result.claim.name}: {result.verdict.kind}", highlight=False)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. What is finished is in {output}; the same command goes on from there.")
+        raise typer.Exit(130) from None
+    ordered = [found[name] for name in chosen]
+    write_reports(ordered, output)
+    table = Table("claim", "verdict", "where", box=None)
+    for result in ordered:
+        table.add_row(result.claim.name, result.verdict.kind, result.verdict.where)
+    console.print(table)
+    console.print(f"Page: {output / 'claims.html'}", highlight=False)

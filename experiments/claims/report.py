@@ -1,0 +1,57 @@
+"""Results as tables, figures and one page."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments.claims.rules import Condition
+from experiments.claims.store import Result
+from experiments.shared.figures import draw_all
+from experiments.shared.files import write, write_csv
+from experiments.shared.page import render
+
+HEAD = ("claim", "statement", "source", "rule", "verdict", "where", "finding", "protocol", "command")
+CONDITIONS = ("condition", "at", "mean", "low", "high", "wanted", "bound", "seeds", "failed", "answer")
+
+
+def write_reports(results: Sequence[Result], folder: Path) -> None:
+    """Write claims.csv, of each claim its rows and conditions as CSV and its figure, and claims.html."""
+    write_csv(folder / "claims.csv", HEAD, (_verdict_row(result) for result in results))
+    shown = []
+    for result in results:
+        name, rows = result.claim.name, result.rows
+        write_csv(folder / f"{name}.csv", rows[0], (row.values() for row in rows))
+        table = condition_rows(result)
+        write_csv(folder / f"{name}-conditions.csv", CONDITIONS, table)
+        shown.append((result, [_shown(row) for row in table], draw_all([result.claim.figure], rows, folder)))
+    write(folder / "claims.html", render("claims/report.html", shown=shown, head=CONDITIONS, protocol=_protocol))
+
+
+def condition_rows(result: Result) -> list[tuple[Any, ...]]:
+    """Every condition with its interval and answer."""
+    conditions = result.claim.conditions(result.rows)
+    return [
+        (c.group, c.point, *_interval(c), c.wanted, c.bound, len(c.values), c.failed, answer)
+        for c, answer in zip(conditions, result.verdict.answers, strict=True)
+    ]
+
+
+def _interval(condition: Condition) -> tuple[float | None, ...]:
+    return (None,) * 3 if condition.failed else condition.interval
+
+
+def _shown(row: Sequence[Any]) -> list[str]:
+    return ["–" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
+
+
+def _verdict_row(result: Result) -> tuple[str, ...]:
+    claim, found = result.claim, result.verdict
+    texts = claim.name, claim.statement, claim.source, claim.rule, found.kind, found.where, claim.finding(result.rows)
+    return *texts, "quick" if result.quick else "full", result.command
+
+
+def _protocol(result: Result) -> list[tuple[str, str]]:
+    """Settings as text."""
+    found = asdict(result.claim.protocol(result.quick))
+    return [(name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) for name, value in found.items()]

@@ -1,0 +1,58 @@
+"""Claims, measured where that was not done before."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from threadpoolctl import threadpool_limits
+
+from experiments.claims.claim import Row
+from experiments.claims.statements import claim_named
+from experiments.claims.store import FOLDER, Result, keep, kept
+from experiments.shared.executor import executor
+from experiments.shared.files import make_folder
+from spu_circuit.errors import SimulationError
+
+
+class Job(NamedTuple):
+    """A claim to be measured."""
+
+    name: str
+    quick: bool
+
+
+def results(names: Sequence[str], quick: bool, folder: Path, workers: int, scheduler: str | None) -> Iterator[Result]:
+    """The results of claims as they are there: first those of before, then each as it is finished and written.
+
+    Args:
+        folder: exists.
+        workers: processes; they change no number.
+
+    Raises:
+        InputError, SimulationError: a file is damaged, or a claim cannot be measured; what was finished is kept.
+    """
+    make_folder(folder / FOLDER)
+    left: deque[Job] = deque()
+    for name in names:
+        if (result := kept(folder, claim_named(name), quick)) is not None:
+            yield result
+        else:
+            left.append(Job(name, quick))
+    if not left:
+        return
+    with executor(min(workers, len(left)), scheduler) as machine:
+        for job, found in machine.results(measured, left):
+            if found is None:
+                raise SimulationError(f"claim {job.name!r}: its process died; run it alone, with --workers 1")
+            rows, seconds = found
+            yield keep(folder, claim_named(job.name), quick, rows, seconds)
+
+
+def measured(job: Job) -> tuple[list[Row], float]:
+    """Rows of a claim, and the seconds that they took. In one thread, so that sums have one order."""
+    claim, began = claim_named(job.name), perf_counter()
+    with threadpool_limits(1, user_api="blas"):
+        rows = claim.measure(claim.protocol(job.quick))
+    return rows, perf_counter() - began

@@ -1,0 +1,153 @@
+"""From which size on a step on a device takes less than one on a graphics processor, by the ledger."""
+
+from dataclasses import dataclass
+from math import log10
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import Claim, Row, Rows, column, grouped
+from experiments.claims.figures import curves
+from experiments.claims.rules import Condition
+from experiments.cost.ledger import DAMPING
+from experiments.cost.machines import MACHINES
+from experiments.shared.figures import FigureEntry
+from experiments.shared.systems import ggn_system
+from optim.cost import Work, device_step, digital_step, total
+from solvers.ideal import IdealLaw
+from solvers.spu import Spu
+from spu_circuit.errors import MappingError
+from spu_circuit.hardware import load_hardware
+
+RIVALS = ("NGD, Woodbury", "NGD, conjugate gradients")
+MEASURES = {"time": "seconds", "energy": "joules"}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Steps by cells K and parameters N, b = K samples with one drawn label each.
+
+    Args:
+        dual, factored: presets by mapping. A factored array is programmed with B, so its sizes are smaller.
+        time: of a relaxation, τ.
+        iterations: of conjugate gradients.
+    """
+
+    dual: tuple[str, ...] = ("paper", "bench", "rram")
+    factored: tuple[str, ...] = ("factored",)
+    cells: tuple[int, ...] = (16, 64, 256, 1024)
+    parameters: tuple[int, ...] = (10_000, 1_000_000)
+    factored_cells: tuple[int, ...] = (16, 64)
+    factored_parameters: tuple[int, ...] = (1_000, 4_000)
+    time: float = 50.0
+    iterations: int = 200
+
+
+def _measure(protocol: Protocol) -> list[Row]:
+    found = []
+    for name in protocol.dual:
+        for cells in protocol.cells:
+            found += _beside(name, cells, protocol.parameters, protocol)
+    for name in protocol.factored:
+        for cells in protocol.factored_cells:
+            for parameters in protocol.factored_parameters:
+                found += _beside(name, cells, (parameters,), protocol)
+    return found
+
+
+def _beside(name: str, cells: int, sizes: tuple[int, ...], protocol: Protocol) -> list[Row]:
+    """Steps of one array: the dual one is the same for every number of parameters."""
+    hardware, machine = load_hardware(name), MACHINES["gpu"]
+    factored = name in protocol.factored
+    system = ggn_system(cells, sizes[0] if factored else 2 * cells, DAMPING)
+    found: list[Row] = []
+    try:
+        device = Spu(hardware, IdealLaw()).solve(system if factored else system.dual()).device
+    except MappingError as error:
+        device, refused = None, str(error)
+    for parameters in sizes:
+        work = Work(parameters, cells, cells, protocol.iterations)
+        step = None if device is None else total(device_step(device, protocol.time, work, machine))
+        for rival in RIVALS:
+            other = digital_step(rival, work, machine)
+            assert other.joules is not None
+            row: dict[str, Any] = {"device": name, "cells": cells, "parameters": parameters, "rival": rival}
+            row |= {"rival_seconds": other.seconds, "rival_joules": other.joules}
+            if step is None:
+                found.append(row | {"seconds": None, "joules": None, "missing": refused})
+            else:
+                found.append(row | {"seconds": step.seconds, "joules": step.joules, "missing": step.missing})
+    return found
+
+
+def _conditions(rows: Rows) -> list[Condition]:
+    found = []
+    for row in rows:
+        for measure, field in MEASURES.items():
+            if row[field] is None and "costs." in row["missing"]:
+                continue  # nobody knows the energy
+            value = float("nan") if row[field] is None else row[field] / row[f"rival_{field}"]
+            found.append(
+                Condition(
+                    f"{measure}, {row['device']} beside {row['rival']}",
+                    f"K = {row['cells']}, N = 10^{log10(row['parameters']):.2g}",
+                    (value,),
+                    1.0,
+                    "below",
+                    exact=True,
+                )
+            )
+    return found
+
+
+def _finding(rows: Rows) -> str:
+    told = []
+    for (device, rival), own in grouped(rows, "device", "rival").items():
+        ratios = []
+        for field, unit in (("seconds", "time"), ("joules", "energy")):
+            values = np.array(column(own, field)) / column(own, f"rival_{field}")
+            if np.isfinite(values).any():
+                ratios.append(f"{np.nanmin(values):.2g} to {np.nanmax(values):.2g} × the {unit}")
+        told.append(f"{device} beside {rival}: {', '.join(ratios) or 'refused'}")
+    unknown = sorted({row["device"] for row in rows if row["joules"] is None and "costs." in row["missing"]})
+    most = max(row["cells"] for row in rows)
+    saved = (most**3 / 3 + 2 * most**2) / MACHINES["gpu"].rate
+    more = f" The energy of {', '.join(unknown)} is not known." if unknown else ""
+    return (
+        f"{'; '.join(told)}. The dual mapping saves K³/3 + 2K² operations beside Woodbury: {1e6 * saved:.3g} µs at "
+        f"K = {most}.{more}"
+    )
+
+
+def _draw(rows: Rows) -> tuple[Figure, str] | None:
+    shown = [
+        {**row, "case": f"{row['device']}, N = {row['parameters']:,}", "ratio": row["seconds"] / row["rival_seconds"]}
+        for row in rows
+        if row["seconds"] is not None and row["rival"] == RIVALS[0]
+    ]
+    return curves(
+        *(shown, "case", "cells", "ratio", 1.0),
+        xlabel="cells K",
+        ylabel="time of a step ÷ that of Woodbury on a GPU",
+        xscale="log",
+        yscale="log",
+    )
+
+
+CLAIM = Claim(
+    name="cost",
+    statement="A step of TNGD takes less time, and less energy, than one of NGD with Woodbury or conjugate gradients on "
+    "a graphics processor.",
+    source="arXiv 2405.13817, table 1 and runtime figure; energy is not treated there",
+    method="The ledger of `spu-circuit cost`: digital work, transfer, writing, converting and 50 τ of relaxing, with a "
+    "GPU at a tenth of its peak rate. One row of B for each sample; 200 iterations of conjugate gradients.",
+    rule="The ratio to the rival is below 1, for each device, size and rival; it is computed, so there is no interval. "
+    "Where a description does not say an energy there is no condition.",
+    full=Protocol(),
+    quick=Protocol(cells=(16, 64), factored_cells=(16,), factored_parameters=(1_000,)),
+    measure=_measure,
+    conditions=_conditions,
+    finding=_finding,
+    figure=FigureEntry("cost", "Time of a step beside Woodbury", "Dashed: as long as on the GPU.", _draw),
+)

@@ -1,0 +1,162 @@
+"""TNGD-Adam without Adam's memories takes the signs of what the device returns, and of the gradient where t is short."""
+
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import Claim, Row, Rows, grouped
+from experiments.claims.figures import curves
+from experiments.claims.rules import Condition
+from experiments.shared.figures import FigureEntry
+
+MARGIN = 0.02
+"""Difference of the final validation loss that is as good as none."""
+SIGN, ADAM = "sign", "adam without memory"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Short trainings on digits, each from the same weights on the same batches for all optimizers.
+
+    Args:
+        times: of the device, τ; 0: the gradient itself.
+    """
+
+    seeds: tuple[int, ...]
+    steps: int
+    times: tuple[float, ...] = (0.0, 0.01, 0.1, 0.4, 5.0)
+    hidden: int = 8
+    batch: int = 32
+    rate: float = 0.01
+    damping: float = 1.0
+
+
+def _measure(protocol: Protocol) -> list[Row]:
+    found = []
+    for seed in protocol.seeds:
+        for time in protocol.times:
+            for update in (SIGN, ADAM):
+                row: dict[str, Any] = {"time_tau": time, "update": update, "seed": seed}
+                found.append(row | _trained(protocol, seed, time, update))
+    return found
+
+
+def _trained(protocol: Protocol, seed: int, time: float, update: str) -> dict[str, Any]:
+    """Validation loss and score after a training on the natural gradients of the ideal equation."""
+    import jax
+    import optax
+
+    from experiments.training.config import read_experiment
+    from experiments.training.methods import learner_of
+    from experiments.training.tasks import task_named
+    from experiments.training.trial import batch
+    from optim.curvature import gauss_newton_factor, loss_and_gradient
+    from optim.natural_gradient import scale_by_natural_gradient
+    from solvers.sde import Sde
+
+    tables: dict[str, Any] = {
+        "data": {"train": 1257, "validation": 180, "test": 360},
+        "network": {"kind": "mlp", "hidden": [protocol.hidden]},
+        "optimizers": {"sign": {"kind": "signsgd", "learning_rates": [protocol.rate]}},
+    }
+    sizes = {"steps": protocol.steps, "batch_size": protocol.batch, "seeds": [seed]}
+    experiment = read_experiment({"name": "claim", "task": "digits", **sizes, **tables}, "claim")
+    learner, data = learner_of(experiment), task_named("digits").load(experiment.data, None)
+    steps = {SIGN: optax.sign_sgd(protocol.rate), ADAM: optax.adam(protocol.rate, b1=0.0, b2=0.0)}
+    optimizer = optax.chain(scale_by_natural_gradient(Sde(), protocol.damping, time, "primal"), steps[update])
+    inputs, targets = data.train
+
+    @jax.jit
+    def curved(params: Any, x: Any, y: Any) -> Any:
+        return *loss_and_gradient(learner.model, learner.loss, params, x, y), gauss_newton_factor(
+            learner.model, learner.loss, params, x, y
+        )
+
+    params = learner.begin(seed)
+    state = optimizer.init(params)
+    for number in range(protocol.steps):
+        rows = batch(number, protocol.batch, len(targets), seed)
+        _, gradient, factor = curved(params, inputs[rows], targets[rows])
+        updates, state = optimizer.update(gradient, state, params, curvature=factor)
+        params = optax.apply_updates(params, updates)
+    outputs = learner.model(params, data.validation[0])
+    loss = float(learner.loss.mean(outputs, data.validation[1]))
+    return {"loss": loss, "score": float(learner.score(outputs, data.validation[1]))}
+
+
+def _final(rows: Rows, time: float, update: str) -> dict[int, float]:
+    """Losses by seed; NaN where there is none."""
+    return {
+        row["seed"]: nan if row["loss"] is None else row["loss"]
+        for row in rows
+        if row["time_tau"] == time and row["update"] == update
+    }
+
+
+def _apart(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float, ...]:
+    return tuple(ours[seed] - theirs[seed] for seed in ours)
+
+
+def _conditions(rows: Rows) -> list[Condition]:
+    times = [time for (time,) in grouped(rows, "time_tau")]
+    alike = [
+        Condition(
+            "Adam beside signs of the same g̃",
+            f"{time:g} τ",
+            _apart(_final(rows, time, ADAM), _final(rows, time, SIGN)),
+            MARGIN,
+            "within",
+        )
+        for time in times
+    ]
+    plain = _final(rows, 0.0, SIGN)
+    short = [
+        Condition(
+            "Adam beside sign SGD",
+            f"{time:g} τ",
+            _apart(_final(rows, time, ADAM), plain),
+            MARGIN,
+            "within",
+        )
+        for time in times
+        if time > 0
+    ]
+    return alike + short
+
+
+def _finding(rows: Rows) -> str:
+    told = []
+    for condition in _conditions(rows):
+        mean, low, high = condition.interval
+        told.append(f"{condition.group} at {condition.point} {mean:+.4f} ({low:+.4f} to {high:+.4f})")
+    return f"Differences of the final validation loss: {'; '.join(told)}."
+
+
+def _draw(rows: Rows) -> tuple[Figure, str] | None:
+    return curves(
+        *(rows, "update", "time_tau", "loss"),
+        xlabel="time of the device (τ); 0: sign SGD",
+        ylabel="final validation loss",
+    )
+
+
+CLAIM = Claim(
+    name="sign-descent",
+    statement="TNGD-Adam at β₁ = β₂ = 0 is sign descent on what the device returns, and at the paper's times of 0.1 to "
+    "0.4 τ nothing but sign SGD.",
+    source="arXiv 2405.13817, experiment on SQuAD (β₁ = β₂ = 0, λ = 1, t = 0.1, 0.2, 0.4 τ), without this control",
+    method="Short trainings of a small network on digits: gradients relax for t on the ideal equation (primal mapping, "
+    "λ = 1), then steps of their signs, or of Adam without memory, from the same weights on the same batches.",
+    rule=f"The difference of the final validation loss is within {MARGIN:g} in the mean over seeds, paired: of Adam from "
+    "signs at the same t, for each t; and of Adam at each t above 0 from sign SGD.",
+    full=Protocol(tuple(range(6)), 60),
+    quick=Protocol(tuple(range(3)), 10, (0.0, 0.1, 5.0)),
+    measure=_measure,
+    conditions=_conditions,
+    finding=_finding,
+    figure=FigureEntry(
+        "sign-descent", "Final loss by time of the device", "Geometric means over seeds, 95 % intervals.", _draw
+    ),
+)

@@ -1,0 +1,94 @@
+"""Results on disk: one JSON file for each claim and protocol, named by a digest of what decides its numbers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from experiments.claims.claim import Claim, Row, Rows
+from experiments.claims.rules import Verdict, verdict
+from experiments.shared.files import write
+from experiments.shared.plain_json import json_text
+from experiments.shared.versions import versions
+from spu_circuit import __version__
+from spu_circuit.errors import InputError
+from spu_circuit.files import shortened
+
+FOLDER = "results"
+"""Of the JSON files, in that of the page."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a claim's protocol gave.
+
+    Args:
+        rows: as they are on disk, whether just measured or read.
+        seconds: that it took.
+        versions: of what it was made with.
+    """
+
+    claim: Claim
+    quick: bool
+    rows: Rows
+    seconds: float
+    versions: dict[str, str]
+
+    @property
+    def verdict(self) -> Verdict:
+        """By the claim's rule, from the rows alone."""
+        return verdict(self.claim.conditions(self.rows))
+
+    @property
+    def command(self) -> str:
+        """What computes it."""
+        return f"spu-circuit claims {self.claim.name}{' --quick' if self.quick else ''}"
+
+
+def digest(claim: Claim, quick: bool) -> str:
+    """Of a claim's name, its protocol and the version: what decides the rows."""
+    text = json_text({"claim": claim.name, "protocol": asdict(claim.protocol(quick)), "version": __version__})
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def path_of(folder: Path, claim: Claim, quick: bool) -> Path:
+    """Of the JSON file."""
+    return folder / FOLDER / f"{claim.name}-{digest(claim, quick)}.json"
+
+
+def keep(folder: Path, claim: Claim, quick: bool, rows: Sequence[Row], seconds: float) -> Result:
+    """Write what was measured. Raises InputError where it cannot be written."""
+    found = {
+        "claim": claim.name,
+        "protocol": asdict(claim.protocol(quick)),
+        "versions": versions(),
+        "seconds": seconds,
+        "rows": list(rows),
+    }
+    path = path_of(folder, claim, quick)
+    write(path, json_text(found, indent=1))
+    result = kept(folder, claim, quick)
+    assert result is not None
+    return result
+
+
+def kept(folder: Path, claim: Claim, quick: bool) -> Result | None:
+    """What was measured before by the same protocol; None: nothing.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = path_of(folder, claim, quick)
+    if not path.exists():
+        return None
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        if found["claim"] != claim.name:
+            raise ValueError("another claim's")
+        result = Result(claim, quick, found["rows"], float(found["seconds"]), dict(found["versions"]))
+        claim.conditions(result.rows)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"output: {shortened(path)} is damaged ({error!r}); delete it, and it is computed again") from None
+    return result
