@@ -142,20 +142,24 @@ def verdict(conditions: Sequence[Condition]) -> Verdict:
         return Verdict("refuted", "", tuple(found))
     kind: Kind = "holds under conditions" if "holds" in found else "undecided"
     told = [
-        f"{answer}: {_listed([c for c, a in zip(conditions, found, strict=True) if a == answer])}"
-        for answer in dict.fromkeys(("holds", "fails", "open"))
-        if answer in found
+        f"{answer.capitalize()}: {_listed(conditions, found, answer)}" for answer in ("holds", "fails", "open") if answer in found
     ]
     if "open" in found:
         needed = max(c.seeds_needed() for c, a in zip(conditions, found, strict=True) if a == "open")
         told.append(
-            f"about {needed:.0f} seeds would decide" if isfinite(needed) else f"{MOST_SEEDS:,} seeds would not decide"
+            f"About {needed:.0f} seeds would decide" if isfinite(needed) else f"{MOST_SEEDS:,} seeds would not decide"
         )
-    return Verdict(kind, "; ".join(told), tuple(found))
+    return Verdict(kind, ". ".join(told), tuple(found))
 
 
-def _listed(conditions: Sequence[Condition]) -> str:
-    groups: dict[str, list[str]] = {}
-    for condition in conditions:
-        groups.setdefault(condition.group, []).append(condition.point)
-    return ", ".join(f"{group} ({', '.join(points)})" for group, points in groups.items())
+def _listed(conditions: Sequence[Condition], found: Sequence[Answer], wanted: Answer) -> str:
+    """Groups with the points that have an answer; a group alone, where all of its points do."""
+    groups: dict[str, list[tuple[str, Answer]]] = {}
+    for condition, answer in zip(conditions, found, strict=True):
+        groups.setdefault(condition.group, []).append((condition.point, answer))
+    told = []
+    for group, points in groups.items():
+        chosen = [point for point, answer in points if answer == wanted]
+        if chosen:
+            told.append(group if len(chosen) == len(points) else f"{group} ({', '.join(chosen)})")
+    return "; ".join(told)

@@ -9,14 +9,13 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
-from experiments.claims.statements.devices import distance
+from experiments.claims.statements.devices import NO_SOLUTION, distance
 from experiments.shared.figures import FigureEntry
 from experiments.shared.systems import spd_system
 from netlists.ledger import output_currents
 from solvers.network import Network
 from solvers.solution import Solution
 from solvers.spu import Spu
-from spu_circuit.errors import SpuError
 from spu_circuit.hardware import Hardware, load_hardware
 
 CURRENT = 20e-3
@@ -89,8 +88,8 @@ def _solved(
     system = spd_system(cells, protocol.condition, seed)
     arguments: dict[str, Any] = {} if time is None else {"analog_time": time}
     try:
-        return Spu(hardware, Network()).solve(system, **arguments), ""
-    except SpuError as error:
+        return Spu(hardware, Network(linearise=True)).solve(system, **arguments), ""
+    except NO_SOLUTION as error:
         return None, str(error)
 
 

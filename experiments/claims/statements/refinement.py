@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
+from experiments.claims.statements.devices import NO_SOLUTION
 from experiments.shared.figures import FigureEntry
 from experiments.shared.systems import spd_system
 from netlists.device import program_array
 from solvers.network import Network
 from solvers.precision.refined import Refined
 from solvers.spu import Spu
-from spu_circuit.errors import SpuError
 from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 
@@ -47,7 +47,7 @@ def _measure(protocol: Protocol) -> list[Row]:
                 try:
                     refinement = solver.solve(system).refinement
                     law = -float(np.log2(_radius(hardware, system)))
-                except SpuError as error:
+                except NO_SOLUTION as error:
                     lost = {"bits_per_solve": None, "law": None, "solves": None, "outcome": f"refused: {error}"}
                     found.append(row | lost)
                     continue

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
-from experiments.claims.statements.devices import IDEAL, solver_named
+from experiments.claims.statements.devices import IDEAL, NO_SOLUTION, solver_named
 from experiments.shared.figures import FigureEntry
 from experiments.shared.systems import ggn_system
 from optim.mapping import solve_mapped
-from spu_circuit.errors import SpuError
 
 MARGIN = 0.1
 """Of the rate: how far from λ it may be."""
@@ -45,14 +44,14 @@ def _measure(protocol: Protocol) -> list[Row]:
             for device in protocol.devices:
                 solver = solver_named(device)
                 for exponent in protocol.exponents:
-                    row: dict[str, Any] = {"device": device, "damping": damping, "lambda_t": exponent, "seed": seed}
+                    row: dict[str, Any] = {"device": device, "damping": damping, "seed": seed, "lambda_t": exponent}
                     # Half the difference of two starts: what the gradient adds is the same in both.
                     try:
                         ends = [
                             solve_mapped(solver, system, "primal", exponent / damping, sign * old, seed).value
                             for sign in (1.0, -1.0)
                         ]
-                    except SpuError as error:
+                    except NO_SOLUTION as error:
                         found.append(row | {"share": None, "refused": str(error)})
                         continue
                     share = float(kept @ beyond @ (ends[0] - ends[1]) / 2 / (kept @ kept))
