@@ -10,6 +10,8 @@ from experiments.shared.figures import FigureEntry
 Row = Mapping[str, Any]
 """A line of what was measured: texts, numbers, None where there was no solution."""
 Rows = Sequence[Row]
+FRESH = tuple(range(100, 200))
+"""Seeds that no rule or setting was chosen by: full protocols take theirs here, quick ones count from 0."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Claim:
     rule: str
     full: Any
     quick: Any
-    measure: Callable[[Any], list[Row]]
+    measure: Callable[[Any], Rows]
     conditions: Callable[[Rows], list[Condition]]
     finding: Callable[[Rows], str]
     figure: FigureEntry[Rows]

@@ -47,9 +47,7 @@ def curves(
     return figure, f"{axes['ylabel']} against {axes['xlabel']}. {'; '.join(ends)}"
 
 
-def _points(
-    found: Mapping[float, tuple[float, ...]], logarithmic: bool
-) -> list[tuple[float, float, float, float]]:
+def _points(found: Mapping[float, tuple[float, ...]], logarithmic: bool) -> list[tuple[float, float, float, float]]:
     points = []
     for place, values in found.items():
         finite = tuple(value for value in values if np.isfinite(value) and (value > 0 or not logarithmic))

@@ -54,4 +54,6 @@ def _verdict_row(result: Result) -> tuple[str, ...]:
 def _protocol(result: Result) -> list[tuple[str, str]]:
     """Settings as text."""
     found = asdict(result.claim.protocol(result.quick))
-    return [(name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) for name, value in found.items()]
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) for name, value in found.items()
+    ]

@@ -1,9 +1,9 @@
 """Decision rules: pure functions from what was measured over seeds to a verdict.
 
 A condition holds where the 95 % interval of its mean lies beyond its bound on the wanted side, and fails where the
-interval lies on the other side. Intervals are Student's over seeds. All conditions of a claim are judged together: their
-p-values are corrected after Holm (Scand. J. Statist. 6, 65, 1979), so that the chance of any wrong "holds" among them is
-at most 2.5 %, and of any wrong "fails" as much.
+interval lies on the other side. Intervals are Student's over seeds. All conditions of a claim are judged together: the
+p-values are corrected after Holm (Scand. J. Statist. 6, 65, 1979), so that the chance of any wrong "holds" among them
+is at most 2.5 %, and of any wrong "fails" as much.
 """
 
 from collections.abc import Sequence
@@ -123,8 +123,8 @@ class Verdict:
     """What a claim's conditions make of it.
 
     Args:
-        kind: confirmed and refuted: so under every condition. Holds under conditions: under some. Undecided: under none,
-            and some are open.
+        kind: confirmed and refuted: so under every condition. Holds under conditions: under some. Undecided: under
+            none, and some are open.
         where: which conditions hold, fail, and are open with what would decide them; empty where there is one answer.
     """
 
@@ -142,7 +142,9 @@ def verdict(conditions: Sequence[Condition]) -> Verdict:
         return Verdict("refuted", "", tuple(found))
     kind: Kind = "holds under conditions" if "holds" in found else "undecided"
     told = [
-        f"{answer.capitalize()}: {_listed(conditions, found, answer)}" for answer in ("holds", "fails", "open") if answer in found
+        f"{answer.capitalize()}: {_listed(conditions, found, answer)}"
+        for answer in ("holds", "fails", "open")
+        if answer in found
     ]
     if "open" in found:
         needed = max(c.seeds_needed() for c, a in zip(conditions, found, strict=True) if a == "open")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from experiments.claims.claim import Row
+from experiments.claims.claim import Rows
 from experiments.claims.statements import claim_named
 from experiments.claims.store import FOLDER, Result, keep, kept
 from experiments.shared.executor import executor
@@ -50,7 +50,7 @@ def results(names: Sequence[str], quick: bool, folder: Path, workers: int, sched
             yield keep(folder, claim_named(job.name), quick, rows, seconds)
 
 
-def measured(job: Job) -> tuple[list[Row], float]:
+def measured(job: Job) -> tuple[Rows, float]:
     """Rows of a claim, and the seconds that they took. In one thread, so that sums have one order."""
     claim, began = claim_named(job.name), perf_counter()
     with threadpool_limits(1, user_api="blas"):

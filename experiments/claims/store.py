@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from inspect import getmodule, getsource
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ class Result:
 
 
 def digest(claim: Claim, quick: bool) -> str:
-    """Of a claim's name, its protocol and the version: what decides the rows."""
-    text = json_text({"claim": claim.name, "protocol": asdict(claim.protocol(quick)), "version": __version__})
+    """Of a claim's file, its protocol and the version: all that decides the rows. A changed rule asks for new ones."""
+    file = getsource(getmodule(claim.measure) or claim.measure)
+    text = json_text({"file": file, "protocol": asdict(claim.protocol(quick)), "version": __version__})
     return sha256(text.encode()).hexdigest()[:16]
 
 
@@ -90,5 +92,7 @@ def kept(folder: Path, claim: Claim, quick: bool) -> Result | None:
         result = Result(claim, quick, found["rows"], float(found["seconds"]), dict(found["versions"]))
         claim.conditions(result.rows)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"output: {shortened(path)} is damaged ({error!r}); delete it, and it is computed again") from None
+        raise InputError(
+            f"output: {shortened(path)} is damaged ({error!r}); delete it, and it is computed again"
+        ) from None
     return result

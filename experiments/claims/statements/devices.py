@@ -1,5 +1,7 @@
 """Solvers that claims are tested on."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,11 +18,15 @@ NO_SOLUTION = (MappingError, SimulationError)
 """What a device can fail with: it cannot hold a matrix, or nothing settles. Other errors are mistakes of a protocol."""
 
 
+CIRCUIT = Network(linearise=True, readout_bandwidth=100e6)
+"""In transients by the tangents at rest of what saturates; noise is read through 100 MHz."""
+
+
 def solver_named(name: str) -> Solver:
-    """The ideal equation, or the circuit of a preset, in transients by the tangents at rest of what saturates."""
-    return Sde() if name == IDEAL else Spu(load_hardware(name), Network(linearise=True))
+    """The ideal equation, or the circuit of a preset."""
+    return Sde() if name == IDEAL else Spu(load_hardware(name), CIRCUIT)
 
 
-def distance(value: NDArray[np.float64], exact: NDArray[np.float64]) -> float:
+def distance(value: NDArray[Any], exact: NDArray[Any]) -> float:
     """‖value − exact‖ / ‖exact‖."""
     return float(np.linalg.norm(value - exact) / np.linalg.norm(exact))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Row, Rows, column, grouped
+from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import NO_SOLUTION
@@ -35,8 +35,8 @@ class Protocol:
     solves: int = 24
 
 
-def _measure(protocol: Protocol) -> list[Row]:
-    found = []
+def _measure(protocol: Protocol) -> Rows:
+    found: list[Row] = []
     for device in protocol.devices:
         hardware = load_hardware(device)
         solver = Refined(Spu(hardware, Network()), protocol.solves - 1, TOLERANCE)
@@ -55,9 +55,7 @@ def _measure(protocol: Protocol) -> list[Row]:
                 residuals = refinement.residuals
                 count = int(np.argmin(residuals)) + 1
                 won = -float(np.log2(residuals[count - 1])) / count
-                found.append(
-                    row | {"bits_per_solve": won, "law": law, "solves": count, "outcome": refinement.outcome}
-                )
+                found.append(row | {"bits_per_solve": won, "law": law, "solves": count, "outcome": refinement.outcome})
     return found
 
 
@@ -103,11 +101,11 @@ CLAIM = Claim(
     name="refinement",
     statement="Iterative refinement reaches 24 bits in ten solves or fewer, also with eight levels.",
     source="Zuo et al., Nature Electronics 2025: 8 levels in 0.5 to 35 µS, 16×16, 24 bits in 9 to 10 iterations",
-    method="Random symmetric positive definite systems of 16 cells by condition number, refined with a digital residual "
-    "in double precision, at most 24 solves; beside them the law −log₂ ρ(I − MA) of the programmed matrix.",
+    method="Random symmetric positive definite systems of 16 cells by condition number, refined with a digital "
+    "residual in double precision, at most 24 solves; beside them the law −log₂ ρ(I − MA) of the programmed matrix.",
     rule=f"The mean over seeds of the bits of the residual that a solve wins is {BITS:g} or more, for each device and "
     "condition number. A system that a device cannot hold makes the condition fail.",
-    full=Protocol(tuple(range(10))),
+    full=Protocol(FRESH[:10]),
     quick=Protocol(tuple(range(3)), conditions=(1.5, 10.0, 1000.0)),
     measure=_measure,
     conditions=_conditions,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Row, Rows, grouped
+from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import IDEAL, NO_SOLUTION, solver_named
@@ -33,8 +33,8 @@ class Protocol:
     parameters: int = 12
 
 
-def _measure(protocol: Protocol) -> list[Row]:
-    found = []
+def _measure(protocol: Protocol) -> Rows:
+    found: list[Row] = []
     for seed in protocol.seeds:
         old = np.random.default_rng([seed, 1]).normal(size=protocol.parameters)
         for damping in protocol.dampings:
@@ -107,10 +107,10 @@ CLAIM = Claim(
     source="prediction from the law of arXiv 2405.13817; it is how residual state and delay act as momentum",
     method="Random Gauss-Newton systems with fewer rows than parameters; each is relaxed from a random state and from "
     "its negative, and half the difference is projected onto the null space, for several λt.",
-    rule=f"The rate, a slope through the origin of −log share in λt, is within {100 * MARGIN:g} % of λ in the mean over "
-    "seeds, for each device and λ. A share that is not above "
+    rule=f"The rate, a slope through the origin of −log share in λt, is within {100 * MARGIN:g} % of λ in the mean "
+    "over seeds, for each device and λ. A share that is not above "
     f"{FAINTEST:g} has no rate, and then the condition fails.",
-    full=Protocol(tuple(range(10))),
+    full=Protocol(FRESH[:10]),
     quick=Protocol(tuple(range(3)), dampings=(1.0, 0.1)),
     measure=_measure,
     conditions=_conditions,
