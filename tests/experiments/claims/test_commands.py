@@ -1,0 +1,149 @@
+"""The command: verdicts, a page, tables; what is finished is not computed again."""
+
+import csv
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.claims import run, store
+from experiments.claims.claim import Claim
+from experiments.claims.figures import curves
+from experiments.claims.rules import Condition
+from experiments.claims.statements import CLAIMS
+from experiments.cli import app
+from experiments.shared.figures import FigureEntry
+from spu_circuit.errors import InputError
+
+MEASURED = []
+
+
+def _measure(protocol):
+    MEASURED.append(protocol)
+    rows = [{"x": x, "case": "made", "seed": seed, "error": x + 0.01 * seed} for x in (1, 4) for seed in protocol.seeds]
+    return [*rows, {"x": 5, "case": "made", "seed": 0, "error": float("nan")}]
+
+
+def _conditions(rows):
+    found = (tuple(row["error"] for row in rows if row["x"] == x) for x in (1, 4))
+    return [Condition("made", f"x = {x}", values, 2.0, "below") for x, values in zip((1, 4), found, strict=True)]
+
+
+def _draw(rows):
+    return curves(rows[:-1], "case", "x", "error", 2.0, xlabel="x", ylabel="error <relative>")
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """A claim in the place of all others."""
+    protocol = type(CLAIMS["refinement"].full)
+    claim = Claim(
+        name="made",
+        statement="Errors are < 2.",
+        source="a <test>",
+        method="Nothing.",
+        rule="The mean is below 2.",
+        full=protocol((0, 1, 2)),
+        quick=protocol((0, 1)),
+        measure=_measure,
+        conditions=_conditions,
+        finding=lambda rows: f"{len(rows)} rows.",
+        figure=FigureEntry("made", "Errors", "Means.", _draw),
+    )
+    for name in list(CLAIMS):
+        monkeypatch.delitem(CLAIMS, name)
+    monkeypatch.setitem(CLAIMS, "made", claim)
+    MEASURED.clear()
+    return claim
+
+
+def claims(*arguments):
+    return CliRunner().invoke(app, ["claims", *map(str, arguments)])
+
+
+def test_a_page_is_written_with_the_verdicts_on_top(made, tmp_path):
+    result = claims("--output", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "holds under conditions" in result.stdout
+    page = (tmp_path / "claims.html").read_text(encoding="utf-8")
+    assert page.index("Every claim with its verdict") < page.index("a &lt;test&gt;")
+    assert "Holds: made (x = 1). Fails: made (x = 4)" in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)  # nothing is fetched
+    assert (tmp_path / "made.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_number_is_in_a_csv_file(made, tmp_path):
+    claims("--output", tmp_path)
+    (verdict,) = csv.DictReader((tmp_path / "claims.csv").open(encoding="utf-8"))
+    assert verdict["verdict"] == "holds under conditions"
+    assert (verdict["protocol"], verdict["command"]) == ("full", "spu-circuit claims made")
+    rows = list(csv.DictReader((tmp_path / "made.csv").open(encoding="utf-8")))
+    assert [row["error"] for row in rows] == ["1.0", "1.01", "1.02", "4.0", "4.01", "4.02", ""]
+    first, second = csv.DictReader((tmp_path / "made-conditions.csv").open(encoding="utf-8"))
+    assert float(first["mean"]) == pytest.approx(1.01)
+    assert float(first["low"]) < 1.01 < float(first["high"])
+    assert (first["answer"], second["answer"]) == ("holds", "fails")
+
+
+def test_what_is_finished_is_not_computed_again(made, tmp_path):
+    claims("--output", tmp_path)
+    page = (tmp_path / "claims.html").read_bytes()
+    (tmp_path / "claims.html").unlink()
+    claims("--output", tmp_path)
+    assert len(MEASURED) == 1
+    assert (tmp_path / "claims.html").read_bytes() == page
+    claims("--quick", "--output", tmp_path)  # another protocol
+    assert [len(protocol.seeds) for protocol in MEASURED] == [3, 2]
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
+def test_claims_before_one_that_fails_are_kept(made, monkeypatch, tmp_path):
+    def broken(protocol):
+        raise InputError("a: is wrong; mend it")
+
+    monkeypatch.setitem(CLAIMS, "worse", Claim(**{**vars(made), "name": "worse", "measure": broken}))
+    failed = claims("--output", tmp_path)
+    assert str(failed.exception) == "a: is wrong; mend it"
+    assert not (tmp_path / "claims.html").exists()
+    assert claims("made", "--output", tmp_path).exit_code == 0
+    assert len(MEASURED) == 1
+
+
+def test_a_damaged_result_is_named(made, tmp_path):
+    claims("--output", tmp_path)
+    (file,) = (tmp_path / "results").iterdir()
+    for text in ("{", "{}", json.dumps({**json.loads(file.read_text()), "rows": [{}]})):
+        file.write_text(text, encoding="utf-8")
+        error = claims("--output", tmp_path).exception
+        assert isinstance(error, InputError)
+        assert "is damaged" in str(error)
+        assert "delete it" in str(error)
+
+
+def test_a_changed_rule_asks_for_new_rows(made, monkeypatch):
+    before = store.digest(made, False)
+    monkeypatch.setattr(store, "getsource", lambda module: "another file")
+    assert store.digest(made, False) != before
+
+
+def test_a_name_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+    error = claims("interpolate", "--output", tmp_path / "new").exception
+    assert isinstance(error, InputError)
+    assert "did you mean 'interpolation'?" in str(error)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_claim_of_the_project_from_end_to_end(tmp_path):
+    result = claims("residual-state", "--quick", "--output", tmp_path)
+    assert result.exit_code == 0, result.output
+    conditions = list(csv.DictReader((tmp_path / "residual-state-conditions.csv").open(encoding="utf-8")))
+    answers = {(row["condition"], row["at"]): row["answer"] for row in conditions}
+    assert answers["ideal equation", "λ = 0.1"] == "holds"
+    assert answers["paper", "λ = 0.1"] == "holds"
+
+
+def test_workers_change_no_number(tmp_path):
+    names = ["cost", "residual-state"]
+    both = [{r.claim.name: r.rows for r in run.results(names, True, tmp_path / str(k), k, None)} for k in (1, 2)]
+    assert both[0] == both[1]
