@@ -31,6 +31,7 @@ SOURCES = {
     "data/bench.csv": "bench/bench.csv",
     "data/validation.csv": "validation/validation.csv",
     "data/conditioning.csv": "validation/conditioning.csv",
+    "data/claims.csv": "claims/claims.csv",
     "data/digits.json": "digits/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
     "images/agreements.png": "validation/agreements.png",
@@ -38,7 +39,8 @@ SOURCES = {
     "images/settling.png": "digits/settling.png",
     "images/score.png": "digits/score.png",
 }
-"""Results in ``docs``, and where the commands leave them: bench, validate --full, demo, sweep resistor_tolerance."""
+"""Results in ``docs``, and where the commands leave them: bench, validate --full, claims, demo, sweep
+resistor_tolerance."""
 HEADLINES = (
     "Spu transient, 64 cells, 500 points, no noise / bare ngspice",
     "ngspice transient mean, ideal, against closed form",
@@ -213,6 +215,28 @@ def _share(error: float) -> str:
     return number(error) if error < 1e-3 else f"{number(100 * error)} %"
 
 
+def claims() -> str:
+    """Every claim with its verdict, and where it holds."""
+    return table(
+        ("claim", "statement", "verdict", "where"),
+        (
+            (f"`{row['claim']}`", row["statement"], f"**{row['verdict']}**", row["where"] or "under every condition")
+            for row in _rows("claims.csv")
+        ),
+    )
+
+
+def claim_findings() -> str:
+    """What each claim was judged by, and the numbers."""
+    return table(
+        ("claim", "source", "rule", "numbers", "command"),
+        (
+            (f"`{row['claim']}`", row["source"], row["rule"], row["finding"], f"`{row['command']}`")
+            for row in _rows("claims.csv")
+        ),
+    )
+
+
 def digits() -> str:
     """Scores of the demonstration."""
     summary = _json("digits.json")
@@ -301,6 +325,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "agreements": agreements,
     "devices": devices,
     "conditioning": conditioning,
+    "claims": claims,
+    "claim-findings": claim_findings,
     "digits": digits,
     "resistor-tolerance": resistor_tolerance,
     "presets": preset_list,
