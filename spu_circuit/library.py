@@ -10,27 +10,21 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
+from spu_circuit.definitions import DEEPEST, INCLUDES, Definition, count_elements, follow, sections
 from spu_circuit.errors import InputError
 from spu_circuit.files import cut, is_file, read_file, shortened
+from spu_circuit.pspice import defined_names, mentioned, translated
+from spu_circuit.spice_line import Line
 
-STATEMENTS = (".subckt", ".ends", ".model", ".param", ".func")
-INCLUDES = (".include", ".inc")
-ELEMENTS = "RCLKVIEFGHBDQJMZSWTX"
-"""First letters of elements that only compute. XSPICE's A reads files, N and U load or translate code."""
-COMMANDS = ("shell", "system", "codemodel", "exec", "source")
-DEEPEST = 50
-"""How many files, or subcircuits, may stand inside each other: more than any library needs."""
 MOST_FILES, MOST_LINES = 1000, 100_000
 """Of a library, with those that it includes, counted each time: more than any vendor's has."""
 MOST_ELEMENTS = 10_000
 """Elements of an amplifier, those of the subcircuits in it counted each time."""
 LONGEST = 10_000
 """Characters of a statement, continued lines joined."""
-RESERVED = "spu_"
-"""How names begin that the simulator adds to a deck."""
-
+PADDING = "\x1a\0 \t\r\n"
+"""What old editors leave behind the last line."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 FORBIDDEN = re.compile(r"[`\\]|[^ -~]")
 UNITS = str.maketrans({"µ": "u", "\u03bc": "u", "Ω": "Ohm", "\u2126": "Ohm"})
@@ -38,23 +32,6 @@ UNITS = str.maketrans({"µ": "u", "\u03bc": "u", "Ω": "Ohm", "\u2126": "Ohm"})
 COMMENT = re.compile(r";.*|//.*|(?:^|(?<=[\s,]))\$.*")
 """What ngspice takes for the rest of a line's comment."""
 SPICE = re.compile(rb"(?im)^[ \t]*\.(subckt|inc(lude)?)\b")
-FROM_FILE = re.compile(r"(?i)\bfile\s*=")
-OWN_NAME = re.compile(rf"(?i)(?<!\w){RESERVED}\w*")
-
-
-class Line(NamedTuple):
-    """A statement, continued lines joined, or a comment, which begins with ``*``."""
-
-    file: str
-    number: int
-    text: str
-
-    @property
-    def word(self) -> str:
-        return self.text.split()[0].lower()
-
-    def refused(self, message: str) -> InputError:
-        return InputError(f"library {cut(self.file)}, line {self.number}: {cut(message, 500)}")
 
 
 @dataclass
@@ -63,14 +40,6 @@ class _Read:
 
     files: int = 0
     lines: int = 0
-
-
-class Definition(NamedTuple):
-    """A subcircuit: its ``.subckt`` line, pins, and all lines from there to ``.ends``."""
-
-    head: Line
-    pins: list[str]
-    lines: list[Line]
 
 
 def find_library(name: str, folder: Path) -> Path:
@@ -105,28 +74,44 @@ def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
     """What a subcircuit needs of a library, as text that ngspice reads, and the names of its pins.
 
     Kept are the comments at the top, the models, parameters and functions that stand outside subcircuits, the
-    subcircuit and those that it calls.
+    subcircuit and those that it calls, all in ngspice's own words. What is not used may have faults.
 
     Raises:
-        InputError: a line that has no place in a library; no such subcircuit; one that is called but not defined, or
-            calls itself; or more elements than an amplifier has. Names file, line and cure.
+        InputError: a line that has no place in a library, or no counterpart in ngspice; no such subcircuit; one that
+            is called but not defined, or calls itself; or more elements than an amplifier has. Names file, line and
+            cure.
     """
-    common, definitions = _sections(lines)
+    common, definitions = sections(lines)
     name = subcircuit.lower()
     if name not in definitions:
         near = get_close_matches(name, definitions, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(definitions) or 'none'}"
         where = lines[0].file if lines else "(empty)"
         raise InputError(f"library {where}: no subcircuit {subcircuit!r}; {hint}")
-    used: set[str] = set()
-    _follow(name, definitions, (), used)
-    if (elements := _elements(name, definitions, {})) > MOST_ELEMENTS:
-        raise definitions[name].head.refused(
+    wanted = definitions[name]
+    completed: dict[Line, Line] = {}
+    followed: dict[int, Definition] = {}
+    follow(wanted, definitions, (), followed, completed)
+    if (elements := count_elements(wanted, definitions, {})) > MOST_ELEMENTS:
+        raise wanted.head.refused(
             f"subcircuit {subcircuit!r} has {elements} elements with those inside it, and an amplifier at most "
             f"{MOST_ELEMENTS}; take a simpler model"
         )
-    kept = [*common, *(line for key, found in definitions.items() if key in used for line in found.lines)]
-    return "\n".join(line.text for line in kept), definitions[name].pins
+    used = [
+        line.checked() for definition in definitions.values() if id(definition) in followed for line in definition.lines
+    ]
+    words = mentioned(used).union(*(mentioned([line]) - defined_names(line) for line in common))
+
+    def unused(line: Line) -> bool:
+        return line in common and words.isdisjoint(defined_names(line))
+
+    kept = [line.checked() for line in common if not (line.fault and unused(line))]
+    said = translated([*kept, *(completed.get(line, line) for line in used)], unused)
+    if long := next((line for line in said if len(line.text) > LONGEST), None):
+        raise long.refused(
+            f"in ngspice's words it has {len(long.text)} characters; it has at most {LONGEST}: shorten it"
+        )
+    return "\n".join(line.text for line in said), wanted.pins
 
 
 def lines_of(text: str, name: str) -> list[Line]:
@@ -135,23 +120,20 @@ def lines_of(text: str, name: str) -> list[Line]:
     parts: list[list[str]] = []
     """Of each of ``found``: joined at the end, or a statement of many lines would take the square of their time."""
     last: int | None = None
-    for number, raw in enumerate(text.split("\n"), start=1):
+    for number, raw in enumerate(text.rstrip(PADDING).split("\n"), start=1):
         here = Line(name, number, raw.strip())
         if number > MOST_LINES:
             raise here.refused(f"a library has at most {MOST_LINES} lines; keep those of the models that you use")
-        if here.text.startswith("*#"):
-            raise here.refused("'*#' begins a command to ngspice; delete the line")
-        if here.text.startswith("*"):
+        if here.is_comment:
             # Whatever Python or ngspice takes for the end of a line becomes a blank.
             plain = " ".join(UNPRINTABLE.sub(" ", here.text.lstrip("*#")).split())
-            found.append(here)
+            fault = "'*#' begins a command to ngspice; delete the line" if here.text.startswith("*#") else ""
+            found.append(here._replace(fault=fault))
             parts.append([f"* {plain}"])
             continue
         code = " ".join(COMMENT.sub("", raw).split()).translate(UNITS)
         if not code:
             continue
-        if character := FORBIDDEN.search(code):
-            raise here.refused(f"the character {character[0]!r} could hide a command; delete it, or write it in ASCII")
         code = re.sub(r"\s*=\s*", "=", code)
         if not code.startswith("+"):
             last = len(found)
@@ -161,10 +143,17 @@ def lines_of(text: str, name: str) -> list[Line]:
             raise here.refused("'+' continues a statement, and there is none before it; delete it")
         else:
             parts[last].append(code[1:].strip())
+        if (character := FORBIDDEN.search(code)) and not found[last].fault:
+            fault = f"the character {character[0]!r} could hide a command; delete it, or write it in ASCII"
+            found[last] = found[last]._replace(fault=fault, number=number)
     lines = [line._replace(text=" ".join(own)) for line, own in zip(found, parts, strict=True)]
-    for line in lines:
+    for k, line in enumerate(lines):
         if len(line.text) > LONGEST:
-            raise line.refused(f"a statement of {len(line.text)} characters; it has at most {LONGEST}: shorten it")
+            fault = f"a statement of {len(line.text)} characters; it has at most {LONGEST}: shorten it"
+            lines[k] = line._replace(fault=line.fault or fault)
+    statements = [k for k, line in enumerate(lines) if not line.is_comment]
+    if statements and lines[statements[-1]].text.lower() == ".end":
+        del lines[statements[-1]]
     return lines
 
 
@@ -191,114 +180,16 @@ def _read(path: Path, folder: Path, within: tuple[Path, ...], so_far: _Read) -> 
             target = (path.parent / wanted).resolve()
             found = target.is_file()
         except (OSError, RuntimeError, ValueError):  # a name too long; links that go round
-            raise line.refused(f"{wanted!r} cannot be followed to a file; name one of the library's folder") from None
+            yield line._replace(fault=f"{wanted!r} cannot be followed to a file; name one of the library's folder")
+            continue
         if not wanted or Path(wanted).is_absolute() or ".." in Path(wanted).parts or not target.is_relative_to(folder):
-            raise line.refused(f"{wanted!r} leads out of the library's folder; copy the file into it")
+            yield line._replace(fault=f"{wanted!r} leads out of the library's folder; copy the file into it")
+            continue
         if not found:
-            raise line.refused(f"there is no file {wanted!r}; put it into {str(path.parent)!r}")
+            yield line._replace(fault=f"there is no file {wanted!r}; put it into {str(path.parent)!r}")
+            continue
         if target in within:
             raise line.refused(f"{wanted!r} includes itself; break the cycle")
         if len(within) == DEEPEST:
             raise line.refused(f"{wanted!r} would stand inside {DEEPEST} files; put them side by side")
         yield from _read(target, folder, within, so_far)
-
-
-def _sections(lines: Sequence[Line]) -> tuple[list[Line], dict[str, Definition]]:
-    """What stands outside subcircuits, and the subcircuits by their names in small letters."""
-    common: list[Line] = []
-    definitions: dict[str, Definition] = {}
-    inside: Definition | None = None
-    begun = False
-    for line in lines:
-        if line.text.startswith("*"):
-            if inside:
-                inside.lines.append(line)
-            elif not begun:
-                common.append(line)
-            continue
-        begun = True
-        _refuse_commands(line)
-        words = line.text.split()
-        if line.word == ".subckt":
-            if inside:
-                raise line.refused(f"a subcircuit inside {_name(inside)!r}; close that with .ends, or move this out")
-            if len(words) < 3:
-                raise line.refused("a subcircuit has a name and pins; write .subckt NAME PIN ...")
-            name = words[1].lower()
-            if name in definitions:
-                raise line.refused(f"subcircuit {words[1]!r} is defined twice; delete one")
-            inside = definitions[name] = Definition(line, _plain(words[2:]), [line])
-        elif line.word == ".ends":
-            if inside is None or (len(words) > 1 and words[1].lower() != _name(inside).lower()):
-                raise line.refused(".ends closes no .subckt of this name; delete it, or correct the name")
-            inside.lines.append(line)
-            inside = None
-        elif inside:
-            inside.lines.append(line)
-        elif line.word.startswith("."):
-            common.append(line)
-        else:
-            raise line.refused(f"{words[0]!r} stands outside any .subckt, so it is no part of a model; delete the line")
-    if inside:
-        raise inside.head.refused(f"subcircuit {_name(inside)!r} does not end; add .ends")
-    return common, definitions
-
-
-def _refuse_commands(line: Line) -> None:
-    word = line.word
-    if word in (*INCLUDES, ".lib"):
-        raise line.refused(f"{word} is not followed here; copy the models in, or .include a file of the same folder")
-    if word.startswith("."):
-        if word not in STATEMENTS:
-            raise line.refused(
-                f"{word} has no place in a library, where it could run a command or change your analysis; "
-                f"delete the line (kept are {', '.join(STATEMENTS)} and .include)"
-            )
-        if word == ".model" and len(line.text.split()) < 3:
-            raise line.refused("a model has a name and a type; write .model NAME TYPE(...)")
-    elif word in COMMANDS:
-        raise line.refused(f"{word!r} is a command; delete the line")
-    elif word[0].upper() not in ELEMENTS:
-        raise line.refused(f"element {word!r} could read files or load code; models are made of {' '.join(ELEMENTS)}")
-    if FROM_FILE.search(line.text):
-        raise line.refused("a value is read from a file; write it into the library")
-    if found := OWN_NAME.search(line.text):
-        raise line.refused(f"{found[0]!r} begins like the simulator's own names; rename it")
-
-
-def _follow(name: str, definitions: dict[str, Definition], within: tuple[str, ...], used: set[str]) -> None:
-    """Add a subcircuit and all that it calls to ``used``."""
-    used.add(name)
-    for line in definitions[name].lines:
-        if line.word[0] != "x":
-            continue
-        called = _plain(line.text.split()[1:])[-1:]
-        if not called or called[0].lower() not in definitions:
-            shown = called[0] if called else ""
-            raise line.refused(f"there is no subcircuit {shown!r}; add its definition, or .include its file")
-        inner = called[0].lower()
-        if inner in (*within, name):
-            raise line.refused(f"subcircuit {inner!r} contains itself; break the cycle")
-        if len(within) + 1 == DEEPEST:
-            raise line.refused(f"subcircuit {inner!r} would stand inside {DEEPEST} others; flatten them")
-        if inner not in used:
-            _follow(inner, definitions, (*within, name), used)
-
-
-def _elements(name: str, definitions: dict[str, Definition], known: dict[str, int]) -> int:
-    """How many elements a subcircuit has when all in it are put in their places. None contains itself."""
-    if name not in known:
-        own = [line for line in definitions[name].lines if line.word[0] not in "*."]
-        inner = [_plain(line.text.split()[1:])[-1].lower() for line in own if line.word[0] == "x"]
-        known[name] = len(own) + sum(_elements(called, definitions, known) for called in inner)
-    return known[name]
-
-
-def _plain(words: list[str]) -> list[str]:
-    """The words before the parameters."""
-    ends = (k for k, word in enumerate(words) if "=" in word or word.lower() in ("params:", "optional:", "text:"))
-    return words[: next(ends, len(words))]
-
-
-def _name(definition: Definition) -> str:
-    return definition.head.text.split()[1]

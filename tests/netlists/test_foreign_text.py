@@ -19,9 +19,9 @@ from experiments.sweeps.study import study_of
 from netlists.deck import comment
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
+from spu_circuit.definitions import COMMANDS, ELEMENTS, STATEMENTS
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, load_hardware
-from spu_circuit.library import COMMANDS, ELEMENTS, STATEMENTS
 from spu_circuit.problem import GgnSystem, LinearSystem
 from tests.experiments.sweeps.test_replay import DOCUMENT
 from tests.spu_circuit.test_library import GOOD, PINS

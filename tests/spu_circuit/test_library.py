@@ -98,7 +98,7 @@ INSIDE = "Rin 1 2 1meg"
         ("* between", "R9 1 0 1k", 7, r"'R9' stands outside any \.subckt"),
         ("* a vendor's header; with (c) and more", "+ R1 1 0", 1, r"'\+' continues a statement, and there is none"),
         (INSIDE, ".model DY", 9, r"a model has a name and a type; write \.model NAME TYPE"),
-        (INSIDE, ".subckt inner a b", 9, r"a subcircuit inside 'AMP'"),
+        (INSIDE, ".subckt inner a b", 8, r"subcircuit 'AMP' does not end; add \.ends"),
         (".subckt unused a b", ".subckt Half a b", 14, r"subcircuit 'Half' is defined twice"),
         (".subckt unused a b", "* no head", 15, r"'Rx' stands outside"),
         ("Rx a b 1\n.ends", "Rx a b 1", 14, r"subcircuit 'unused' does not end; add \.ends"),
