@@ -120,7 +120,8 @@ def _model_places(letter: str, text: str) -> Sequence[int]:
 
 def _in_braces(text: str, names: Names) -> str:
     """A statement with its formulas translated: in braces or quotes, or all that follows ``VALUE=`` or ``v=``."""
-    start = FORMULA_AFTER[text[0].upper()].search(text) if text[0].upper() in FORMULA_AFTER else None
+    after = FORMULA_AFTER.get(text[:1].upper())
+    start = after.search(text) if after else None
     if start:
         return text[: start.end()] + formula(text[start.end() :], names)
     found, at = [], 0
