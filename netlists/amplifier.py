@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NAME = "spu_amplifier"
 SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
 """Global nodes that feed the supply pins of all amplifiers, and their signs."""
+FLOAT_RESISTANCE = 1e9
+"""From a floating pin to ground, Ω: a matrix with a node that nothing leads from is singular."""
 TRANSCONDUCTANCE = 1e-3
 """Input stage of the macromodel, S. Any value gives the same behaviour; 1 mS is an op-amp's order of magnitude."""
 IDEAL_GAIN = 1e15
@@ -110,7 +112,12 @@ def subckt(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
     circuit.V("offset", "shifted", "plus", raw_spice="DC {offset}")
     joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": circuit.gnd, "plus": "shifted"}
     # Small letters are how the library was searched: letters outside ASCII that match a name are in no deck.
-    circuit.X("library", str(amplifier.subcircuit).lower(), *(joined.get(role, role) for role in amplifier.pins))
+    nodes = [joined.get(role, role) for role in amplifier.pins]
+    for k, role in enumerate(amplifier.pins):
+        if role == "float":
+            nodes[k] = f"float{k}"
+            circuit.R(nodes[k], nodes[k], circuit.gnd, FLOAT_RESISTANCE)
+    circuit.X("library", str(amplifier.subcircuit).lower(), *nodes)
     return circuit
 
 

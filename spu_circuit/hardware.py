@@ -117,7 +117,9 @@ class Cell(Description):
         return 0.0 if self.leakage_resistance is None else 1 / self.leakage_resistance
 
 
-Role = Literal["plus", "minus", "output", "positive_supply", "negative_supply", "ground"]
+Role = Literal["plus", "minus", "output", "positive_supply", "negative_supply", "ground", "float"]
+ONCE = ("plus", "minus", "output")
+"""Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
 AMPLIFIER_FIELDS = {
     "ideal": "",
     "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise",
@@ -161,7 +163,8 @@ class Amplifier(Description):
     ] = None
     subcircuit: Annotated[str | None, Field(description="subckt: name of the subcircuit in the library")] = None
     pins: Annotated[
-        tuple[Role, ...], Field(description=f"subckt: its pins in order, each one of {', '.join(get_args(Role))}")
+        tuple[Role, ...],
+        Field(description=f"subckt: its pins in order, each one of {', '.join(get_args(Role))} (1 GΩ to ground)"),
     ] = ()
     supply: Annotated[Volts | None, Field(description="subckt: ± this voltage at the supply pins, V")] = None
     library_text: Annotated[
@@ -193,8 +196,8 @@ class Amplifier(Description):
                 raise ValueError(f"a subckt amplifier needs {name}; add it")
         assert self.library is not None
         assert self.subcircuit is not None
-        for role in get_args(Role):
-            if (count := self.pins.count(role)) > 1 or (count == 0 and role in ("plus", "minus", "output")):
+        for role in ONCE:
+            if (count := self.pins.count(role)) != 1:
                 raise ValueError(
                     f"pins name {role!r} {'twice' if count > 1 else 'nowhere'}; list each pin of the .subckt line once"
                 )

@@ -101,8 +101,7 @@ def _statement(
     if letter == ".":
         return _in_braces(_model(text) if text.lower().startswith(".model") else text, names)
     if letter in "SWR":
-        own = [text.split()[k] for k in _model_places(letter, text)]
-        chain = [(scope[:k], name.lower()) for name in own for k in range(len(scope), -1, -1)]
+                chain = [(scope[:k], name.lower()) for name in _model_words(letter, text) for k in range(len(scope), -1, -1)]
         model = next((models[key] for key in chain if key in models), None)
         if letter == "R":
             text = _resistor(text, model)
@@ -111,11 +110,10 @@ def _statement(
     return _in_braces(text, names)
 
 
-def _model_places(letter: str, text: str) -> Sequence[int]:
+def _model_words(letter: str, text: str) -> list[str]:
     """Words of an element that may be its model's name: a resistor's stands before or behind its value."""
-    words = len(text.split())
-    places = {"S": (5,), "W": (4,), "R": (3, 4)}[letter]
-    return [k for k in places if k < words]
+    words = text.split()
+    return words[3:5] if letter == "R" else words[-1:]
 
 
 def _in_braces(text: str, names: Names) -> str:

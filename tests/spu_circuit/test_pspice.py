@@ -1,0 +1,137 @@
+"""PSpice's language in ngspice's words: values of formulas and switches in ngspice against PSpice's definitions."""
+
+from math import atan, exp, log, sqrt
+
+import pytest
+
+from solvers.ngspice_process import run_deck
+from spu_circuit.errors import InputError
+from spu_circuit.library import lines_of, used_part
+
+CELSIUS = 50.0
+
+
+def used(text, name="part"):
+    """What a deck has of a library, which is its own translation."""
+    found, _ = used_part(lines_of(text, "vendor.lib"), name)
+    assert used_part(lines_of(found, "vendor.lib"), name)[0] == found
+    return found
+
+
+def part(*lines, head="", after=""):
+    return "\n".join([f".subckt part 1 2 3 {head}".rstrip(), *lines, ".ends", *([after] if after else [])])
+
+
+def volts(library, bench, output="v(c)"):
+    """At the operating point, of a bench around ``X1 a b c part``."""
+    lines = ["bench", *bench, "X1 a b c part", used(library), f".save {output}", f".print op {output}"]
+    deck = "\n".join([*lines, f".options temp={CELSIUS} tnom={CELSIUS} reltol=1e-6", ".op", ".end", ""])
+    return run_deck(deck, 60.0)[-1][output][0]
+
+
+@pytest.mark.parametrize(
+    "source", ["E1 3 0 VALUE={%s}", "e1 3 0 value { %s }", "B1 3 0 V={%s}", "Eo 3 0 VALUE = {{%s}}"]
+)
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("LIMIT(V(1), -2, 2)", -2.0),
+        ("limit(V(1),2,-2)", -2.0),  # PSpice exchanges limits in the wrong order
+        ("LIMIT(V(1),{low},{high})", -2.0),
+        ("LIMIT(10*LIMIT(V(1),-1,1), -5k, 5)", -10.0),
+        ("IF(V(1)<0 & V(2)>0, 7, 8)", 7.0),
+        ("IF(~(V(1)<0) | V(2)>5, IF(V(2)>0,1,2), IF(V(2)>0,3,4))", 3.0),
+        ("TABLE(V(1), -2,-1, 3,1)", -1.0),  # constant beyond its ends
+        ("TABLE(V(1)+2, -2,-1, 3,1)", -0.4),
+        ("PWR(V(1),3)", 15.625),
+        ("PWRS(V(1),2)", -6.25),
+        ("POW(V(1),3)", -15.625),
+        ("V(1)**3", -15.625),
+        ("2*(V(1)+1) ** 3 + 1", -5.75),
+        ("-V(1)**2", -6.25),
+        ("INT(V(1))", -2.0),
+        ("STP(V(1)) + STP(V(2))", 1.0),
+        ("ARCTAN(V(1))", atan(-2.5)),
+        ("LOG(V(2)*V(2)+1)", log(10)),
+        ("clip(V(1))", -1.0),
+        ("TEMP", CELSIUS),
+        ("1k*VT", 1e3 * 8.617333262e-5 * (CELSIUS + 273.15)),
+        ("1e12*GMIN", 1.0),
+    ],
+)
+def test_formula_has_its_value_in_ngspice(source, formula, expected):
+    """V(1) is −2.5 V and V(2) 3 V. To what ngspice's iterations leave, reltol 1e-6."""
+    library = part(
+        ".param low=-2 high=2", ".FUNC clip(x) {LIMIT(x,-1,1)}", source % formula.replace("{", "(").replace("}", ")")
+    )
+    found = volts(library, ["Va a 0 -2.5", "Vb b 0 3"])
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_names_that_a_library_defines_are_its_own():
+    library = part("E1 3 0 VALUE={temp*vt}", head="PARAMS: temp=3", after=".param vt=7")
+    assert volts(library, ["Va a 0 1", "Vb b 0 1"]) == pytest.approx(21)
+
+
+SWITCH = "SW 3 2 1 2 SM\n.MODEL SM VSWITCH(RON=1 ROFF=1Meg VON={on} VOFF={off})"
+
+
+@pytest.mark.parametrize(("on", "off"), [(1.0, 0.0), (-1.0, 2.0)])
+@pytest.mark.parametrize("way", [-0.5, 0.25, 0.5, 0.8, 3.0])
+def test_voltage_switch_is_smooth_between_its_resistances(on, off, way):
+    """At half way the geometric mean; PSpice's cubic of the control in ln R elsewhere."""
+    library = part(SWITCH.format(on=on, off=off))
+    control = off + way * (on - off)
+    x = min(max(way - 0.5, -0.5), 0.5)
+    expected = exp(log(1e6) / 2 + log(1e-6) * (1.5 * x - 2 * x**3))
+    found = volts(library, [f"Va a 0 {control!r}", "Vb b 0 0", "I1 0 c 1u", "Rc c 0 1e15"])
+    assert found == pytest.approx(1e-6 * expected, rel=1e-5)
+
+
+def test_current_switch_has_its_mean_half_way():
+    library = part("Vs 1 2 0", "W1 3 2 Vs SM", after=".model SM ISWITCH(RON=10 ROFF=1e5)")
+    found = volts(library, ["I0 0 a 0.5m", "Vb b 0 0", "I1 0 c 1u", "Rc c 0 1e15"])
+    assert found == pytest.approx(1e-6 * sqrt(10 * 1e5), rel=1e-5)
+
+
+def test_an_inner_model_hides_the_one_outside():
+    library = part(SWITCH.format(on=1, off=0), after=".model SM VSWITCH(RON=7 ROFF=8)")
+    found = volts(library, ["Va a 0 2", "Vb b 0 0", "I1 0 c 1m"])
+    assert found == pytest.approx(1e-3, rel=1e-5)
+
+
+def test_parts_at_absolute_zero_have_no_noise():
+    """Of three resistors of 1 kΩ only the last is noisy: half of its √(4 k T R) at the divider's output."""
+    library = part(
+        "R1 1 2 RN 1k", "R2 1 3 1k noiseless", "R3 3 2 1k TC=1m,2u", after=".model RN RES(T_ABS=-273.15 R=1)"
+    )
+    lines = ["bench", "Va a 0 AC 1", "X1 a 0 c part", used(library), ".print noise onoise_spectrum"]
+    deck = [*lines, ".options temp=27 tnom=27", ".noise v(c) Va dec 1 1k 10k", ".end", ""]
+    found = run_deck("\n".join(deck), 60.0)[0]["onoise_spectrum"][0]
+    assert found == pytest.approx(sqrt(4 * 1.380649e-23 * 300.15 * 1e3) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("E1 3 0 LAPLACE {V(1)} = {1/(1+1u*s)}", "LAPLACE has no counterpart in ngspice; write the transfer function"),
+        ("G1 3 0 FREQ {V(1)} = (1,0,0) (1k,-3,0)", "FREQ has no counterpart"),
+        ("E1 3 0 VALUE={SDT(V(1))}", "function 'sdt' is not known; known are abs"),
+        ("E1 3 0 VALUE={LIMIT(V(1),2)}", "LIMIT has 2 arguments; PSpice's has 3"),
+        ("E1 3 0 VALUE={V(1)^2}", r"'\^' is a power to some .* write \*\* or PWR"),
+        ("E1 3 0 VALUE={V(1)**k}", r"ngspice takes the absolute value of 'V\(1\)' before a power; write a number"),
+        ("E1 3 0 VALUE={V(1)**}", r"'\*\*' has nothing after it"),
+        ("E1 3 0 VALUE={(V(1)}", r"'\(' of '\(V\(1\)' is not closed; add '\)'"),
+        ("E1 3 0 VALUE={TABLE(V(1),0,1,0,2)}", "TABLE has points at no rising numbers"),
+        (".func if(a,b,c) {a}", "function 'if' has the name of one that is built in; rename it"),
+        ("D1 1 2 DX\n.model DX D(T_ABS=20)", "T_ABS gives parts a temperature of their own"),
+        ("D1 1 2 DX\n.model DX AKO:DY D(IS=1f)", "AKO: takes another model's values"),
+        ("R1 1 2 RX 1k\n.model RX RES(R=2)", "a model multiplies the values of its parts"),
+        ("S1 1 2 3 0 SX\n.model SX VSWITCH(VT=1 VH=2)", "VSWITCH has VT=1; it takes numbers for RON, ROFF, VON, VOFF"),
+        ("S1 1 2 3 0 SX\n.model SX VSWITCH(VON=0)", "VSWITCH has no resistance above 0, or no range"),
+        ("S1 1 2 3 SX\n.model SX VSWITCH(VON=2)", "S1 does not fit its model SX; check its nodes"),
+    ],
+)
+def test_what_ngspice_cannot_say_is_refused_by_line(line, words):
+    with pytest.raises(InputError, match=rf"^library vendor.lib, line [23]: ({words})"):
+        used(part(line))
