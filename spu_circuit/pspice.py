@@ -101,7 +101,8 @@ def _statement(
     if letter == ".":
         return _in_braces(_model(text) if text.lower().startswith(".model") else text, names)
     if letter in "SWR":
-                chain = [(scope[:k], name.lower()) for name in _model_words(letter, text) for k in range(len(scope), -1, -1)]
+        around = [scope[:k] for k in range(len(scope), -1, -1)]
+        chain = [(outer, name.lower()) for name in _model_words(letter, text) for outer in around]
         model = next((models[key] for key in chain if key in models), None)
         if letter == "R":
             text = _resistor(text, model)

@@ -40,6 +40,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number], Number
     "sin": (np.sin, np.cos),
     "cos": (np.cos, lambda x: -np.sin(x)),
     "abs": (np.abs, np.sign),
+    "sgn": (np.sign, np.zeros_like),
 }
 OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Number]] = {
     **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
@@ -84,7 +85,7 @@ class Expression:
             tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python gives up on nests in several ways
             raise InputError(
-                f"expression {shortened(self.text)} is not understood; check its operators and brackets"
+                f"expression {shortened(self.text)} is not understood; check its operators and brackets, or use ngspice"
             ) from None
         level: list[ast.AST] = [tree]
         for _ in range(DEEPEST):
@@ -165,7 +166,7 @@ class Expression:
     def _unknown(self, node: ast.expr) -> InputError:
         return InputError(
             f"expression {shortened(self.text)}: {shortened(ast.unparse(node))} is not understood; "
-            f"known are + - * / ^, V(node), I(source), {', '.join((*FUNCTIONS, *CHOICES))}"
+            f"known are + - * / ^, V(node), I(source), {', '.join((*FUNCTIONS, *CHOICES))}; or use ngspice"
         )
 
     def _evaluate(self, node: ast.expr, known: dict[str, tuple[Number, Slopes]]) -> tuple[Number, Slopes]:

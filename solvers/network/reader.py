@@ -26,6 +26,10 @@ KINDS = "R C V I E G F H B X"
 PINS = {"R": 2, "C": 2, "V": 2, "I": 2, "E": 4, "G": 4, "F": 2, "H": 2, "B": 2}
 WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")
 """What stands between blanks, where braces and quotes hold a formula together."""
+FORMULA = re.compile(r"(?i)\svalue\s*=?\s*(\{.*\}|'.*')\s*$")
+"""What PSpice's controlled sources have for a gain."""
+SOURCES = {"E": "V", "G": "I"}
+"""What a controlled source with a formula gives: a voltage or a current."""
 OPTIONS = {"R": ("tc", "tc1", "tc2", "ac"), "C": ("ic", "tc", "tc1", "tc2")}
 """What may follow a value. Parts are at the temperature that their values hold at, so coefficients change nothing."""
 MOST_PLACED = 1_000_000
@@ -192,7 +196,9 @@ class _Scope:
 
     def only_value(self, name: str, line: str, words: list[str]) -> Number:
         if len(words) != 1:
-            raise InputError(f"{name}: not a single constant value ({line!r}); the network engine knows no other form")
+            raise InputError(
+                f"{name}: not a single constant value ({line!r}); the network engine knows no other; use ngspice"
+            )
         return self.value(words[0])
 
 
@@ -233,6 +239,9 @@ def _place(
             bound = dict(zip(inner.pins, outer, strict=True))
             own = _Scope(f"{name}.", bound, {**scope.parameters, **given}, scope.shared)
             _place(inner, own.extended(defaults).extended(inner.parameters), library, (*within, model), found, placed)
+        elif kind in "EG" and (formula := FORMULA.search(line)):
+            nodes = tuple(scope.node(word) for word in words[1:3])
+            found.append(_behavioural(name, f"B{SOURCES[kind]}", nodes, line, formula[1], scope))
         elif kind in PINS and len(words) > PINS[kind] + 1:
             nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
             found.append(_element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope))
@@ -248,9 +257,7 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
         letter = what.strip().upper()
         if letter not in ("V", "I"):
             raise InputError(f"{name}: a behavioural source has v= or i= ({line!r}); write one of them")
-        expression = Expression(formula.strip().strip("{}"), scope.parameters)
-        controls = tuple(map(scope.control, expression.controls))
-        return Element(name, f"B{letter}", nodes, 0.0, line, expression=expression, controls=controls)
+        return _behavioural(name, f"B{letter}", nodes, line, formula, scope)
     if kind in "FH":
         value = scope.only_value(name, line, rest[1:])
         return Element(name, kind, nodes, value, line, control=(scope.path + rest[0]).lower())
@@ -275,6 +282,12 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
         )
     given = _assignments(rest).get("ic") if kind == "C" else None
     return Element(name, kind, nodes, value, line, initial=None if given is None else scope.value(given))
+
+
+def _behavioural(name: str, kind: str, nodes: tuple[str, ...], line: str, formula: str, scope: _Scope) -> Element:
+    expression = Expression(formula.strip().strip("{}"), scope.parameters)
+    controls = tuple(map(scope.control, expression.controls))
+    return Element(name, kind, nodes, 0.0, line, expression=expression, controls=controls)
 
 
 def _assignments(words: list[str]) -> dict[str, str]:
