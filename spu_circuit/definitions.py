@@ -199,7 +199,11 @@ def follow(
         if len(within) + 1 == DEEPEST:
             raise line.refused(f"subcircuit {inner!r} would stand inside {DEEPEST} others; flatten them")
         missing = len(called.pins) - (len(nodes) - 1)
-        if 0 < missing <= len(called.defaults):
+        if not 0 <= missing <= len(called.defaults):
+            raise line.refused(
+                f"subcircuit {inner!r} has {len(called.pins)} pins, and {len(nodes) - 1} nodes here; make them agree"
+            )
+        if missing:
             ends = called.defaults[-missing:]
             if strange := [node for node in ends if node.lower() not in GROUNDS]:
                 raise line.refused(f"the optional pin's node {strange[0]!r} is a supply of PSpice's; name a node")

@@ -11,7 +11,7 @@ from solvers.ngspice import Ngspice
 from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Amplifier, load_hardware
-from spu_circuit.library import read_library, used_part
+from spu_circuit.library import lines_of, read_library, used_part
 from spu_circuit.problem import LinearSystem
 
 PINS = ("plus", "minus", "positive_supply", "negative_supply", "output")
@@ -113,6 +113,109 @@ def test_what_has_no_place_in_a_library_is_refused_by_line(tmp_path, before, aft
     with pytest.raises(InputError, match=rf"^library vendor.lib, line {line}: {words}") as error:
         used(tmp_path, GOOD.replace(before, after, 1), "half" if "half contains" in words else "amp")
     assert "\n" not in str(error.value)
+
+
+CATALOGUE = (
+    """* Linear products, all parts
+.LIB amplifiers
+.MODEL DX D(IS=1E-15)
+.MODEL dx d(IS=1E-15)
+.MODEL BAD AKO:DX D(N=2)
+.MODEL TWICE D(IS=1E-15)
+.MODEL TWICE D(IS=2E-15)
+.FUNC half(x) {x/2}
+.FUNC INT(x) {x}
+.PARAM scale=2
+.subckt broken a b
+Rx a é `ls`
+*#shell
+.control
+A1 a b model
+.include nowhere.lib
+.subckt broken inside
+.ends other
+.ends
+.SUBCKT twice a
+R1 a 0 1
+.ENDS
+.SUBCKT twice a
+R1 a 0 2
+.ENDS
+
+.subckt amp 1 2 3 4 5 OPTIONAL: sd=0 PARAMS:
++ gain = 1e5
+* between the lines of a statement
+
++ rout=100 ; ohms
+.subckt stage in out OPTIONAL: g=$G_DGND e=0
+.model DX D(IS=1E-12)
+E1 out g VALUE={ LIMIT(half(V(in,e))*2,
++ -10, 10) }
+.ends stage
+Rin 1 2 1meg
+E1 6 0 1 2 {gain}
+X1 6 7 stage
+X2 7 8 0 stage
+Ro 8 5 {rout}
+D1 3 4 DX
+Rsd sd 0 1k
+.ENDS AMP
+.ENDL
+.END
+""".replace("\n", "\r\n")
+    + "\x1a\x1a\0\0"
+)
+
+
+def test_faults_of_parts_that_are_not_used_do_not_matter(tmp_path):
+    """In a vendor's style: sections, ends, repeated and nested definitions, optional pins, statements in pieces."""
+    text, pins = used(tmp_path, CATALOGUE)
+    assert pins == ["1", "2", "3", "4", "5", "sd"]
+    assert text.splitlines() == [
+        "* Linear products, all parts",
+        ".MODEL DX D(IS=1E-15)",
+        ".MODEL TWICE D(IS=1E-15)",
+        ".FUNC half(x) {x/2}",
+        ".PARAM scale=2",
+        ".subckt amp 1 2 3 4 5 sd PARAMS: gain=1e5 rout=100",
+        "* between the lines of a statement",
+        ".subckt stage in out g e",
+        ".model DX D(IS=1E-12)",
+        "E1 out g VALUE={ min(max(half(V(in,e))*2,-10),10) }",
+        ".ends stage",
+        "Rin 1 2 1meg",
+        "E1 6 0 1 2 {gain}",
+        "X1 6 7 0 0 stage",
+        "X2 7 8 0 0 stage",
+        "Ro 8 5 {rout}",
+        "D1 3 4 DX",
+        "Rsd sd 0 1k",
+        ".ENDS AMP",
+    ]
+    assert used_part(lines_of(text, "vendor.lib"), "amp") == (text, pins)
+
+
+@pytest.mark.parametrize(
+    ("part", "line", "words"),
+    [
+        ("X9 1 2 broken", 12, "the character 'é' could hide a command"),
+        ("X9 1 twice", 23, "subcircuit 'twice' is defined twice; delete one"),
+        ("D9 1 2 TWICE", 7, "model 'TWICE' is defined twice; delete one"),
+        ("D9 1 2 BAD", 5, "AKO: takes another model's values"),
+        ("X9 1 2 3 4 5 6 stage", 43, "subcircuit 'stage' has 4 pins, and 6 nodes here"),
+        ("X9 1 stage", 43, "subcircuit 'stage' has 4 pins, and 1 nodes here"),
+        (".control", 43, r"\.control has no place"),
+    ],
+)
+def test_faults_of_parts_that_are_used_are_refused_by_line(tmp_path, part, line, words):
+    text = CATALOGUE.replace("Rsd sd 0 1k", f"{part}\r\nRsd sd 0 1k")
+    with pytest.raises(InputError, match=rf"^library vendor.lib, line {line}: {words}"):
+        used(tmp_path, text)
+
+
+def test_what_follows_the_end_of_a_library_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"line 18: \.end has no place in a library"):
+        used(tmp_path, GOOD + "\n.END\n.param k=1\n")
 
 
 def test_values_keep_their_prefixes_and_units(tmp_path):
