@@ -107,6 +107,8 @@ def _inside(definition: Definition, line: Line) -> Definition | None:
     """Put a line into a subcircuit; returns the one that the next line stands in."""
     if line.word == ".subckt":
         return _begun(line, definition, definition.inner)
+    if line.word in SECTIONS:
+        line = line._replace(fault=f"{line.word} stands inside subcircuit {definition.name!r}; delete it")
     if line.word == ".ends":
         words = line.text.split()
         if len(words) > 1 and words[1].lower() != definition.name.lower():

@@ -134,7 +134,6 @@ def lines_of(text: str, name: str) -> list[Line]:
         code = " ".join(COMMENT.sub("", raw).split()).translate(UNITS)
         if not code:
             continue
-        code = re.sub(r"\s*=\s*", "=", code)
         if not code.startswith("+"):
             last = len(found)
             found.append(here)
@@ -146,7 +145,10 @@ def lines_of(text: str, name: str) -> list[Line]:
         if (character := FORBIDDEN.search(code)) and not found[last].fault:
             fault = f"the character {character[0]!r} could hide a command; delete it, or write it in ASCII"
             found[last] = found[last]._replace(fault=fault, number=number)
-    lines = [line._replace(text=" ".join(own)) for line, own in zip(found, parts, strict=True)]
+    lines = [
+        line._replace(text=own[0] if line.is_comment else re.sub(r"\s*=\s*", "=", " ".join(filter(None, own))))
+        for line, own in zip(found, parts, strict=True)
+    ]
     for k, line in enumerate(lines):
         if len(line.text) > LONGEST:
             fault = f"a statement of {len(line.text)} characters; it has at most {LONGEST}: shorten it"

@@ -9,7 +9,16 @@ import re
 from collections.abc import Callable, Sequence
 from math import log
 
-from spu_circuit.pspice_formula import SAME, TRANSLATIONS, Names, UntranslatableError, closed, formula, number
+from spu_circuit.pspice_formula import (
+    SAME,
+    TRANSLATIONS,
+    Names,
+    UntranslatableError,
+    check_depth,
+    closed,
+    formula,
+    number,
+)
 from spu_circuit.spice_line import Line
 
 ASSIGNED = re.compile(r"([A-Za-z_][\w.$]*)\s*=")
@@ -87,6 +96,7 @@ def _statement(
     text: str, scope: tuple[int, ...], models: dict[tuple[tuple[int, ...], str], re.Match[str]], names: Names
 ) -> str:
     """One statement translated; empty where nothing of it is left."""
+    check_depth(text)
     if found := UNTRANSLATED.search(text):
         raise UntranslatableError(
             f"{found[1].upper()} has no counterpart in ngspice; write the transfer function with resistors, capacitors "

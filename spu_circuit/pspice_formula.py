@@ -20,6 +20,10 @@ TOKEN = re.compile(
 NUMBER = re.compile(r"(?i)([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|mil|[tgkmunpf])?[a-z]*")
 SCALES = {"t": 1e12, "g": 1e9, "meg": 1e6, "k": 1e3, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 SCALES |= {"mil": 25.4e-6}
+LONGEST = 10_000
+"""Characters of a part of a formula."""
+DEEPEST = 50
+"""Brackets inside each other, in a statement."""
 POSITIVE = re.compile(r"(?i)(?:abs|exp|sqrt)\(")
 CONTROL = re.compile(r"(?i)\b[vi]\(")
 
@@ -40,6 +44,15 @@ def number(text: str) -> float | None:
     """A SPICE number with its scale, 4700 of "4.7k"; None where it is a name or a formula."""
     found = NUMBER.fullmatch(text.strip())
     return None if found is None else float(found[1]) * SCALES.get((found[2] or "").lower(), 1.0)
+
+
+def check_depth(text: str) -> None:
+    """Raises UntranslatableError where more brackets stand inside each other than anybody writes."""
+    depth = 0
+    for character in text:
+        depth += (character in "({") - (character in ")}")
+        if depth > DEEPEST:
+            raise UntranslatableError(f"more than {DEEPEST} brackets stand inside each other; divide the formula")
 
 
 def closed(text: str, at: int, left: str = "(", right: str = ")") -> int:
@@ -65,7 +78,7 @@ def formula(text: str, names: Names) -> str:
                 raise UntranslatableError("'**' has nothing before it; correct the formula")
             base = pieces.pop()
             exponent, at = _operand(text, token.end(), names)
-            pieces.append(_power(base, exponent))
+            pieces.append(_short(_power(base, exponent)))
         elif token.lastgroup == "other" and token[0] == "^":
             raise UntranslatableError("'^' is a power to some and exclusive or to PSpice; write ** or PWR(x, y)")
         elif token.lastgroup == "logic":
@@ -76,8 +89,15 @@ def formula(text: str, names: Names) -> str:
             at = token.end()
         else:
             piece, at = _operand(text, at, names)
-            pieces.append(piece)
+            pieces.append(_short(piece))
     return "".join(pieces)
+
+
+def _short(piece: str) -> str:
+    """The piece, unless formulas inside each other, which double where an argument is said twice, grow too long."""
+    if len(piece) > LONGEST:
+        raise UntranslatableError(f"a formula has more than {LONGEST} characters in ngspice's words; divide it")
+    return piece
 
 
 def _operand(text: str, at: int, names: Names) -> tuple[str, int]:

@@ -231,6 +231,67 @@ def test_network_refuses_what_a_vendor_uses_beyond_linear_elements(boyle):
         volts_of(Network(), device, inf)
 
 
+# A behavioural model in PSpice's language
+
+PSPICE = """* behavioural amplifier for PSpice
+.SUBCKT BAMP INP INN SD VCC VEE OUT NULL1 OPTIONAL: DGND=$G_DGND PARAMS: GM=1m
+GIN 0 P VALUE = {LIMIT(GM*V(INP,INN), -390u, 390u)}
+RP P 0 200MEG
+CP P 0 50p
+EO O 0 VALUE = { LIMIT(V(P), V(VEE)+1.5, V(VCC)-1.5) }
+SD O DGND SD DGND SHUT
+RO O OUT 125
+RN NULL1 P 1G
+.MODEL SHUT VSWITCH(RON=1e12 ROFF=1 VON=2 VOFF=0.8)
+.ENDS
+"""
+PSPICE_PINS = ("plus", "minus", "positive_supply", "positive_supply", "negative_supply", "output", "float", "ground")
+
+
+def pspice_device(tmp_path, state=None, text=PSPICE):
+    (tmp_path / "bamp.lib").write_text(text)
+    fields = {"library": str(tmp_path / "bamp.lib"), "subcircuit": "bamp", "pins": PSPICE_PINS, "supply": "15 V"}
+    return device_of(with_amplifier("bench", False, model="subckt", **fields), state=state)
+
+
+@pytest.mark.parametrize("engine", [Ngspice(), Network(linearise=True)])
+def test_array_of_limited_amplifiers_rests_where_the_macromodel_does(tmp_path, engine):
+    """Gain 1 mS · 200 MΩ; the null pin's 2 GΩ to ground take a tenth: 1.8e5. ngspice's gmin leaves 1e-6.
+
+    ngspice's own LIMIT() is another function, by which an amplifier has no gain.
+    """
+    gain = 1e-3 * 1 / (1 / 200e6 + 1 / 2e9)
+    plain = with_amplifier("bench", False, model="macromodel", dc_gain=gain, output_resistance=125.0)
+    found, expected = (volts_of(engine, device, inf) for device in (pspice_device(tmp_path), device_of(plain)))
+    assert relative(found, expected) < 1e-6
+
+
+def test_array_of_limited_amplifiers_settles_as_the_macromodel_does(tmp_path):
+    """GBW = 1 mS / (2π 50 pF); the starts differ by the macromodel's charged pole, 1e-3 after two time constants."""
+    state = np.linspace(-2, 2, 6)
+    numbers = {"dc_gain": 1.8e5, "output_resistance": 125.0, "gain_bandwidth": 1e-3 / (2 * pi * 50e-12)}
+    devices = (
+        pspice_device(tmp_path, state),
+        device_of(with_amplifier("bench", False, model="macromodel", **numbers), state=state),
+    )
+    seconds = 2 * float(devices[0].time_constant)
+    assert relative(*(volts_of(Ngspice(points=1000), device, seconds) for device in devices)) < 1e-3
+
+
+def test_a_follower_of_limited_amplifiers_stops_at_its_supplies(tmp_path):
+    """1.5 V below ±15 V, whatever is asked of it; without load."""
+    text = pspice_device(tmp_path).hardware.amplifier.library_text
+    bench = ["bench", text, "Vp p 0 15", "Vn n 0 -15", "Va a 0 20", "X1 a o p p n o u 0 BAMP", "Ru u 0 1G"]
+    lines = [*bench, ".save v(o)", ".print op v(o)", ".options temp=27 tnom=27", ".op", ".end", ""]
+    assert run_deck("\n".join(lines), 60.0)[-1]["v(o)"][0] == pytest.approx(13.5, rel=1e-6)
+
+
+def test_network_refuses_what_it_cannot_read_of_pspice_by_line(tmp_path):
+    device = pspice_device(tmp_path, text=PSPICE.replace("LIMIT(V(P)", "IF(V(P)>0,1,1)*LIMIT(V(P)"))
+    with pytest.raises(InputError, match=r"is not understood.*use ngspice"):
+        volts_of(Network(), device, inf)
+
+
 # The macromodel's noise and current limit
 
 ONE = LinearSystem(np.eye(1), np.ones(1))

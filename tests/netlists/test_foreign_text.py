@@ -24,6 +24,7 @@ from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystem
 from tests.experiments.sweeps.test_replay import DOCUMENT
+from tests.netlists.test_amplifier import PSPICE, PSPICE_PINS
 from tests.spu_circuit.test_library import GOOD, PINS
 
 OWN_DOT_LINES = {".title", ".global", ".options", ".save", ".print", ".op", ".tran", ".noise", ".end"}
@@ -169,6 +170,35 @@ def test_a_stored_library_gives_elements_or_is_refused(inserted, line, key):
         hardware = Hardware.model_validate_json(json.dumps(document))
     except ValidationError:
         return
+    lines_of(Spu(hardware, Ngspice()).deck(SYSTEM, inf))
+
+
+WORDS = re.findall(
+    r"\S+",
+    "LIMIT( IF( TABLE( PWR( ) , ** ^ & | ~ { } ' = ( V(1) i(v1) 3 k TEMP S1 1 2 SM noiseless T_ABS=-273.15 X1 half "
+    "VALUE= .model VSWITCH( RON=2 OPTIONAL: params: .subckt .ends .lib .endl .end .param .func f(x) R9 E9 B9 i= bamp",
+)
+
+
+@given(
+    inserted=st.lists(st.sampled_from([*WORDS, "\n", "\n+ ", "\n* "]), max_size=12).map(" ".join) | TEXTS,
+    line=st.integers(0, PSPICE.count("\n")),
+)
+@settings(max_examples=300)
+@example(".endl", 2)
+@example("+", 3)
+@example("GIN 0 P VALUE =\n+ \n+ {1}", 3)
+def test_a_translated_library_gives_elements_or_is_refused(inserted, line):
+    """And what is stored of it is its own translation."""
+    lines = PSPICE.split("\n")
+    lines[line:line] = [inserted]
+    amplifier = {"model": "subckt", "pins": PSPICE_PINS, "supply": 15.0, "library": "b.lib", "subcircuit": "bamp"}
+    document = load_hardware("ideal").model_dump(mode="json")
+    try:
+        hardware = Hardware.model_validate(document | {"amplifier": amplifier | {"library_text": "\n".join(lines)}})
+    except ValidationError:
+        return
+    assert Hardware.model_validate_json(hardware.model_dump_json()) == hardware
     lines_of(Spu(hardware, Ngspice()).deck(SYSTEM, inf))
 
 
