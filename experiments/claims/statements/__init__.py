@@ -7,6 +7,7 @@ from experiments.claims.statements import (
     averaging,
     buildable,
     cost,
+    early_lead,
     interpolation,
     refinement,
     residual_state,
@@ -24,6 +25,7 @@ CLAIMS: dict[str, Claim] = {
         refinement.CLAIM,
         cost.CLAIM,
         buildable.CLAIM,
+        early_lead.CLAIM,
     )
 }
 

@@ -7,7 +7,17 @@ import pytest
 
 from experiments.claims.claim import FRESH
 from experiments.claims.rules import verdict
-from experiments.claims.statements import CLAIMS, averaging, claim_named, cost, refinement, residual_state, sign_descent
+from experiments.claims.statements import (
+    CLAIMS,
+    averaging,
+    buildable,
+    claim_named,
+    cost,
+    early_lead,
+    refinement,
+    residual_state,
+    sign_descent,
+)
 from experiments.claims.statements.devices import IDEAL
 from experiments.shared.plain_json import json_text
 from spu_circuit.errors import InputError
@@ -96,3 +106,40 @@ def test_the_dual_mapping_saves_the_cube_alone():
     conditions = cost.CLAIM.conditions(rows)
     assert {condition.group for condition in conditions} == {"time, paper beside Woodbury"}  # its energy is not known
     assert verdict(conditions).kind == "refuted"
+
+
+def test_both_optimizers_are_tuned_as_much():
+    for protocol in (early_lead.CLAIM.full, early_lead.CLAIM.quick):
+        counts = {len(settings) for settings in early_lead._settings(protocol).values()}
+        assert len(counts) == 1
+        assert not set(protocol.tuning) & set(protocol.seeds)
+
+
+def test_a_lead_is_judged_by_paired_differences_on_fresh_seeds():
+    def row(name, seed, steps, loss, part="verdict"):
+        return {"optimizer": name, "part": part, "seed": seed, "steps_to_0.3": steps, "validation_loss": loss}
+
+    # Tuning rows, in which Adam leads, count for nothing; seeds differ by more than optimizers do.
+    rows = [row(early_lead.ADAM, 0, 1, 0.0, "tuning"), row(early_lead.SPRING, 0, 99, 1.0, "tuning")]
+    for seed in range(4):
+        rows.append(row(early_lead.ADAM, seed, 20 + 10 * seed, 0.3))
+        rows.append(row(early_lead.SPRING, seed, 16 + 10 * seed + seed % 2, 0.4))
+        rows.append(row(early_lead.CIRCUIT, seed, None if seed == 3 else 15, 0.4))
+    conditions = early_lead.CLAIM.conditions(rows)
+    found = {(c.group, c.point): answer for c, answer in zip(conditions, verdict(conditions).answers, strict=True)}
+    assert found == {
+        (early_lead.SPRING, "steps to 0.3"): "holds",
+        (early_lead.SPRING, "validation loss at the end"): "fails",
+        (early_lead.CIRCUIT, "steps to 0.3"): "fails",
+        (early_lead.CIRCUIT, "validation loss at the end"): "fails",
+    }
+
+
+def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves():
+    protocol = buildable.Protocol((0, 1), (4,), (1.0,), (3e6, 1e9), (4,), times=(1.0,))
+    rows = buildable.CLAIM.measure(protocol)
+    slow, fast = (
+        max(row["error"] for row in rows if row["bandwidth_hz"] == bandwidth) for bandwidth in protocol.bandwidths
+    )
+    assert fast < buildable.ERROR < slow
+    assert all(0 < row["current_a"] < buildable.CURRENT for row in rows if row["question"] == "current")
