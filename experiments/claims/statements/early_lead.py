@@ -33,10 +33,10 @@ class Protocol:
     seeds: tuple[int, ...]
     tuning: tuple[int, ...]
     steps: int
-    rates: tuple[float, ...] = (0.03, 0.1, 0.2, 0.4)
+    rates: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6)
     dampings: tuple[float, ...] = (0.1, 0.3, 1.0)
-    adam_rates: tuple[float, ...] = (0.003, 0.006, 0.01, 0.02, 0.03, 0.06)
-    adam_betas: tuple[float, ...] = (0.8, 0.9)
+    adam_rates: tuple[float, ...] = (0.01, 0.02, 0.04, 0.08, 0.16)
+    adam_betas: tuple[float, ...] = (0.8, 0.9, 0.95)
     targets: tuple[float, ...] = (0.3, 0.1)
     memory: float = 0.9
     batch: int = 64
@@ -173,7 +173,7 @@ CLAIM = Claim(
     f"bench circuit at rest with the settings of the exact ones. Training loss: mean of {SMOOTH} batches.",
     rule="The difference from Adam lies below 0 in the mean over seeds, paired: of the steps to each loss, and of the "
     "validation loss at the end, exact and on the circuit. A target that is not reached makes its condition fail.",
-    full=Protocol(FRESH[:10], (0, 1, 2), 100),
+    full=Protocol(FRESH[50:60], (0, 1, 2, 3, 4), 100),
     quick=Protocol((3, 4, 5), (0,), 60, (0.1, 0.2), (0.3,), (0.01, 0.03), (0.9,), (0.5,)),
     measure=_measure,
     conditions=_conditions,
