@@ -74,6 +74,7 @@ def test_a_plain_installation_solves_and_commands_say_what_they_lack(tmp_path):
         "sweep": ("x.toml", "sweep"),
         "tolerate": ("x.toml", "sweep"),
         "train": ("x.toml", "train"),
+        "claims": ("refinement", "train"),
         "report": (".", "report"),
     }
     lacking = sorted({module for modules in EXTRAS.values() for module in modules} - {"matplotlib"})  # PySpice has it
