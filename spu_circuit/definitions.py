@@ -131,8 +131,9 @@ def _add(definition: Definition | None, line: Line) -> None:
 def _begun(line: Line, outer: Definition | None, beside: dict[str, Definition]) -> Definition:
     words = line.text.split()
     if len(words) < 3:
-        line = line._replace(fault=line.fault or "a subcircuit has a name and pins; write .subckt NAME PIN ...")
-        words = [*words, "(none)"][:3]
+        words = [*words, "(none)"]
+        fault = line.fault or "a subcircuit has a name and pins; write .subckt NAME PIN ..."
+        line = line._replace(text=" ".join(words), fault=fault)
     name, pins, defaults = words[1].lower(), _plain(words[2:]), []
     optional = [word.lower() for word in words].index("optional:") if "optional:" in line.text.lower().split() else 0
     if optional:

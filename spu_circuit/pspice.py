@@ -19,13 +19,15 @@ from spu_circuit.pspice_formula import (
     formula,
     number,
 )
+from spu_circuit.pspice_laplace import laplace
 from spu_circuit.spice_line import Line
 
 ASSIGNED = re.compile(r"([A-Za-z_][\w.$]*)\s*=")
 DEFINED = re.compile(r"(?i)\.func\s+([\w.$]+)\s*\(([^)]*)\)")
 FORMULA_AFTER = {"E": re.compile(r"(?i)\bvalue\b\s*=?"), "B": re.compile(r"(?i)\b[vi]\s*=")}
 FORMULA_AFTER["G"] = FORMULA_AFTER["E"]
-UNTRANSLATED = re.compile(r"(?i)\b(laplace|freq|chebyshev)\b\s*(?=[={(])")
+UNTRANSLATED = re.compile(r"(?i)\b(freq|chebyshev)\b\s*(?=[={(])")
+TRANSFER = re.compile(r"(?i)[eg]\S* \S+ \S+ laplace\b")
 SWITCHES = {
     "vswitch": ("S", {"ron": 1.0, "roff": 1e6, "von": 1.0, "voff": 0.0}),
     "iswitch": ("W", {"ron": 1.0, "roff": 1e6, "ion": 1e-3, "ioff": 0.0}),
@@ -59,13 +61,12 @@ def translated(lines: Sequence[Line], optional: Callable[[Line], bool]) -> list[
     kept = []
     for line, scope in zip(lines, scopes, strict=True):
         try:
-            text = line.text if line.is_comment else _statement(line.text, scope, models, names)
+            texts = [line.text] if line.is_comment else _statements(line.text, scope, models, names)
         except UntranslatableError as error:
             if optional(line):
                 continue
             raise line.refused(str(error)) from None
-        if text:
-            kept.append(line._replace(text=text))
+        kept += [line._replace(text=one) for one in texts if one]
     return kept
 
 
@@ -92,11 +93,18 @@ def _scopes(lines: Sequence[Line]) -> list[tuple[int, ...]]:
     return found
 
 
+def _statements(
+    text: str, scope: tuple[int, ...], models: dict[tuple[tuple[int, ...], str], re.Match[str]], names: Names
+) -> list[str]:
+    """What one statement becomes."""
+    check_depth(text)
+    return laplace(text, names) if TRANSFER.match(text) else [_statement(text, scope, models, names)]
+
+
 def _statement(
     text: str, scope: tuple[int, ...], models: dict[tuple[tuple[int, ...], str], re.Match[str]], names: Names
 ) -> str:
     """One statement translated; empty where nothing of it is left."""
-    check_depth(text)
     if found := UNTRANSLATED.search(text):
         raise UntranslatableError(
             f"{found[1].upper()} has no counterpart in ngspice; write the transfer function with resistors, capacitors "

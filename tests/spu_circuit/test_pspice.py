@@ -2,7 +2,9 @@
 
 from math import atan, exp, log, sqrt
 
+import numpy as np
 import pytest
+from scipy.signal import step
 
 from solvers.ngspice_process import run_deck
 from spu_circuit.errors import InputError
@@ -111,10 +113,43 @@ def test_parts_at_absolute_zero_have_no_noise():
     assert found == pytest.approx(sqrt(4 * 1.380649e-23 * 300.15 * 1e3) / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize("source", ["E1 3 0 LAPLACE {V(1,2)} = {%s}", "G1 0 3 laplace {V(1,2)} (%s)\nR1 3 0 1"])
+@pytest.mark.parametrize(
+    ("law", "above", "below"),
+    [
+        ("5", [5], [1]),
+        ("-1k/(1+s/6.28Meg)", [-1e3], [1 / 6.28e6, 1]),
+        ("(1+1u*s)/((1+10u*s)*(1+10n*s))", [1e-6, 1], [1e-13, 1.001e-5, 1]),
+        ("1e12/(s*s + 2e5*s + 1e12)", [1e12], [1, 2e5, 1e12]),
+        ("(s^2+1e10)/(s+1e5)**2 + 1", [2, 2e5, 2e10], [1, 2e5, 1e10]),
+        ("(1-1u*s)/(1+1u*s)", [-1e-6, 1], [1e-6, 1]),
+    ],
+)
+def test_transfer_function_has_its_step_response(source, law, above, below):
+    """SciPy's exact exponentials, for a step of 1 V in 0.1 ns; ngspice's steps of 5 ns leave 1e-3 of the largest."""
+    library = part(*(source % law).split("\n"))
+    lines = ["bench", "Va a 0 pwl(0 0 1u 0 1.0001u 1)", "Vb b 0 0", "X1 a b c part", used(library)]
+    deck = [*lines, ".save v(c)", ".print tran v(c)", ".options reltol=1e-6", ".tran 5n 20u 0 5n", ".end", ""]
+    plot = run_deck("\n".join(deck), 60.0)[-1]
+    times = np.linspace(0, 19e-6, 4000)
+    expected = np.full(4000, above[0] / below[0]) if len(below) == 1 else step((above, below), T=times)[1]
+    wanted = np.interp(plot["time"] - 1.00005e-6, times, expected)
+    after = plot["time"] > 1.1e-6
+    assert after.sum() > 1000
+    assert np.abs(plot["v(c)"] - wanted)[after].max() < 1e-3 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("E1 3 0 LAPLACE {V(1)} = {1/(1+1u*s)}", "LAPLACE has no counterpart in ngspice; write the transfer function"),
+        ("E1 3 0 LAPLACE {V(1)} = {exp(-1u*s)}", "LAPLACE knows no 'exp"),
+        ("E1 3 0 LAPLACE {V(1)} = {1/s}", r"LAPLACE of '1/s' cannot be built; write a quotient of polynomials of s"),
+        ("E1 3 0 LAPLACE {V(1)} = {1+s}", r"LAPLACE of '1\+s' cannot be built"),
+        ("E1 3 0 LAPLACE {V(1)} = {1/(1+k*s)}", "LAPLACE knows no 'k'"),
+        ("E1 3 0 LAPLACE {V(1)} = {1/(1+1e300*s+1e-300*s*s)}", "LAPLACE of .* has coefficients beyond all numbers"),
+        (f"E1 3 0 LAPLACE {{V(1)}} = {{1/({'-' * 2000}s+1)}}", "LAPLACE is not understood"),
+        ("E1 3 0 LAPLACE V(1) 1", "LAPLACE is not understood; write E1 a b LAPLACE"),
+        ("E1 3 0 LAPLACE {V(1)} = {1/(1+s)**99}", r"LAPLACE knows no '\(1.0 \+ s\) \*\* 99"),
         ("G1 3 0 FREQ {V(1)} = (1,0,0) (1k,-3,0)", "FREQ has no counterpart"),
         ("E1 3 0 VALUE={SDT(V(1))}", "function 'sdt' is not known; known are abs"),
         ("E1 3 0 VALUE={LIMIT(V(1),2)}", "LIMIT has 2 arguments; PSpice's has 3"),
