@@ -176,7 +176,8 @@ def test_a_stored_library_gives_elements_or_is_refused(inserted, line, key):
 WORDS = re.findall(
     r"\S+",
     "LIMIT( IF( TABLE( PWR( ) , ** ^ & | ~ { } ' = ( V(1) i(v1) 3 k TEMP S1 1 2 SM noiseless T_ABS=-273.15 X1 half "
-    "VALUE= .model VSWITCH( RON=2 OPTIONAL: params: .subckt .ends .lib .endl .end .param .func f(x) R9 E9 B9 i= bamp LAPLACE {V(1)} {1/(1+s)} s",
+    "VALUE= .model VSWITCH( RON=2 OPTIONAL: params: .subckt .ends .lib .endl .end .param .func f(x) R9 E9 B9 i= bamp "
+    "LAPLACE {V(1)} {1/(1+s)} s",
 )
 
 
