@@ -119,8 +119,10 @@ def test_whatever_ends_this_process_ends_the_child_and_removes_its_folder(tmp_pa
     fake_ngspice(tmp_path, f"echo $$ > {tmp_path}/part && mv {tmp_path}/part {tmp_path}/child; sleep 300", monkeypatch)
     folders = tmp_path / "folders"
     folders.mkdir()
+    # Whoever starts the tests in the background may have told signals to be ignored, which children inherit.
     script = (
-        "from threading import Thread; from solvers.ngspice_process import run_deck as run; "
+        "import signal; from threading import Thread; from solvers.ngspice_process import run_deck as run; "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"DIVIDER = {DIVIDER!r}; {where}"
     )
     environment = {**os.environ, "TMPDIR": str(folders)}
