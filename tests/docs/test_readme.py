@@ -60,7 +60,7 @@ def test_the_first_example_solves_a_system_and_its_deck_runs_in_bare_ngspice(sai
 
 def test_the_second_example_sweeps_two_tolerances(said):
     (_, swept, _), folder = said
-    good, bad = (float(share) for share in re.findall(r"yield (\S+) % \(", swept))
+    good, bad = (float(share) for share in re.findall(r"(\S+) % of the copies keep", swept))
     assert good > 90 > bad
     assert (folder / "runs" / "boards" / "report.html").is_file()
 
