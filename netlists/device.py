@@ -5,7 +5,6 @@ Everything here works on one device or on a batch of them: arrays then have the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +16,7 @@ from netlists.elements import ElementTable, Values
 from netlists.levels import Rounding, nearest_level
 from netlists.topologies import TOPOLOGIES
 from spu_circuit.converters import quantize
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import System
 
@@ -120,11 +119,8 @@ def topology_of(hardware: Hardware) -> type[ProgrammedArray]:
         InputError: there is none of this name; says which are.
     """
     if hardware.topology not in TOPOLOGIES:
-        near = get_close_matches(hardware.topology, TOPOLOGIES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(
-            f"hardware {hardware.name!r}: no topology {hardware.topology!r}; {hint}they are {', '.join(TOPOLOGIES)}"
-        )
+        hint = did_you_mean(hardware.topology, TOPOLOGIES, "they")
+        raise InputError(f"hardware {hardware.name!r}: no topology {hardware.topology!r}; {hint}")
     return TOPOLOGIES[hardware.topology]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
 from math import inf
@@ -37,7 +36,7 @@ from solvers.solution import (
     check_time,
     statistics_arrays,
 )
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems, real_array
 from spu_circuit.sampling import Sample, Samples, adds, deviating
@@ -83,9 +82,7 @@ def engine_named(name: str, **settings: Any) -> Engine:
         InputError: no such engine, or it has no such setting; lists the known ones.
     """
     if name not in ENGINES:
-        near = get_close_matches(name, ENGINES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"engine: no {name!r}; {hint}engines are {', '.join(sorted(ENGINES))}")
+        raise InputError(f"engine: no {name!r}; {did_you_mean(name, sorted(ENGINES), 'engines')}")
     given = {key: value for key, value in settings.items() if value is not None}
     known = settings_of(name)
     for key in given:

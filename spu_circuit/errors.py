@@ -20,8 +20,17 @@ class SimulationError(SpuError, RuntimeError):
     """A simulation was started and gave no usable result."""
 
 
-def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """The cure for a name that nobody knows: the nearest one, or all there are."""
+def did_you_mean(text: str, known: Iterable[str], plural: str = "") -> str:
+    """The cure for a name that nobody knows: the nearest one, or all there are.
+
+    Args:
+        plural: what they are; then all are listed anyway.
+    """
     names = list(known)
-    near = get_close_matches(text, names, n=1, cutoff=0.4)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
+    # Where all are listed, only what is surely meant is named.
+    near = get_close_matches(text, names, n=1, cutoff=0.6 if plural else 0.4)
+    near = [name for name in names if text and name.startswith(text)] or near
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    if plural:
+        return f"{hint} {plural} are {', '.join(names)}".strip()
+    return hint or f"known are {', '.join(names) or 'none'}"

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
@@ -13,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_va
 
 from spu_circuit.costs import Costs
 from spu_circuit.description import Description
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import cut, is_file, read_file, shortened
 from spu_circuit.library import find_library, lines_of, read_library, used_part
 from spu_circuit.quantity import (
@@ -354,9 +353,7 @@ def _path(name_or_path: str | Path) -> Path:
         return Path(str(files("spu_circuit").joinpath("presets", f"{text}.toml")))
     if is_file(Path(text)):
         return Path(text)
-    near = get_close_matches(text, presets(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"hardware: no preset or file {shortened(text)}; {hint}presets are {', '.join(presets())}")
+    raise InputError(f"hardware: no preset or file {shortened(text)}; {did_you_mean(text, presets(), 'presets')}")
 
 
 def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -374,10 +371,7 @@ def _first_line(model: type[BaseModel], error: ValidationError) -> str:
     field = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         known = _keys(model, mistake["loc"][:-1])
-        wrong = str(mistake["loc"][-1])
-        near = [k for k in known if k.startswith(wrong)] or get_close_matches(wrong, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-        return f"unknown key {field!r}; {hint}"
+        return f"unknown key {field!r}; {did_you_mean(str(mistake['loc'][-1]), known)}"
     if mistake["type"] == "missing":
         return f"{field} is missing; add it"
     message = mistake["msg"].removeprefix("Value error, ")

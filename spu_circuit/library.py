@@ -7,12 +7,11 @@ everything else is refused by file and line.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
 from spu_circuit.definitions import DEEPEST, INCLUDES, Definition, count_elements, follow, sections
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import cut, is_file, read_file, shortened
 from spu_circuit.pspice import defined_names, mentioned, translated
 from spu_circuit.spice_line import Line
@@ -84,10 +83,8 @@ def used_part(lines: Sequence[Line], subcircuit: str) -> tuple[str, list[str]]:
     common, definitions = sections(lines)
     name = subcircuit.lower()
     if name not in definitions:
-        near = get_close_matches(name, definitions, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(definitions) or 'none'}"
         where = lines[0].file if lines else "(empty)"
-        raise InputError(f"library {where}: no subcircuit {subcircuit!r}; {hint}")
+        raise InputError(f"library {where}: no subcircuit {subcircuit!r}; {did_you_mean(name, definitions)}")
     wanted = definitions[name]
     completed: dict[Line, Line] = {}
     followed: dict[int, Definition] = {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from experiments.shared.engines import EngineSettings
@@ -10,7 +9,7 @@ from solvers.digital import Digital
 from solvers.sde import Sde
 from solvers.solution import Solver
 from solvers.spu import Spu
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.hardware import Hardware, load_hardware
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ def kind_named(name: str) -> Kind:
     """A kind of optimizer by its name. Raises InputError where there is none."""
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
-    near = get_close_matches(name, OPTIMIZERS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"no optimizer of kind {name!r}; {hint}kinds are {', '.join(OPTIMIZERS)}")
+    raise InputError(f"no optimizer of kind {name!r}; {did_you_mean(name, OPTIMIZERS, 'kinds')}")
 
 
 def _adam(settings: "Optimizer", rate: Any) -> Any:

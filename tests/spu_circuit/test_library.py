@@ -324,7 +324,7 @@ def test_a_library_that_is_no_regular_file_is_named(tmp_path):
 def test_a_missing_subcircuit_is_named_with_the_nearest(tmp_path):
     with pytest.raises(InputError, match=r"library vendor.lib: no subcircuit 'ampp'; did you mean 'amp'\?"):
         used(tmp_path, GOOD, "ampp")
-    with pytest.raises(InputError, match=r"no subcircuit 'zzz'; it has half, amp, unused"):
+    with pytest.raises(InputError, match=r"no subcircuit 'zzz'; known are half, amp, unused"):
         used(tmp_path, GOOD, "zzz")
 
 

@@ -1,7 +1,5 @@
 """The claims. A claim is one file here and one line."""
 
-from difflib import get_close_matches
-
 from experiments.claims.claim import Claim
 from experiments.claims.statements import (
     averaging,
@@ -13,7 +11,7 @@ from experiments.claims.statements import (
     residual_state,
     sign_descent,
 )
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
@@ -34,6 +32,4 @@ def claim_named(name: str) -> Claim:
     """A claim by its name. Raises InputError where there is none."""
     if name in CLAIMS:
         return CLAIMS[name]
-    near = get_close_matches(name, CLAIMS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"claim: no {name!r}; {hint}claims are {', '.join(CLAIMS)}")
+    raise InputError(f"claim: no {name!r}; {did_you_mean(name, CLAIMS, 'claims')}")

@@ -1,11 +1,10 @@
 """Training tasks. A task is one file with a ``Task`` and one line here."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from experiments.training.task import Task
 from experiments.training.tasks import digits, fashion, mnist
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, did_you_mean
 
 TASKS = {
     task.name: task
@@ -21,6 +20,4 @@ def task_named(name: Any) -> Task:
     """A task by its name. Raises InputError where there is none."""
     if isinstance(name, str) and name in TASKS:
         return TASKS[name]
-    near = get_close_matches(str(name), TASKS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"task: no {name!r}; {hint}tasks are {', '.join(TASKS)}")
+    raise InputError(f"task: no {name!r}; {did_you_mean(str(name), TASKS, 'tasks')}")

@@ -115,7 +115,7 @@ def test_a_task_has_fields_of_its_own(wave, tmp_path):
     assert min(step.score for _, step in latest.values()) > 0.4
     with pytest.raises(InputError, match=r"test: unknown key 'data\.noises'; did you mean 'noise'"):
         read_experiment(wave | {"data": wave["data"] | {"noises": 1}}, "test")
-    with pytest.raises(InputError, match=r"test: unknown key 'network\.hidden'; known keys are degree"):
+    with pytest.raises(InputError, match=r"test: unknown key 'network\.hidden'; known are degree"):
         read_experiment(wave | {"network": {"hidden": [4]}}, "test")
 
 
