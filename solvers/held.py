@@ -1,5 +1,6 @@
 """A matrix that a solver holds while it is asked for many right-hand sides, and solvers that are made of others."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
@@ -133,7 +134,7 @@ class _Anew:
 
 
 @dataclass(frozen=True)
-class Wrapper:
+class Wrapper(ABC):
     """A solver that is made of another one: what it holds is all that it needs to say."""
 
     solver: Solver
@@ -143,9 +144,10 @@ class Wrapper:
         """See ``Solver``."""
         return self.solver.analog
 
+    @abstractmethod
     def hold(self, systems: Batch, seeds: Sequence[int]) -> Held:
         """See ``Holder``."""
-        raise NotImplementedError
+        ...
 
     def solve(
         self, system: System, analog_time: float = inf, initial_state: Array | None = None, seed: int = 0

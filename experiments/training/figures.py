@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from experiments.shared.files import writing
 from experiments.shared.grid import Setting, axis_name, value_text
 from experiments.shared.page import Picture
 from experiments.shared.plotting import STYLE
@@ -109,11 +111,14 @@ def draw_all(found: Drawn, drawings: Sequence[Drawing[Drawn]], folder: Path, whe
             figure = drawing.draw(found)
             if figure is None:
                 continue
-            figure.savefig(folder / drawing.file)
+            png = BytesIO()
+            figure.savefig(png, format="png")
             plt.close(figure)
+            with writing(folder / drawing.file) as file:
+                file.write(png.getvalue())
             title = drawing.title.format(score=found.score.name)
             words = f"{title} at {where}" if where else title
-            pictures.append(Picture((folder / drawing.file).read_bytes(), title, drawing.caption, words))
+            pictures.append(Picture(png.getvalue(), title, drawing.caption, words))
     return pictures
 
 
