@@ -4,13 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-inspice bench check docs figures setup ngspice chromium clean
+.PHONY: demo test test-slow test-inspice bench check docs figures setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
 
+# A file of tests runs in one process, so that its fixtures are made once.
 test: $(VENV)/.dev ngspice chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+
+# What takes long: whole runs that are killed and resumed, many samples, many notebooks.
+test-slow: $(VENV)/.dev ngspice chromium
+	$(BIN)/python -m pytest -n 2 -m slow
 
 # Once more with the maintained fork of PySpice in its place. It asks for Python 3.12, but what is used runs on 3.11.
 test-inspice: $(VENV)/.dev $(VENV)/inspice ngspice

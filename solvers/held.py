@@ -23,7 +23,8 @@ from solvers.solution import (
     refuse_infinite,
     statistics_arrays,
 )
-from spu_circuit.problem import System, Systems, real_array
+from spu_circuit.admissible import real_array
+from spu_circuit.problem import System, Systems
 from spu_circuit.several import Batch, Several
 
 Array = NDArray[np.float64]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.device import Device
+from spu_circuit.admissible import real_array
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.problem import GgnSystem, LinearSystem, Systems, real_array
+from spu_circuit.problem import GgnSystem, LinearSystem, Systems
 from spu_circuit.seeds import check_seed
 
 Array = NDArray[np.float64]

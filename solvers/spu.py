@@ -1,9 +1,8 @@
 """The whole device: program, simulate, read out. One system or a batch of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from importlib import import_module
 from math import inf
 from time import perf_counter
 from types import MappingProxyType
@@ -36,9 +35,10 @@ from solvers.solution import (
     check_time,
     statistics_arrays,
 )
-from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.admissible import real_array
+from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
-from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems, real_array
+from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems
 from spu_circuit.sampling import Sample, Samples, adds, deviating
 from spu_circuit.seeds import check_seed
 from spu_circuit.several import Batch, Several
@@ -48,13 +48,6 @@ if TYPE_CHECKING:
     from solvers.sensitivity import Contributions, Sensitivity
 
 Array = NDArray[np.float64]
-
-ENGINES = {
-    "network": ("solvers.network", "Network"),
-    "ngspice": ("solvers.ngspice", "Ngspice"),
-    "sde": ("solvers.ideal", "IdealLaw"),
-}
-"""What can compute the voltages: module and class of each, whose fields are its settings. Loaded when it is named."""
 
 ROUNDINGS: dict[str, Callable[[Sequence[int]], Rounding]] = {
     "nearest": lambda seeds: nearest_level,
@@ -73,33 +66,6 @@ KEPT = 16
 LARGE = 4_000_000
 """Numbers in an array that is freed once, just below the 32 MiB up to which glibc learns to keep freed memory. Else
 arrays of every chunk come as fresh pages, which takes as long as their algebra."""
-
-
-def engine_named(name: str, **settings: Any) -> Engine:
-    """An engine with these settings, each a field of it; what is None keeps its default.
-
-    Raises:
-        InputError: no such engine, or it has no such setting; lists the known ones.
-    """
-    if name not in ENGINES:
-        raise InputError(f"engine: no {name!r}; {did_you_mean(name, sorted(ENGINES), 'engines')}")
-    given = {key: value for key, value in settings.items() if value is not None}
-    known = settings_of(name)
-    for key in given:
-        if key not in known:
-            raise InputError(f"engine {name!r} has no {key!r}; leave it out; it takes {', '.join(known) or 'nothing'}")
-    engine: Engine = _class_of(name)(**given)
-    return engine
-
-
-def settings_of(name: str) -> tuple[str, ...]:
-    """Fields of an engine that a user sets."""
-    return tuple(f.name for f in fields(_class_of(name)) if f.name != "name")
-
-
-def _class_of(name: str) -> Any:
-    module, kind = ENGINES[name]
-    return getattr(import_module(module), kind)
 
 
 @dataclass(frozen=True)

@@ -2,58 +2,15 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from spu_circuit.admissible import SYMMETRY_TOLERANCE, check_damping, indefinite, real_array, semidefinite
 from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
-
-SYMMETRY_TOLERANCE = 1e-6
-"""Largest |A − Aᵀ| taken for rounding, relative to max |A|: ten units of single precision, which products come in."""
-LARGEST = 1e60
-"""Largest number of a system, and the inverse of the smallest that its arrays may have as their largest. Products such
-as BᵀHB, and their squares, then stay in double precision."""
-
-
-def real_array(value: Any, name: str, ndim: int) -> Array:
-    """A finite, non-empty float64 array of the wanted number of dimensions.
-
-    Raises:
-        InputError: complex, not numeric, wrong dimensions, empty, NaN or infinity, or so large or small that products
-            leave double precision.
-    """
-    array = np.asarray(value)
-    if np.iscomplexobj(array):
-        raise InputError(f"{name} is complex; only real systems can be mapped to conductances")
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise InputError(f"{name} holds {array.dtype}, not numbers")
-    if array.ndim != ndim:
-        shape = {1: "a vector (n,)", 2: "a matrix (n, n)", 3: "a stack of matrices (m, n, n)"}[ndim]
-        raise InputError(f"{name} has shape {array.shape}; it must be {shape}")
-    if array.size == 0:
-        raise InputError(f"{name} is empty (shape {array.shape})")
-    with np.errstate(over="ignore"):  # what overflows is infinite, and refused
-        array = array.astype(np.float64)
-    largest = max(array.max(), -array.min())
-    if not largest <= LARGEST:
-        finite = np.isfinite(array)
-        bad = np.unravel_index(np.argmin(finite) if not finite.all() else np.argmax(np.abs(array)), array.shape)
-        cure = f"scale the system to at most {LARGEST:g}" if finite.all() else "every entry must be finite"
-        raise InputError(f"{name} has {array[bad]:g} at {[int(i) for i in bad]}; {cure}")
-    if 0 < largest < 1 / LARGEST:
-        raise InputError(f"{name} has no entry above {largest:g}; scale the system to at least {1 / LARGEST:g}")
-    return array
-
-
-def _check_damping(damping: float) -> None:
-    if not (np.isfinite(damping) and damping > 0):
-        raise InputError(f"damping is {damping}; it must be above zero, or the system is singular")
-    if not 1 / LARGEST <= damping <= LARGEST:
-        raise InputError(f"damping is {damping:g}; it must be from {1 / LARGEST:g} to {LARGEST:g}: scale the system")
 
 
 @dataclass(frozen=True)
@@ -86,7 +43,7 @@ class LinearSystem:
         try:
             scipy.linalg.cholesky(A, check_finite=False)
         except np.linalg.LinAlgError:
-            raise InputError(f"matrix {_indefinite(A)}") from None
+            raise InputError(f"matrix {indefinite(A)}") from None
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "b", b)
 
@@ -152,12 +109,12 @@ class GgnSystem:
         gradient = real_array(self.gradient, "gradient", 1)
         if B.shape[1] != len(gradient):
             raise InputError(f"gradient has length {len(gradient)}, B {B.shape[1]} columns; they must agree")
-        _check_damping(self.damping)
+        check_damping(self.damping)
         object.__setattr__(self, "B", B)
         object.__setattr__(self, "gradient", gradient)
         object.__setattr__(self, "damping", float(self.damping))
         if self.H is not None:
-            object.__setattr__(self, "H", _semidefinite(self.H, len(B)))
+            object.__setattr__(self, "H", semidefinite(self.H, len(B)))
 
     @property
     def b(self) -> Array:
@@ -273,7 +230,7 @@ class LinearSystems:
                 try:
                     np.linalg.cholesky(A)
                 except np.linalg.LinAlgError:
-                    raise InputError(f"{_numbered('matrix', k, len(self))} {_indefinite(A)}") from None
+                    raise InputError(f"{_numbered('matrix', k, len(self))} {indefinite(A)}") from None
             raise
 
     def primal(self) -> "LinearSystems":
@@ -328,7 +285,7 @@ class GgnSystems:
             raise InputError(f"gradients have shape {gradient.shape}, B {B.shape}; they must be {(m, parameters)}")
         if damping.shape != (m,):
             raise InputError(f"damping has shape {damping.shape}; give one for each of the {m} systems")
-        _check_damping(float(damping.min()))
+        check_damping(float(damping.min()))
         object.__setattr__(self, "B", B)
         object.__setattr__(self, "damping", damping)
         object.__setattr__(self, "gradient", gradient)
@@ -392,36 +349,6 @@ def _times(matrices: Array, vectors: Array) -> Array:
 
 def _numbered(name: str, k: int, m: int) -> str:
     return name if m == 1 else f"{name} {k} of {m}"
-
-
-def _indefinite(A: Array) -> str:
-    """What is wrong with a matrix that has no Cholesky factor, and the cure."""
-    lowest = float(scipy.linalg.eigvalsh(A, subset_by_index=[0, 0])[0])
-    # Twice the depth, or where that drowns in rounding a millionth of the largest entry.
-    damping = max(2 * abs(lowest), 1e-6 * float(np.abs(A).max())) or 1.0
-    return (
-        f"is not positive definite: its lowest eigenvalue is {lowest:.3g}; "
-        f"a damping of {damping:.2g} on the diagonal would cure it"
-    )
-
-
-def _semidefinite(H: Any, rows: int) -> Array:
-    """H as a symmetric float64 array."""
-    H = real_array(H, "Hessian H", 2)
-    if H.shape != (rows, rows):
-        raise InputError(f"Hessian H has shape {H.shape}, B {rows} rows; H must be {rows} x {rows}")
-    largest = float(np.abs(H).max())
-    asymmetry = float(np.abs(H - H.T).max())
-    if asymmetry > SYMMETRY_TOLERANCE * largest:
-        raise InputError(f"Hessian H is not symmetric: entries differ from their mirror by up to {asymmetry:.3g}")
-    H = (H + H.T) / 2
-    lowest = float(scipy.linalg.eigvalsh(H, subset_by_index=[0, 0])[0])
-    if lowest < -SYMMETRY_TOLERANCE * largest * rows:
-        raise InputError(
-            f"Hessian H has the eigenvalue {lowest:.3g}; it must be positive semidefinite: "
-            "take the Gauss-Newton Hessian of a convex loss"
-        )
-    return H
 
 
 def _relative(difference: Array, reference: Array) -> float:

@@ -15,6 +15,8 @@ import pytest
 
 from tests.browser import Browser
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 name = "small"
 task = "digits"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from solvers.engine import Engine
-from solvers.spu import engine_named
+from solvers.engines import engine_named
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.quantity import Hertz

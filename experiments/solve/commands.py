@@ -14,8 +14,9 @@ from rich.console import Console
 from experiments.shared.files import check_output, writing
 from experiments.shared.plain_json import json_text
 from solvers.engine import Engine
+from solvers.engines import ENGINES, engine_named
 from solvers.solution import Solution
-from solvers.spu import ENGINES, Spu, engine_named
+from solvers.spu import Spu
 from spu_circuit.arrays import read_array
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, load_hardware, presets

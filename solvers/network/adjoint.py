@@ -17,8 +17,8 @@ from netlists.board import AMPLIFIER, OF_ADC, OF_DAC, Board, converter_errors
 from netlists.device import Device
 from netlists.elements import Elements
 from solvers.network.blocks import add
+from solvers.network.groups import Group
 from solvers.network.newton import intercepts_of, sources_of
-from solvers.network.structure import Group
 from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import Converter
 from spu_circuit.sampling import Samples

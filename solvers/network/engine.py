@@ -16,6 +16,7 @@ from netlists.elements import Values
 from solvers.engine import Reading
 from solvers.network.blocks import Factors, Key
 from solvers.network.dense import Motion, Reduced, reduced
+from solvers.network.groups import NOTHING
 from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, unstable
 from solvers.network.irregular import Irregular, analysis_of, is_irregular
 from solvers.network.newton import Bias, Rest, at_rest, bias_of, intercepts_of
@@ -24,7 +25,7 @@ from solvers.network.noise import Pace, pace_of, sampled
 from solvers.network.parameters import parameter_slopes
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
 from solvers.network.state_space import StateSpace
-from solvers.network.structure import NOTHING, Structure
+from solvers.network.structure import Structure
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError

@@ -10,11 +10,11 @@ from netlists.device import Device
 from netlists.elements import ElementTable, Values
 from solvers.engine import Reading
 from solvers.network.dense import Motion, Reduced
+from solvers.network.groups import inner_of
 from solvers.network.growth import unstable
 from solvers.network.nodal import NodalAnalysis, settled
 from solvers.network.reader import read_lines
 from solvers.network.state_space import StateSpace
-from solvers.network.structure import inner_of
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.sampling import Samples

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.network.blocks import Factors, add
-from solvers.network.structure import Group, Structure
+from solvers.network.groups import Group
+from solvers.network.structure import Structure
 from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]

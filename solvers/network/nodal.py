@@ -12,12 +12,13 @@ import scipy
 from numpy.typing import NDArray
 
 from netlists.deck import Probe
+from solvers.network.connections import SHOWN, refuse_floating_nodes, refuse_loops
 from solvers.network.dense import Reduced
 from solvers.network.elimination import Plan, SingularError, plan
 from solvers.network.expression import CURRENT
+from solvers.network.noise_currents import spectrum_of
 from solvers.network.reader import GROUND, Element, FlatCircuit
 from spu_circuit.errors import InputError
-from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -26,7 +27,6 @@ NEWTON_STEPS = 25
 NEWTON_TOLERANCE = 1e-12
 SMALLEST_RISE = 1e-4
 """Least step of the independent sources, as a share of their values, on the way to an operating point."""
-SHOWN = 6
 
 
 class NodalAnalysis:
@@ -70,8 +70,9 @@ class NodalAnalysis:
         self.start = self._initial_volts()
         if not self.states:
             raise InputError("the circuit has no capacitor, so nothing in it takes time; add one")
-        self._refuse_loops()
-        self._refuse_floating_nodes()
+        merged = set(self._capacitors.tolist()) - set(self._states)
+        refuse_loops([(k, e) for k, e in enumerate(found) if k not in merged], self._ends, self.nodes)
+        refuse_floating_nodes(found, self._ends, self.nodes)
         self._plans: dict[bool, tuple[scipy.sparse.csr_array, Plan]] = {}
 
     @property
@@ -109,7 +110,9 @@ class NodalAnalysis:
             reached = np.flatnonzero(response[:, : n + m].any(axis=(0, 2)))
             scale = np.where(reached < n, per_farad[:, np.minimum(reached, n - 1)], 1.0)
             response = scale[:, :, None] * response[:, reached]
-            spectrum = self._spectrum(response, nodes, values, temperature, densities)
+            ohms, ends = values[:, self._resistors], self._ends[self._resistors]
+            sources = (self._noise_nodes, densities) if densities is not None else None
+            spectrum = spectrum_of(response, nodes, len(self.nodes), ohms, ends, temperature, sources)
             noise[:, reached[:, None], reached] = spectrum
         return Reduced(
             drift=-solved[:, :n, :n] * per_farad[:, :, None],
@@ -306,53 +309,6 @@ class NodalAnalysis:
             np.concatenate([factors, signs[inner]]),
         )
 
-    def _spectrum(
-        self,
-        response: Array,
-        nodes: Indices,
-        values: Array,
-        temperature: float | Array | None,
-        densities: Array | None,
-    ) -> Array:
-        """One-sided cross densities of what noise currents into nodes make, from its response (draws, k, nodes)."""
-        own, pairs, shared = self._current_densities(values, temperature, densities, nodes)
-        driven = response * own[:, None, :]
-        if len(pairs):
-            cross = np.zeros((len(nodes) ** 2, len(values)))
-            np.add.at(cross, pairs[:, 0] * len(nodes) + pairs[:, 1], shared.T)
-            square = cross.T.reshape(len(values), len(nodes), len(nodes))
-            driven = driven + response @ (square + square.transpose(0, 2, 1))
-        return driven @ response.transpose(0, 2, 1)
-
-    def _current_densities(
-        self, values: Array, temperature: float | Array | None, densities: Array | None, reached: Indices
-    ) -> tuple[Array, Indices, Array]:
-        """One-sided densities of the noise currents into the reached nodes, A²/Hz.
-
-        Returns:
-            (draws, reached) of each, (pairs, 2) of the nodes that share a resistor, (draws, pairs) cross densities.
-        """
-        count = len(reached)
-        where = np.full(len(self.nodes) + 1, count)
-        where[reached] = np.arange(count)
-        own = np.zeros((count + 1, len(values)))
-        if densities is not None:
-            np.add.at(own, where[self._noise_nodes], densities[:, None])
-        pairs, shared = np.zeros((0, 2), dtype=np.intp), np.zeros((len(values), 0))
-        if temperature is not None:
-            kelvin = np.broadcast_to(temperature, len(values))[:, None]
-            density = johnson_current_density(1 / values[:, self._resistors], kelvin)
-            ends = where[self._ends[self._resistors]]
-            index = np.arange(len(ends))
-            gather = scipy.sparse.csr_array(
-                (np.ones(2 * len(ends)), (ends.T.ravel(), np.tile(index, 2))), (count + 1, len(ends))
-            )
-            own += gather @ density.T
-            # A resistor takes from one end what it gives to the other.
-            both = (ends < count).all(axis=1)
-            pairs, shared = ends[both], -density[:, both]
-        return own[:count].T, pairs, shared
-
     def _tangents(self, values: Array) -> Array:
         """Gradients and intercepts of the behavioural sources at each draw's operating point.
 
@@ -431,47 +387,6 @@ class NodalAnalysis:
             start[state] = volts
         return start
 
-    def _refuse_loops(self) -> None:
-        """Voltage sources and capacitors must be a forest: around a loop their voltages are given twice."""
-        merged = set(self._capacitors.tolist()) - set(self._states)
-        group = np.arange(-1, len(self.nodes)).tolist()
-        edges: dict[int, list[int]] = {}
-
-        def root(node: int) -> int:
-            while group[node + 1] != node:
-                group[node + 1] = group[group[node + 1] + 1]
-                node = group[node + 1]
-            return node
-
-        for kinds, what in ((("V", "E", "H", "BV"), "voltage sources"), (("C",), "capacitors or voltage sources")):
-            for k, element in enumerate(self.circuit.elements):
-                if element.kind not in kinds or k in merged:
-                    continue
-                a, b = self._ends[k].tolist()
-                if root(a) == root(b):
-                    path = ", ".join(self._node_name(node) for node in _path(edges, a, b))
-                    raise InputError(
-                        f"{element.name} closes a loop of {what} over nodes {path}; put a resistor into it"
-                    )
-                group[root(a) + 1] = root(b)
-                edges.setdefault(a, []).append(b)
-                edges.setdefault(b, []).append(a)
-
-    def _refuse_floating_nodes(self) -> None:
-        """Every node must reach ground by elements that carry direct current."""
-        carries = np.array([element.kind not in ("C", "I") for element in self.circuit.elements])
-        a, b = self._ends[carries].T + 1
-        size = len(self.nodes) + 1
-        graph = scipy.sparse.csr_array((np.ones(len(a)), (a, b)), shape=(size, size))
-        groups = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
-        floating = np.flatnonzero(groups[1:] != groups[0])
-        if len(floating):
-            shown = ", ".join(self.nodes[k] for k in floating[:SHOWN]) + (" …" if len(floating) > SHOWN else "")
-            raise InputError(f"no DC path to ground from {shown}; join each to ground or a driven node by a resistor")
-
-    def _node_name(self, node: int) -> str:
-        return GROUND if node < 0 else self.nodes[node]
-
 
 def settled(A: Array, b: Array) -> Array:
     """A⁻¹ b of each draw: (draws, n, n) and (draws, n). Raises InputError where a capacitor keeps its charge."""
@@ -486,19 +401,3 @@ def settled(A: Array, b: Array) -> Array:
 def _inner(ends: Indices) -> list[tuple[int, float]]:
     """The nodes that a current from the first to the second end leaves (+) and enters (−), without ground."""
     return [(end, sign) for end, sign in zip(ends.tolist(), (1.0, -1.0), strict=True) if end >= 0]
-
-
-def _path(edges: dict[int, list[int]], start: int, end: int) -> list[int]:
-    """The nodes from start to end in a forest."""
-    came_from = {start: start}
-    waiting = [start]
-    while waiting and end not in came_from:
-        node = waiting.pop()
-        for other in edges.get(node, []):
-            if other not in came_from:
-                came_from[other] = node
-                waiting.append(other)
-    path = [end]
-    while path[-1] != start:
-        path.append(came_from[path[-1]])
-    return path

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from solvers.network.blocks import Factors, add
 from solvers.network.dense import typical_step
+from solvers.network.groups import Group
 from solvers.network.relaxation import charges, series_of
-from solvers.network.structure import Group, Structure
+from solvers.network.structure import Structure
 from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]

@@ -6,78 +6,29 @@ as one implicit Euler step of length h sees it. With h infinite it is open, so t
 points, and steps of them the way there.
 """
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
 from functools import cached_property
-from types import MappingProxyType
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from netlists.deck import lines_of
-from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
-from netlists.spice import empty_circuit
-from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, total, with_diagonal
-from solvers.network.expression import CURRENT, Expression
-from solvers.network.reader import Element, FlatCircuit, read_lines
+from netlists.elements import ElementTable
+from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, total
+from solvers.network.groups import FlatTable, Group
+from solvers.network.stamps import ONE, Term, filled, is_range, placed
 from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-ONE = ""
-"""Key of the coefficient 1."""
 UNDETERMINED = (
     "the circuit does not determine all its voltages; give every node a resistor or source that fixes it, and every "
     "capacitor a path that discharges it"
 )
-NOTHING: Values = MappingProxyType({})
-HELD = ("plus", "minus", "output")
 
 
-@dataclass(frozen=True)
-class Group:
-    """Like elements of a flat circuit: no subcircuits.
-
-    Args:
-        key: of their values.
-        kind: SPICE's letter; of behavioural sources BV or BI.
-        nodes: families, -1 for ground, and number in it, (elements,), in SPICE's order.
-        value: nominal, (elements,).
-        initial: of capacitors, V, (elements,); NaN where nothing says.
-        control: key of the group whose current controls an F or H.
-        expression: of a behavioural source, with its controls as pairs of nodes, or a group's key for its current.
-    """
-
-    key: str
-    kind: str
-    nodes: tuple[tuple[int, Indices], ...]
-    value: Array
-    initial: Array
-    control: str = ""
-    expression: Expression | None = None
-    controls: tuple[tuple[tuple[int, Indices], tuple[int, Indices]] | str, ...] = ()
-
-    @property
-    def count(self) -> int:
-        return len(self.value)
-
-
-@dataclass(frozen=True)
-class _Term:
-    """One contribution to a block: ``factor`` times what ``key`` stands for, placed by ``mode``."""
-
-    key: str
-    factor: float
-    mode: str
-    count: int
-    shape: tuple[int, ...] = ()
-    where: Indices | None = None
-    gather: "scipy.sparse.csr_array | None" = None
-
-
-class Structure:
+class Structure(FlatTable):
     """The equations of a table.
 
     Args:
@@ -88,169 +39,17 @@ class Structure:
     """
 
     def __init__(self, table: ElementTable) -> None:
-        self.table = table
-        self.families: list[str] = []
-        self.sizes: list[int] = []
-        self._family: dict[str, int] = {}
-        self.groups: list[Group] = []
-        self._amplifiers: list[tuple[Elements, tuple[Group, ...]]] = []
-        self._flatten()
+        super().__init__(table)
         self.branches = [g.key for g in self.groups if g.kind in ("V", "E", "H", "BV")]
         self._branch = {key: len(self.families) + k for k, key in enumerate(self.branches)}
         by_key = {g.key: g for g in self.groups}
         self.all_sizes = (*self.sizes, *(by_key[key].count for key in self.branches))
-        self.capacitors = [g for g in self.groups if g.kind == "C"]
         self.resistors = [g for g in self.groups if g.kind == "R"]
         self.sources = [g for g in self.groups if g.kind in ("V", "I")]
         self.behavioural = [g for g in self.groups if g.kind in ("BV", "BI")]
-        self._terms: dict[Key, list[_Term]] = {}
+        self._terms: dict[Key, list[Term]] = {}
         self._whole: dict[tuple[int, int], tuple[bool, Indices]] = {}
         self._stamp()
-
-    # From the table to flat groups
-
-    def _flatten(self) -> None:
-        table = self.table
-        for group in table.elements:
-            for nodes in group.nodes:
-                self._grow(nodes)
-        if table.amplifier is not None:
-            supplies = empty_circuit()
-            table.amplifier.define(supplies)
-            for element in supplies.elements:
-                words = str(element).split()
-                self._add_lone(read_lines([str(element)]).elements[0], words)
-        for group in table.elements:
-            if group.kind == "X":
-                inner = self._expanded(group, self.inner(group, {}))
-                self._amplifiers.append((group, inner))
-                self.groups += inner
-            else:
-                initial = group.parameters.get("start", np.full(group.count, np.nan))
-                pins = tuple(self.pin(nodes) for nodes in group.nodes)
-                self.groups.append(Group(group.label, group.kind, pins, group.value, initial))
-
-    def _grow(self, nodes: Nodes) -> None:
-        if nodes.family == GROUND:
-            return
-        size = int(nodes.index.max(initial=-1)) + 1
-        if nodes.family not in self._family:
-            self._family[nodes.family] = len(self.families)
-            self.families.append(nodes.family)
-            self.sizes.append(size)
-        else:
-            k = self._family[nodes.family]
-            self.sizes[k] = max(self.sizes[k], size)
-
-    def pin(self, nodes: Nodes) -> tuple[int, Indices]:
-        return (-1, nodes.index) if nodes.family == GROUND else (self._family[nodes.family], nodes.index)
-
-    def _add_lone(self, element: Element, words: list[str]) -> None:
-        """One element that stands for itself: a supply."""
-        zero = np.zeros(1, dtype=np.intp)
-        for node in element.nodes:
-            if node != GROUND:
-                self._grow(Nodes(node, zero))
-        nodes = tuple(self.pin(Nodes(node, zero)) for node in element.nodes)
-        self.groups.append(
-            Group(element.name, element.kind, nodes, np.array([float(np.max(element.value))]), np.full(1, np.nan))
-        )
-
-    def inner(self, group: Elements, parameters: Mapping[str, Array]) -> FlatCircuit:
-        """See ``inner_of``."""
-        return inner_of(self.table, group, parameters)
-
-    def _expanded(self, group: Elements, circuit: FlatCircuit) -> tuple[Group, ...]:
-        count, numbers = group.count, np.arange(group.count)
-        prefix = f"{group.label}.".lower()
-        bound = dict(zip(HELD, group.nodes, strict=True))
-        lone = np.zeros(count, dtype=np.intp)
-
-        def pin(name: str) -> tuple[int, Indices]:
-            if name == GROUND:
-                return -1, lone
-            if name in bound:
-                return self.pin(bound[name])
-            nodes = (
-                Nodes(f"{group.label}.{name[len(prefix) :]}", numbers) if name.startswith(prefix) else Nodes(name, lone)
-            )
-            self._grow(nodes)
-            return self.pin(nodes)
-
-        found = []
-        for element in circuit.elements:
-            value = np.broadcast_to(np.asarray(element.value, dtype=float), (count,))
-            initial = np.broadcast_to(np.nan if element.initial is None else element.initial, (count,))
-            controls = tuple(
-                first if second == CURRENT else (pin(first), pin(second)) for first, second in element.controls
-            )
-            nodes = tuple(pin(name) for name in element.nodes)
-            found.append(
-                Group(element.name, element.kind, nodes, value, initial, element.control, element.expression, controls)
-            )
-        names = {g.key.lower(): g.key for g in found}
-        return tuple(
-            Group(
-                *(g.key, g.kind, g.nodes, g.value, g.initial, names.get(g.control, g.control), g.expression),
-                tuple(names.get(c, c) if isinstance(c, str) else c for c in g.controls),
-            )
-            for g in found
-        )
-
-    # Values
-
-    def coefficients(self, values: Values, conductances: Values = NOTHING) -> dict[str, Array]:
-        """What each group has, (batch, elements): conductances of resistors, other values as they are.
-
-        Args:
-            values: what differs from the table, (batch, elements) each; see ``Values``.
-            conductances: of resistors that are not in ``values``, (batch, elements) each, S.
-        """
-        found = dict(conductances)
-        inner = self._inner_values(values)
-        for group in self.groups:
-            if group.key in conductances:
-                continue
-            value = inner.get(group.key, values.get(group.key, group.value))
-            value = value[None] if value.ndim == 1 else value
-            if group.kind == "R":
-                with np.errstate(divide="ignore"):
-                    value = 1 / value
-            found[group.key] = value
-        return found
-
-    def initial(self, values: Values) -> dict[str, Array]:
-        """Voltage of each group of capacitors at time 0, (batch, elements); NaN where nothing says."""
-        found = {}
-        for group, inner in self._amplifiers:
-            own = self._parameters(group, values)
-            if "start" in own and np.any(own["start"]) and any(g.kind == "C" for g in inner):
-                elements = {e.name: e for e in self.inner(group, own).elements}
-                for g in inner:
-                    if g.kind == "C" and (start := elements[g.key].initial) is not None:
-                        found[g.key] = np.atleast_2d(np.asarray(start, dtype=float) * np.ones(g.count))
-        for g in self.capacitors:
-            if g.key not in found:
-                found[g.key] = np.atleast_2d(values.get(f"{g.key}.start", g.initial))
-        return found
-
-    def _inner_values(self, values: Values) -> dict[str, Array]:
-        found = {}
-        for group, inner in self._amplifiers:
-            own = {name: value for name, value in self._parameters(group, values).items() if name != "start"}
-            if own:
-                elements = {e.name: e for e in self.inner(group, own).elements}
-                for g in inner:
-                    value = np.asarray(elements[g.key].value, dtype=float)
-                    if value.ndim:
-                        found[g.key] = np.atleast_2d(value)
-        return found
-
-    def _parameters(self, group: Elements, values: Values) -> dict[str, Array]:
-        start = f"{group.label}."
-        return {key[len(start) :]: np.atleast_2d(value) for key, value in values.items() if key.startswith(start)}
-
-    # Equations
 
     def _stamp(self) -> None:
         """Every contribution to the equations: a node's is the sum of currents that enter it, a branch's its law.
@@ -304,7 +103,7 @@ class Structure:
         if r < 0 or c < 0:
             return
         m, n = self.all_sizes[r], self.all_sizes[c]
-        self._terms.setdefault((r, c), []).append(_placed(key, factor, i, j, m, n, r == c))
+        self._terms.setdefault((r, c), []).append(placed(key, factor, i, j, m, n, r == c))
 
     def shares(self, coefficients: Mapping[str, Array], step: float | Array) -> dict[str, Array]:
         """Conductance C/h of each group of capacitors in an implicit step of length h, s, (batch, 1); 0 if infinite."""
@@ -316,34 +115,34 @@ class Structure:
         Args:
             coefficients: see ``coefficients``; slopes of behavioural sources too.
         """
-        return _filled(self._open, coefficients)
+        return filled(self._open, coefficients)
 
     def stepped(self, blocks: Mapping[Key, Array], shares: Mapping[str, Array]) -> dict[Key, Array]:
         """The blocks of an implicit step from those with all capacitors open. See ``shares``."""
         found = dict(blocks)
-        for key, block in _filled(self._capacitive, shares).items():
+        for key, block in filled(self._capacitive, shares).items():
             found[key] = total(found[key], block) if key in found else block
         return found
 
     def conductances(self, coefficients: Mapping[str, Array], families: Container[int]) -> dict[Key, Array]:
         """Blocks of the resistors alone, of these families: the conductances that noise currents are correlated by."""
         chosen = {key: terms for key, terms in self._resistive.items() if key[0] in families and key[1] in families}
-        return {key: -block for key, block in _filled(chosen, coefficients).items()}
+        return {key: -block for key, block in filled(chosen, coefficients).items()}
 
     @cached_property
-    def _capacitive(self) -> dict[Key, list[_Term]]:
+    def _capacitive(self) -> dict[Key, list[Term]]:
         return self._of(frozenset(g.key for g in self.capacitors))
 
     @cached_property
-    def _open(self) -> dict[Key, list[_Term]]:
+    def _open(self) -> dict[Key, list[Term]]:
         own = {g.key for g in self.capacitors}
         return self._of(frozenset(t.key for terms in self._terms.values() for t in terms if t.key not in own))
 
     @cached_property
-    def _resistive(self) -> dict[Key, list[_Term]]:
+    def _resistive(self) -> dict[Key, list[Term]]:
         return self._of(frozenset(g.key for g in self.resistors))
 
-    def _of(self, keys: frozenset[str]) -> dict[Key, list[_Term]]:
+    def _of(self, keys: frozenset[str]) -> dict[Key, list[Term]]:
         """The terms of some groups."""
         chosen = {place: [term for term in terms if term.key in keys] for place, terms in self._terms.items()}
         return {place: terms for place, terms in chosen.items() if terms}
@@ -519,7 +318,7 @@ class Structure:
         key = family, id(index)
         if key not in self._whole:
             # The index is kept with the answer, so that no other array takes its identity.
-            self._whole[key] = _is_range(index, self.all_sizes[family]), index
+            self._whole[key] = is_range(index, self.all_sizes[family]), index
         return self._whole[key][0]
 
     def picked(self, volts: Array, family: int, index: Indices) -> Array:
@@ -529,97 +328,3 @@ class Structure:
     def branch(self, key: str) -> int:
         """Group of unknowns that holds the current of a group of sources."""
         return self._branch[key]
-
-
-def inner_of(table: ElementTable, group: Elements, parameters: Mapping[str, Array]) -> FlatCircuit:
-    """The elements of a group of amplifiers, each with its values for all of them."""
-    assert table.amplifier is not None
-    alone = empty_circuit()
-    table.amplifier.define(alone)
-    supplies = {str(element) for element in alone.elements}
-    lines = [line for line in lines_of(alone) if line not in supplies]
-    given = {name: value for name, value in parameters.items() if name in table.amplifier.parameters}
-    pins = ["0" if nodes.family == GROUND else name for nodes, name in zip(group.nodes, HELD, strict=True)]
-    said = " ".join(f"{name}={{own_{name}}}" for name in given)
-    lines.append(f"{group.label} {' '.join(pins)} {table.amplifier.name} {said}".rstrip())
-    return read_lines(lines, {f"own_{name}": value for name, value in given.items()})
-
-
-def _filled(placed: Mapping[Key, Sequence[_Term]], coefficients: Mapping[str, Array]) -> dict[Key, Array]:
-    """The blocks that terms make of coefficients."""
-    found = {}
-    for key, terms in placed.items():
-        diagonal: Array | None = None
-        dense: Array | None = None
-        fresh = False  # whether the dense block is nobody else's
-        for term in terms:
-            own = coefficients[term.key] if term.key else np.ones((1, term.count))
-            if term.mode == "diagonal":
-                part = term.factor * own
-                diagonal = part if diagonal is None else diagonal + part
-            elif term.mode == "row sums":
-                part = own.reshape(len(own), *term.shape) @ np.full(term.shape[1], term.factor)
-                diagonal = part if diagonal is None else diagonal + part
-            elif term.mode == "column sums":
-                part = np.full(term.shape[0], term.factor) @ own.reshape(len(own), *term.shape)
-                diagonal = part if diagonal is None else diagonal + part
-            elif term.mode == "gather":
-                assert term.gather is not None
-                part = term.factor * (term.gather @ own.T).T
-                diagonal = part if diagonal is None else diagonal + part
-            elif term.mode == "grid":
-                part = own.reshape(len(own), *term.shape)
-                part = part if term.factor == 1 else term.factor * part
-                fresh = dense is not None or term.factor != 1
-                dense = part if dense is None else dense + part
-            elif term.mode == "grid transposed":
-                part = own.reshape(len(own), *term.shape).transpose(0, 2, 1)
-                part = part if term.factor == 1 else term.factor * part
-                fresh = dense is not None or term.factor != 1
-                dense = part if dense is None else dense + part
-            else:
-                part = np.zeros((len(own), *term.shape))
-                flat = part.reshape(len(own), -1)
-                assert term.where is not None
-                if term.gather is None:
-                    flat[:, term.where] = term.factor * own
-                else:
-                    flat[:] = term.factor * (term.gather @ own.T).T
-                fresh = True
-                dense = part if dense is None else dense + part
-        if dense is None:
-            assert diagonal is not None
-            found[key] = diagonal
-        elif diagonal is None:
-            found[key] = dense
-        else:
-            found[key] = with_diagonal(dense, diagonal, fresh)
-    return found
-
-
-def _is_range(index: Indices, size: int) -> bool:
-    return len(index) == size and index[0] == 0 and index[-1] == size - 1 and bool((index[1:] > index[:-1]).all())
-
-
-def _placed(key: str, factor: float, i: Indices, j: Indices, m: int, n: int, square: bool) -> _Term:
-    """Where the elements of a group go in a block of m × n."""
-    count = len(i)
-    rows, columns = np.arange(m), np.arange(n)
-    if count == m == n and np.array_equal(i, rows) and np.array_equal(j, columns):
-        return _Term(key, factor, "diagonal", count, (count,))
-    if square and np.array_equal(i, j):
-        if count % m == 0 and np.array_equal(i, np.repeat(rows, count // m)):
-            return _Term(key, factor, "row sums", count, (m, count // m))
-        if count % m == 0 and np.array_equal(i, np.tile(rows, count // m)):
-            return _Term(key, factor, "column sums", count, (count // m, m))
-        gather = scipy.sparse.csr_array((np.ones(count), (i, np.arange(count))), shape=(m, count))
-        return _Term(key, factor, "gather", count, (m,), None, gather)
-    if count == m * n and np.array_equal(i, np.repeat(rows, n)) and np.array_equal(j, np.tile(columns, m)):
-        return _Term(key, factor, "grid", count, (m, n))
-    if count == m * n and np.array_equal(i, np.tile(rows, n)) and np.array_equal(j, np.repeat(columns, m)):
-        return _Term(key, factor, "grid transposed", count, (n, m))
-    where = i * n + j
-    if len(np.unique(where)) == count:
-        return _Term(key, factor, "scatter", count, (m, n), where)
-    gather = scipy.sparse.csr_array((np.ones(count), (where, np.arange(count))), shape=(m * n, count))
-    return _Term(key, factor, "scatter", count, (m, n), where, gather)

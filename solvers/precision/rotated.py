@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.held import Answer, Held, Rows, Wrapper, hold
+from spu_circuit.admissible import real_array
 from spu_circuit.errors import InputError
-from spu_circuit.problem import LinearSystems, real_array
+from spu_circuit.problem import LinearSystems
 from spu_circuit.several import Batch
 
 Array = NDArray[np.float64]

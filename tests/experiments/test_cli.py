@@ -123,3 +123,13 @@ def test_the_extras_of_the_installation_are_those_that_commands_ask_for(pytestco
     known = {module for own in EXTRAS.values() for module in own}
     assert {name: expanded(name) for name in EXTRAS} == {name: set(own) for name, own in EXTRAS.items()}
     assert expanded("all") == known
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_has_help_and_every_time_its_unit(name):
+    command = loaded(name)
+    for own in getattr(command, "commands", {"": command}).values():
+        assert own.help
+        assert [option.name for option in own.params if not getattr(option, "help", None)] == []
+    if name in ("solve", "netlist"):
+        assert "units of τ" in {option.name: option for option in command.params}["time"].help

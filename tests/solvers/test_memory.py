@@ -23,7 +23,8 @@ import re, sys
 from pathlib import Path
 import numpy as np
 from solvers.memory import bytes_needed
-from solvers.spu import Spu, engine_named
+from solvers.engines import engine_named
+from solvers.spu import Spu
 from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import LinearSystem
 def peak():

@@ -11,12 +11,13 @@ import solvers.network.engine
 from experiments.shared.systems import ggn_system, spd_system
 from solvers.boards import RANGES
 from solvers.engine import Reading
+from solvers.engines import engine_named
 from solvers.ideal import IdealLaw, law_of
 from solvers.network import Network
 from solvers.network.structure import Structure
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
-from solvers.spu import KEPT, Spu, engine_named
+from solvers.spu import KEPT, Spu
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import Converter, Noise, load_hardware
 from spu_circuit.problem import LinearSystem, LinearSystems

@@ -307,6 +307,7 @@ KILLED = (
 )
 
 
+@pytest.mark.slow
 def test_sigkill_of_parent_worker_or_ngspice_loses_and_doubles_nothing(tmp_path):
     """Parent, a worker or an ngspice dies at random moments; what the last run leaves is as if nothing had been."""
     config = tmp_path / "small.toml"

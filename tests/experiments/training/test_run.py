@@ -76,6 +76,7 @@ def untimed(folder):
     return [replace(step, wall_seconds=0.0) for step in history], states
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_if_nothing_had_been_with_other_workers(training, tmp_path):
     """Its groups are others after the stop, since some trials are ahead; the same numbers come out, to the last bit."""
     go(training, tmp_path / "whole")
@@ -109,6 +110,7 @@ def train_adam(folder):
     go(single(experiment.model_copy(update={"optimizers": {"adam": experiment.optimizers["adam"]}})), Path(folder))
 
 
+@pytest.mark.slow
 def test_what_a_process_computed_before_changes_no_bit(tmp_path):
     """A notebook, or a worker of a foreign cluster, may have computed with JAX before it trains."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

@@ -27,6 +27,7 @@ def outcomes():
     return {workers: list(compared(FEW, workers)) for workers in (1, 3)}
 
 
+@pytest.mark.slow
 def test_the_engines_agree_whatever_the_number_of_workers(outcomes):
     alone, together = ([check for o in found for check in o.checks] for found in outcomes.values())
     assert [check for check in alone if not check.holds] == []

@@ -1,0 +1,219 @@
+"""A table without subcircuits: groups of like elements between families of nodes, and the values that they take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netlists.deck import lines_of
+from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
+from netlists.spice import empty_circuit
+from solvers.network.expression import CURRENT, Expression
+from solvers.network.reader import Element, FlatCircuit, read_lines
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+NOTHING: Values = MappingProxyType({})
+HELD = ("plus", "minus", "output")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Like elements of a flat circuit: no subcircuits.
+
+    Args:
+        key: of their values.
+        kind: SPICE's letter; of behavioural sources BV or BI.
+        nodes: families, -1 for ground, and number in it, (elements,), in SPICE's order.
+        value: nominal, (elements,).
+        initial: of capacitors, V, (elements,); NaN where nothing says.
+        control: key of the group whose current controls an F or H.
+        expression: of a behavioural source, with its controls as pairs of nodes, or a group's key for its current.
+    """
+
+    key: str
+    kind: str
+    nodes: tuple[tuple[int, Indices], ...]
+    value: Array
+    initial: Array
+    control: str = ""
+    expression: Expression | None = None
+    controls: tuple[tuple[tuple[int, Indices], tuple[int, Indices]] | str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.value)
+
+
+class FlatTable:
+    """A table whose amplifiers are groups of their elements.
+
+    Args:
+        table: with nominal values, programmable resistors at typical ones.
+    """
+
+    def __init__(self, table: ElementTable) -> None:
+        self.table = table
+        self.families: list[str] = []
+        self.sizes: list[int] = []
+        self._family: dict[str, int] = {}
+        self.groups: list[Group] = []
+        self._amplifiers: list[tuple[Elements, tuple[Group, ...]]] = []
+        self._flatten()
+        self.capacitors = [g for g in self.groups if g.kind == "C"]
+
+    def _flatten(self) -> None:
+        table = self.table
+        for group in table.elements:
+            for nodes in group.nodes:
+                self._grow(nodes)
+        if table.amplifier is not None:
+            supplies = empty_circuit()
+            table.amplifier.define(supplies)
+            for element in supplies.elements:
+                words = str(element).split()
+                self._add_lone(read_lines([str(element)]).elements[0], words)
+        for group in table.elements:
+            if group.kind == "X":
+                inner = self._expanded(group, self.inner(group, {}))
+                self._amplifiers.append((group, inner))
+                self.groups += inner
+            else:
+                initial = group.parameters.get("start", np.full(group.count, np.nan))
+                pins = tuple(self.pin(nodes) for nodes in group.nodes)
+                self.groups.append(Group(group.label, group.kind, pins, group.value, initial))
+
+    def _grow(self, nodes: Nodes) -> None:
+        if nodes.family == GROUND:
+            return
+        size = int(nodes.index.max(initial=-1)) + 1
+        if nodes.family not in self._family:
+            self._family[nodes.family] = len(self.families)
+            self.families.append(nodes.family)
+            self.sizes.append(size)
+        else:
+            k = self._family[nodes.family]
+            self.sizes[k] = max(self.sizes[k], size)
+
+    def pin(self, nodes: Nodes) -> tuple[int, Indices]:
+        return (-1, nodes.index) if nodes.family == GROUND else (self._family[nodes.family], nodes.index)
+
+    def _add_lone(self, element: Element, words: list[str]) -> None:
+        """One element that stands for itself: a supply."""
+        zero = np.zeros(1, dtype=np.intp)
+        for node in element.nodes:
+            if node != GROUND:
+                self._grow(Nodes(node, zero))
+        nodes = tuple(self.pin(Nodes(node, zero)) for node in element.nodes)
+        self.groups.append(
+            Group(element.name, element.kind, nodes, np.array([float(np.max(element.value))]), np.full(1, np.nan))
+        )
+
+    def inner(self, group: Elements, parameters: Mapping[str, Array]) -> FlatCircuit:
+        """See ``inner_of``."""
+        return inner_of(self.table, group, parameters)
+
+    def _expanded(self, group: Elements, circuit: FlatCircuit) -> tuple[Group, ...]:
+        count, numbers = group.count, np.arange(group.count)
+        prefix = f"{group.label}.".lower()
+        bound = dict(zip(HELD, group.nodes, strict=True))
+        lone = np.zeros(count, dtype=np.intp)
+
+        def pin(name: str) -> tuple[int, Indices]:
+            if name == GROUND:
+                return -1, lone
+            if name in bound:
+                return self.pin(bound[name])
+            nodes = (
+                Nodes(f"{group.label}.{name[len(prefix) :]}", numbers) if name.startswith(prefix) else Nodes(name, lone)
+            )
+            self._grow(nodes)
+            return self.pin(nodes)
+
+        found = []
+        for element in circuit.elements:
+            value = np.broadcast_to(np.asarray(element.value, dtype=float), (count,))
+            initial = np.broadcast_to(np.nan if element.initial is None else element.initial, (count,))
+            controls = tuple(
+                first if second == CURRENT else (pin(first), pin(second)) for first, second in element.controls
+            )
+            nodes = tuple(pin(name) for name in element.nodes)
+            found.append(
+                Group(element.name, element.kind, nodes, value, initial, element.control, element.expression, controls)
+            )
+        names = {g.key.lower(): g.key for g in found}
+        return tuple(
+            Group(
+                *(g.key, g.kind, g.nodes, g.value, g.initial, names.get(g.control, g.control), g.expression),
+                tuple(names.get(c, c) if isinstance(c, str) else c for c in g.controls),
+            )
+            for g in found
+        )
+
+    def coefficients(self, values: Values, conductances: Values = NOTHING) -> dict[str, Array]:
+        """What each group has, (batch, elements): conductances of resistors, other values as they are.
+
+        Args:
+            values: what differs from the table, (batch, elements) each; see ``Values``.
+            conductances: of resistors that are not in ``values``, (batch, elements) each, S.
+        """
+        found = dict(conductances)
+        inner = self._inner_values(values)
+        for group in self.groups:
+            if group.key in conductances:
+                continue
+            value = inner.get(group.key, values.get(group.key, group.value))
+            value = value[None] if value.ndim == 1 else value
+            if group.kind == "R":
+                with np.errstate(divide="ignore"):
+                    value = 1 / value
+            found[group.key] = value
+        return found
+
+    def initial(self, values: Values) -> dict[str, Array]:
+        """Voltage of each group of capacitors at time 0, (batch, elements); NaN where nothing says."""
+        found = {}
+        for group, inner in self._amplifiers:
+            own = self._parameters(group, values)
+            if "start" in own and np.any(own["start"]) and any(g.kind == "C" for g in inner):
+                elements = {e.name: e for e in self.inner(group, own).elements}
+                for g in inner:
+                    if g.kind == "C" and (start := elements[g.key].initial) is not None:
+                        found[g.key] = np.atleast_2d(np.asarray(start, dtype=float) * np.ones(g.count))
+        for g in self.capacitors:
+            if g.key not in found:
+                found[g.key] = np.atleast_2d(values.get(f"{g.key}.start", g.initial))
+        return found
+
+    def _inner_values(self, values: Values) -> dict[str, Array]:
+        found = {}
+        for group, inner in self._amplifiers:
+            own = {name: value for name, value in self._parameters(group, values).items() if name != "start"}
+            if own:
+                elements = {e.name: e for e in self.inner(group, own).elements}
+                for g in inner:
+                    value = np.asarray(elements[g.key].value, dtype=float)
+                    if value.ndim:
+                        found[g.key] = np.atleast_2d(value)
+        return found
+
+    def _parameters(self, group: Elements, values: Values) -> dict[str, Array]:
+        start = f"{group.label}."
+        return {key[len(start) :]: np.atleast_2d(value) for key, value in values.items() if key.startswith(start)}
+
+
+def inner_of(table: ElementTable, group: Elements, parameters: Mapping[str, Array]) -> FlatCircuit:
+    """The elements of a group of amplifiers, each with its values for all of them."""
+    assert table.amplifier is not None
+    alone = empty_circuit()
+    table.amplifier.define(alone)
+    supplies = {str(element) for element in alone.elements}
+    lines = [line for line in lines_of(alone) if line not in supplies]
+    given = {name: value for name, value in parameters.items() if name in table.amplifier.parameters}
+    pins = ["0" if nodes.family == GROUND else name for nodes, name in zip(group.nodes, HELD, strict=True)]
+    said = " ".join(f"{name}={{own_{name}}}" for name in given)
+    lines.append(f"{group.label} {' '.join(pins)} {table.amplifier.name} {said}".rstrip())
+    return read_lines(lines, {f"own_{name}": value for name, value in given.items()})
