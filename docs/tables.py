@@ -41,14 +41,6 @@ SOURCES = {
 }
 """Results in ``docs``, and where the commands leave them: bench, validate --full, claims, demo, sweep
 resistor_tolerance."""
-HEADLINES = (
-    "Spu transient, 64 cells, 500 points, no noise / bare ngspice",
-    "ngspice transient mean, ideal, against closed form",
-    "network, bench: one solve of 72 cells, operating point",
-    "derivatives by all 4,396 parts of 64 bench cells, operating point / one solve",
-    "10,000 copies of 32 cells, end to end",
-)
-"""Figures of bench.csv that the README shows."""
 SETUP = (
     "topology",
     "preset",
@@ -140,13 +132,6 @@ def bench() -> str:
     return table(head, ((r["figure"], *_measured(r), r["how"]) for r in _rows("bench.csv")))
 
 
-def headlines() -> str:
-    """The README's choice of the benchmarks."""
-    measured = {row["figure"]: row for row in _rows("bench.csv")}
-    chosen = (measured[name] for name in HEADLINES)
-    return table(("figure", "measured", "wanted"), ((r["figure"], *_measured(r)) for r in chosen))
-
-
 def agreements() -> str:
     """Of each agreement the check that comes nearest to its bound."""
     worst: dict[str, dict[str, str]] = {}
@@ -218,12 +203,15 @@ def _share(error: float) -> str:
 def claims() -> str:
     """Every claim with its verdict, and where it holds."""
     return table(
-        ("claim", "statement", "verdict", "where"),
-        (
-            (f"`{row['claim']}`", row["statement"], f"**{row['verdict']}**", row["where"] or "under every condition")
-            for row in _rows("claims.csv")
-        ),
+        ("claim", "statement", "verdict", "conditions that hold"),
+        ((f"`{row['claim']}`", row["statement"], f"**{row['verdict']}**", row["holds"]) for row in _rows("claims.csv")),
     )
+
+
+def verdicts() -> str:
+    """The README's: statements alone."""
+    rows = ((f"{row['statement']} (`{row['claim']}`)", f"**{row['verdict']}**") for row in _rows("claims.csv"))
+    return table(("claim", "verdict"), rows)
 
 
 def claim_findings() -> str:
@@ -321,7 +309,7 @@ def metrics() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "bench": bench,
-    "headlines": headlines,
+    "verdicts": verdicts,
     "agreements": agreements,
     "devices": devices,
     "conditioning": conditioning,

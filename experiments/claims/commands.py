@@ -42,8 +42,8 @@ def claims(
         raise typer.Exit(130) from None
     ordered = [found[name] for name in chosen]
     write_reports(ordered, output)
-    table = Table("claim", "verdict", "where", box=None)
+    table = Table("claim", "verdict", "holds in", box=None)
     for result in ordered:
-        table.add_row(result.claim.name, result.verdict.kind, result.verdict.where)
+        table.add_row(result.claim.name, result.verdict.kind, result.verdict.shares)
     console.print(table)
     console.print(f"Page: {output / 'claims.html'}", highlight=False)

@@ -11,7 +11,7 @@ from experiments.shared.figures import draw_all
 from experiments.shared.files import write, write_csv
 from experiments.shared.page import render
 
-HEAD = ("claim", "statement", "source", "rule", "verdict", "where", "finding", "protocol", "command")
+HEAD = ("claim", "statement", "source", "rule", "verdict", "holds", "where", "finding", "protocol", "command")
 CONDITIONS = ("condition", "at", "mean", "low", "high", "wanted", "bound", "seeds", "failed", "answer")
 
 
@@ -47,7 +47,8 @@ def _shown(row: Sequence[Any]) -> list[str]:
 
 def _verdict_row(result: Result) -> tuple[str, ...]:
     claim, found = result.claim, result.verdict
-    texts = claim.name, claim.statement, claim.source, claim.rule, found.kind, found.where, claim.finding(result.rows)
+    texts = claim.name, claim.statement, claim.source, claim.rule, found.kind
+    texts += found.shares, found.where, claim.finding(result.rows)
     return *texts, "quick" if result.quick else "full", result.command
 
 

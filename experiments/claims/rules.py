@@ -125,10 +125,12 @@ class Verdict:
     Args:
         kind: confirmed and refuted: so under every condition. Holds under conditions: under some. Undecided: under
             none, and some are open.
+        shares: of how many conditions each group holds, in words.
         where: which conditions hold, fail, and are open with what would decide them; empty where there is one answer.
     """
 
     kind: Kind
+    shares: str
     where: str
     answers: tuple[Answer, ...]
 
@@ -136,10 +138,11 @@ class Verdict:
 def verdict(conditions: Sequence[Condition]) -> Verdict:
     """The verdict on a claim from all of its conditions."""
     found = answers(conditions)
+    shares = _shares(conditions, found)
     if all(answer == "holds" for answer in found):
-        return Verdict("confirmed", "", tuple(found))
+        return Verdict("confirmed", shares, "", tuple(found))
     if all(answer == "fails" for answer in found):
-        return Verdict("refuted", "", tuple(found))
+        return Verdict("refuted", shares, "", tuple(found))
     kind: Kind = "holds under conditions" if "holds" in found else "undecided"
     told = [
         f"{answer.capitalize()}: {_listed(conditions, found, answer)}"
@@ -151,17 +154,32 @@ def verdict(conditions: Sequence[Condition]) -> Verdict:
         told.append(
             f"About {needed:.0f} seeds would decide" if isfinite(needed) else f"{MOST_SEEDS:,} seeds would not decide"
         )
-    return Verdict(kind, ". ".join(told), tuple(found))
+    return Verdict(kind, shares, ". ".join(told), tuple(found))
+
+
+def _shares(conditions: Sequence[Condition], found: Sequence[Answer]) -> str:
+    """Of each group, in how many of its points it holds, and how many are open."""
+    told = []
+    for group, points in _by_group(conditions, found).items():
+        own = [answer for _, answer in points]
+        held, left = own.count("holds"), own.count("open")
+        told.append(f"{group} {held} of {len(own)}" + (f" ({left} open)" if left else ""))
+    return "; ".join(told)
 
 
 def _listed(conditions: Sequence[Condition], found: Sequence[Answer], wanted: Answer) -> str:
     """Groups with the points that have an answer; a group alone, where all of its points do."""
-    groups: dict[str, list[tuple[str, Answer]]] = {}
-    for condition, answer in zip(conditions, found, strict=True):
-        groups.setdefault(condition.group, []).append((condition.point, answer))
     told = []
-    for group, points in groups.items():
+    for group, points in _by_group(conditions, found).items():
         chosen = [point for point, answer in points if answer == wanted]
         if chosen:
             told.append(group if len(chosen) == len(points) else f"{group} ({', '.join(chosen)})")
     return "; ".join(told)
+
+
+def _by_group(conditions: Sequence[Condition], found: Sequence[Answer]) -> dict[str, list[tuple[str, Answer]]]:
+    """Points with their answers."""
+    groups: dict[str, list[tuple[str, Answer]]] = {}
+    for condition, answer in zip(conditions, found, strict=True):
+        groups.setdefault(condition.group, []).append((condition.point, answer))
+    return groups

@@ -111,6 +111,7 @@ def test_conditions_are_named_and_a_whole_group_once():
         ]
     )
     assert found.where == "Holds: paper; rram (1 τ). Fails: rram (2 τ)"
+    assert found.shares == "paper 2 of 2; rram 1 of 2"
 
 
 def test_an_open_condition_says_how_many_seeds_would_decide():
