@@ -209,9 +209,14 @@ def claims() -> str:
 
 
 def verdicts() -> str:
-    """The README's: statements alone."""
-    rows = ((f"{row['statement']} (`{row['claim']}`)", f"**{row['verdict']}**") for row in _rows("claims.csv"))
-    return table(("claim", "verdict"), rows)
+    """The README's: how many conditions hold, and not which."""
+    return table(
+        ("claim", "verdict", "holds in"),
+        (
+            (f"{row['statement']} (`{row['claim']}`)", f"**{row['verdict']}**", f"{row['held']} of {row['conditions']}")
+            for row in _rows("claims.csv")
+        ),
+    )
 
 
 def claim_findings() -> str:

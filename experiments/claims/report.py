@@ -11,7 +11,10 @@ from experiments.shared.figures import draw_all
 from experiments.shared.files import write, write_csv
 from experiments.shared.page import render
 
-HEAD = ("claim", "statement", "source", "rule", "verdict", "holds", "where", "finding", "protocol", "command")
+HEAD = (
+    *("claim", "statement", "source", "rule", "verdict", "held", "conditions", "holds", "where", "finding"),
+    *("protocol", "command"),
+)
 CONDITIONS = ("condition", "at", "mean", "low", "high", "wanted", "bound", "seeds", "failed", "answer")
 
 
@@ -45,11 +48,11 @@ def _shown(row: Sequence[Any]) -> list[str]:
     return ["–" if cell is None else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
 
 
-def _verdict_row(result: Result) -> tuple[str, ...]:
+def _verdict_row(result: Result) -> tuple[Any, ...]:
     claim, found = result.claim, result.verdict
-    texts = claim.name, claim.statement, claim.source, claim.rule, found.kind
-    texts += found.shares, found.where, claim.finding(result.rows)
-    return *texts, "quick" if result.quick else "full", result.command
+    counts = found.answers.count("holds"), len(found.answers)
+    texts = found.shares, found.where, claim.finding(result.rows), "quick" if result.quick else "full", result.command
+    return claim.name, claim.statement, claim.source, claim.rule, found.kind, *counts, *texts
 
 
 def _protocol(result: Result) -> list[tuple[str, str]]:
