@@ -14,6 +14,7 @@ from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.workloads import WORKLOADS, digests
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.files import shortened
 from spu_circuit.hardware import from_document
 
 Key = tuple[int, str]
@@ -116,7 +117,7 @@ def _check_kinds(sweep: Sweep) -> None:
 
 def _of_kind(field: str, kind: str, known: Mapping[str, Any]) -> Any:
     if kind not in known:
-        raise InputError(f"{field}.kind is {kind!r}; {did_you_mean(kind, known)}")
+        raise InputError(f"{field}.kind is {shortened(kind)}; {did_you_mean(kind, known)}")
     return known[kind]
 
 

@@ -10,6 +10,7 @@ from solvers.sde import Sde
 from solvers.solution import Solver
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.files import shortened
 from spu_circuit.hardware import Hardware, load_hardware
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def kind_named(name: str) -> Kind:
     """A kind of optimizer by its name. Raises InputError where there is none."""
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
-    raise InputError(f"no optimizer of kind {name!r}; {did_you_mean(name, OPTIMIZERS, 'kinds')}")
+    raise InputError(f"no optimizer of kind {shortened(name)}; {did_you_mean(name, OPTIMIZERS, 'kinds')}")
 
 
 def _adam(settings: "Optimizer", rate: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 from experiments.training.task import Task
 from experiments.training.tasks import digits, fashion, mnist
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.files import shortened
 
 TASKS = {
     task.name: task
@@ -20,4 +21,4 @@ def task_named(name: Any) -> Task:
     """A task by its name. Raises InputError where there is none."""
     if isinstance(name, str) and name in TASKS:
         return TASKS[name]
-    raise InputError(f"task: no {name!r}; {did_you_mean(str(name), TASKS, 'tasks')}")
+    raise InputError(f"task: no {shortened(name)}; {did_you_mean(str(name), TASKS, 'tasks')}")
