@@ -304,8 +304,17 @@ def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
         InputError: as ``load_hardware``.
     """
     path, where = _path(base), f"hardware {cut(str(base))}"
-    document = _merged(read_toml(read_file(path, where), where), changes)
+    document = merged(read_toml(read_file(path, where), where), changes)
     return from_document(Hardware, document, f"{where} with changes", path.parent)
+
+
+def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A document with changes: tables are merged, anything else takes the place of what was there."""
+    found = dict(document)
+    for key, value in changes.items():
+        old = found.get(key)
+        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def from_toml(model: type[Model], source: bytes, where: str, folder: Path = Path()) -> Model:
@@ -354,14 +363,6 @@ def _path(name_or_path: str | Path) -> Path:
     if is_file(Path(text)):
         return Path(text)
     raise InputError(f"hardware: no preset or file {shortened(text)}; {did_you_mean(text, presets(), 'presets')}")
-
-
-def _merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(document)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
 
 
 def _first_line(model: type[BaseModel], error: ValidationError) -> str:

@@ -112,7 +112,7 @@ def _through_bench(time: float) -> Optimizer:
         learning_rates=(0.5,),
         damping=0.5,
         curvature_samples=8,
-        hardware="bench",
+        hardware={"base": "bench"},
         engine="network",
         linearise=True,
         readout_bandwidth=10e6,

@@ -10,10 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
 from experiments.shared.grid import without_grid
+from experiments.shared.hardware import HardwareTable, hardware_of
 from experiments.sweeps.metrics import METRICS
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError, did_you_mean
-from spu_circuit.hardware import Hardware, changed_hardware, read_toml
+from spu_circuit.hardware import Hardware, read_toml
 from spu_circuit.quantity import Fraction, parse_quantity
 from spu_circuit.sampling import varying
 
@@ -73,7 +74,7 @@ class Sweep(EngineSettings):
         str, Field(pattern=r"^[\w][\w.-]*$", max_length=100, description="of the default output folder, runs/NAME")
     ]
     question: Annotated[str, Field(description="what the sweep answers, in one sentence")] = ""
-    hardware: Annotated[dict[str, Any], Field(description="base: preset or file; anything else changes its fields")]
+    hardware: Annotated[HardwareTable, Field(description="base: preset or file; anything else changes its fields")]
     engine: Literal["network", "ngspice"] = "network"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the copies")] = 0
     time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
@@ -139,8 +140,7 @@ class Sweep(EngineSettings):
 
     def device(self) -> Hardware:
         """The hardware with its changes. Raises InputError where a field is wrong, or nothing varies."""
-        changes = {key: value for key, value in self.hardware.items() if key != "base"}
-        hardware = changed_hardware(str(self.hardware["base"]), changes)
+        hardware = hardware_of(self.hardware)
         if not varying(hardware.variation):
             raise InputError(
                 "hardware.variation is empty, so all copies are alike; give a part a spread, as "

@@ -10,14 +10,16 @@ from pydantic import Field, SerializeAsAny, create_model, field_validator, model
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
 from experiments.shared.grid import Grid, Setting, points, without_grid
+from experiments.shared.hardware import HardwareTable, hardware_of
 from experiments.training.data import Sizes
-from experiments.training.optimizers import Kind, kind_named
+from experiments.training.devices import NONE, spelled, table_of, with_changes
+from experiments.training.optimizers import OPTIMIZERS, Kind, kind_named
 from experiments.training.schedules import Schedules
 from experiments.training.tasks import TASKS, task_named
 from optim.mapping import Mapping
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document, read_toml
+from spu_circuit.hardware import Hardware, from_document, read_toml
 
 SHARED = {"name", "task", "workers", "record_systems"}
 """Fields that a grid cannot set."""
@@ -58,7 +60,10 @@ class Optimizer(EngineSettings):
     betas: Annotated[tuple[Beta, Beta], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
     solver: Literal["cholesky", "woodbury", "cg"] = "woodbury"
     cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None
-    hardware: Annotated[str, Field(description="preset or TOML file; none: the ideal SDE, no device")] = "bench"
+    hardware: Annotated[
+        HardwareTable,
+        Field(description="preset or TOML file, or a table: base and what differs; tngd, none: the ideal SDE"),
+    ] = {"base": NONE}  # noqa: RUF012
     engine: str = "ngspice"
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
     mapping: Mapping = "dual"
@@ -77,19 +82,36 @@ class Optimizer(EngineSettings):
         return {"kind", "learning_rates", *self.entry.takes}
 
     @property
-    def device(self) -> str | None:
-        """The hardware whose circuits are simulated; None where there is none."""
-        return self.hardware if self.entry.analog and self.hardware != "none" else None
+    def has_device(self) -> bool:
+        return "hardware" in self.taken and self.hardware["base"] != NONE
+
+    def device(self) -> Hardware | None:
+        """The hardware whose circuits are simulated; None where there is none.
+
+        Raises:
+            InputError: there is no such preset or file, or a field is wrong.
+        """
+        return hardware_of(self.hardware) if self.has_device else None
 
     @property
     def simulated(self) -> bool:
         """Whether ngspice simulates every solve for itself."""
-        return self.device is not None and self.engine == "ngspice"
+        return self.has_device and self.engine == "ngspice"
 
     @property
     def placement(self) -> Mapping:
         """The mapping; what has none solves in the parameters."""
         return self.mapping if "mapping" in self.taken else "primal"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hardware_of_the_kind(cls, given: Any) -> Any:
+        """Hardware that is named alone becomes a table; where no base is named it is the kind's."""
+        kind = OPTIMIZERS.get(str(given.get("kind"))) if isinstance(given, dict) else None
+        if kind is None or "hardware" not in kind.takes:
+            return given
+        own = table_of(given.get("hardware", {}))
+        return {**given, "hardware": {"base": kind.hardware, **own} if isinstance(own, dict) else own}
 
     @field_validator("kind")
     @classmethod
@@ -115,13 +137,19 @@ class Optimizer(EngineSettings):
             raise ValueError(f"kind {self.kind!r} needs {', '.join(sorted(self.entry.needs))}; give it")
         if "analog_time" in self.schedules.given and self.analog_time == inf:
             raise ValueError("schedules.analog_time needs a finite analog_time; set one, in τ")
-        if self.device is not None:
+        if self.has_device:
             check_engine(self)
-        if self.hardware == "none" and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
+        bare = "hardware" in self.taken and not self.has_device
+        if bare and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
-        if self.hardware != "none" and "injected_noise" in self.model_fields_set | self.schedules.given:
+        if not bare and "injected_noise" in self.model_fields_set | self.schedules.given:
             raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
+        if bare and len(self.hardware) > 1:
+            raise ValueError("hardware 'none' is the ideal equation and has no fields; name a base, as 'bench'")
         return self
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
 
 class Experiment(Description):
@@ -205,7 +233,7 @@ def read_experiment(document: dict[str, Any], where: str) -> Experiment:
     # A class for the reading alone, so that mistakes are named as in any other table.
     tables = create_model("Tables", __base__=Description, data=(task.data, ...), network=(task.network, ...))
     found = from_document(tables, {name: document[name] for name in tables.model_fields if name in document}, where)
-    return from_document(Experiment, {**document, **dict(found)}, where)
+    return from_document(Experiment, {**with_changes(document, where), **dict(found)}, where)
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -230,7 +258,7 @@ def load_training(path: str | Path) -> Training:
     document, grid = without_grid(read_toml(config_file(path, "optimizers"), where), where)
     if wrong := sorted(SHARED & grid.keys()):
         raise InputError(f"{where}: grid.{wrong[0]}: all points share it; set it outside the grid")
-    found = [(setting, read_experiment(own, where)) for setting, own in points(document, grid)]
+    found = [(setting, read_experiment(own, where)) for setting, own in points(spelled(document), grid)]
     return Training(grid, tuple(setting for setting, _ in found), tuple(experiment for _, experiment in found))
 
 

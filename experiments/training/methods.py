@@ -60,7 +60,7 @@ def build_natural(settings: Optimizer, solver: Solver, steps: int) -> optax.Grad
         settings.warm_start,
         settings.delay,
         memory=settings.memory,
-        doublings=settings.doublings if settings.device is not None else 0,
+        doublings=settings.doublings if settings.has_device else 0,
         noise_factor=changing.of("injected_noise", 1.0, steps),
     )
 

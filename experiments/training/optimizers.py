@@ -11,7 +11,7 @@ from solvers.solution import Solver
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
-from spu_circuit.hardware import Hardware, load_hardware
+from spu_circuit.hardware import Hardware
 
 if TYPE_CHECKING:
     from experiments.training.config import Optimizer
@@ -33,6 +33,7 @@ class Kind:
         solver: of its linear systems, given the hardware that its settings name, where that is at hand; None: it has
             none.
         needs: fields that must be given.
+        hardware: what it has where its settings name no base.
     """
 
     takes: frozenset[str]
@@ -41,6 +42,7 @@ class Kind:
     colour: str
     solver: "Callable[[Optimizer, Hardware | None], Solver] | None" = None
     needs: frozenset[str] = frozenset()
+    hardware: str = "none"
 
     @property
     def curved(self) -> bool:
@@ -110,13 +112,13 @@ def _sgd_label(settings: Settings) -> str:
 
 
 def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver:
-    if settings.device is None:
-        return Sde(settings.injected_noise)
-    return Spu(hardware or load_hardware(settings.device), settings.chosen())
+    device = hardware or settings.device()
+    return Sde(settings.injected_noise) if device is None else Spu(device, settings.chosen())
 
 
 def _array_label(settings: Settings) -> str:
-    where = "ideal SDE" if settings["hardware"] == "none" else f"{settings['engine']}, {settings['hardware']}"
+    base = settings["hardware"]["base"]
+    where = "ideal SDE" if base == "none" else f"{settings['engine']}, {base}"
     return f"TNGD{'-Adam' if settings['adam'] else ''}{_memory(settings)} ({where})"
 
 
@@ -145,6 +147,7 @@ OPTIMIZERS = {
         plain=_array_step,
         colour="#d1495b",
         solver=_array,
+        hardware="bench",
     ),
     "ngd": Kind(
         takes=CURVED | {"solver", "cg_iterations"},

@@ -20,7 +20,7 @@ from experiments.training.store import Chunk, Step, Store, Trial
 from experiments.training.tasks import task_named
 from solvers.ngspice_process import ngspice_program
 from spu_circuit.errors import InputError, SimulationError, SpuError
-from spu_circuit.hardware import Hardware, load_hardware
+from spu_circuit.hardware import Hardware
 
 if TYPE_CHECKING:
     from experiments.training.methods import Method
@@ -88,8 +88,8 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     resolved = json.loads(experiment.model_dump_json(exclude={"workers", "record_systems"}))
     for name, settings in experiment.optimizers.items():
         resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in settings.taken}
-    used = {settings.device for settings in experiment.optimizers.values() if settings.device is not None}
-    resolved["hardware"] = {name: json.loads(load_hardware(name).model_dump_json()) for name in sorted(used)}
+    devices = {name: settings.device() for name, settings in experiment.optimizers.items()}
+    resolved["hardware"] = {name: json.loads(own.model_dump_json()) for name, own in devices.items() if own}
     task = task_named(experiment.task)
     return resolved | {"samples": task.samples, "loss": asdict(task.loss), "score": asdict(task.score)}
 
@@ -170,13 +170,12 @@ def _finish(
     from experiments.training.stepping import Place
 
     queue: deque[Job] = deque()
-    device = cache(load_hardware)
+    device = cache(Optimizer.device)
     for group in _groups(training, todo, computers.processes()):
         experiment, point = training.experiments[group[0].point], group[0].point
         settings = experiment.optimizers[group[0].optimizer]
-        hardware = None if settings.device is None else device(settings.device)
         places = tuple(Place(trial, *store.state(trial)) for trial in group)
-        queue.append(Job(experiment, places, hardware, data_path, digests[point], 1))
+        queue.append(Job(experiment, places, device(settings), data_path, digests[point], 1))
     failures: list[tuple[Trial, SpuError]] = []
     for job, result in computers.results(advanced, queue):
         if result is None:

@@ -33,7 +33,7 @@ def test_shipped_configs_load_and_put_the_circuit_first():
 
 
 def test_resolved_config_spells_out_the_hardware():
-    assert resolve(load_experiment("digits"))["hardware"]["bench"]["cell"]["capacitance"] == pytest.approx(1e-8)
+    assert resolve(load_experiment("digits"))["hardware"]["tngd"]["cell"]["capacitance"] == pytest.approx(1e-8)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,71 @@ def test_mistakes_in_a_grid_are_one_line_with_the_cure(tmp_path, before, after, 
     with pytest.raises(InputError, match=words) as caught:
         load_training(path)
     assert "\n" not in str(caught.value)
+
+
+DEVICES = (
+    TEXT
+    + """
+[optimizers.other]
+kind = "tngd"
+learning_rates = [0.5]
+hardware = { base = "paper", scaling = "jacobi" }
+[optimizers.ideal]
+kind = "tngd"
+learning_rates = [0.5]
+hardware = "none"
+[optimizers.adam]
+kind = "adam"
+learning_rates = [0.01]
+"""
+)
+
+
+def test_a_table_of_hardware_changes_fields_of_all_devices(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(DEVICES + "[hardware]\ndac.bits = 5\n[hardware.variation.array_resistor]\nstuck_open = 0.01\n")
+    optimizers = load_experiment(path).optimizers
+    bench, paper = (optimizers[name].device() for name in ("tngd", "other"))
+    assert (bench.name, bench.dac.bits, bench.adc.bits, bench.scaling) == ("bench", 5, 16, "none")
+    assert (paper.name, paper.dac.bits, paper.adc.bits, paper.scaling) == ("paper", 5, 16, "jacobi")
+    assert bench.variation.array_resistor.stuck_open == 0.01
+    assert optimizers["ideal"].device() is None
+    assert optimizers["adam"].device() is None
+
+
+def test_a_grid_sets_fields_of_all_devices_or_of_one(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(
+        DEVICES + '[grid]\n"hardware.dac.bits" = [6, 8]\n"optimizers.tngd.hardware.array.bits" = [3, 4]\n'
+        '"optimizers.other.hardware" = ["paper", "bench"]\n'
+    )
+    training = load_training(path)
+    found = [[e.optimizers[name].device() for name in ("tngd", "other")] for e in training.experiments]
+    set_there = [(one.dac.bits, one.array.bits, other.name, other.dac.bits) for one, other in found]
+    assert set_there == [(d, a, n, d) for d in (6, 8) for a in (3, 4) for n in ("paper", "bench")]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("dac.bit = 5", r"optimizers\.tngd: hardware bench with changes: unknown key 'dac.bit'; did you mean 'bits'"),
+        ("dac.bits = 1", r"optimizers\.tngd: hardware bench with changes: dac.bits: .*greater than or equal to 2"),
+        ('base = "bench"', r"hardware\.base: every optimizer names its own"),
+    ],
+)
+def test_mistakes_in_hardware_are_one_line_with_the_cure(tmp_path, more, words):
+    path = tmp_path / "small.toml"
+    path.write_text(DEVICES + f"[hardware]\n{more}\n")
+    with pytest.raises(InputError, match=words) as caught:
+        resolve(load_experiment(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_changes_of_hardware_need_a_device(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT.replace('kind = "tngd"', 'kind = "tngd"\nhardware = "none"') + "[hardware]\ndac.bits = 5\n")
+    with pytest.raises(InputError, match="hardware changes devices, and no optimizer has one; leave it out"):
+        load_experiment(path)
+    path.write_text(TEXT.replace('kind = "tngd"', 'kind = "tngd"\nhardware = { base = "none", dac.bits = 5 }'))
+    with pytest.raises(InputError, match="the ideal equation and has no fields"):
+        load_experiment(path)
