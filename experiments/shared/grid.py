@@ -1,7 +1,10 @@
-"""Grids of configs: dotted names of fields and the values that each takes. Every combination is a point."""
+"""Grids of configs: dotted names of fields and the values that each takes. Every combination is a point.
+
+A config of several grids has the points of each: what another one names is there as the config says.
+"""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from itertools import product
 from math import prod
@@ -25,6 +28,25 @@ def without_grid(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any
     grid = document.get("grid", {})
     check_grid(grid, where)
     return {name: value for name, value in document.items() if name != "grid"}, grid
+
+
+def without_grids(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[Grid, ...]]:
+    """A config's document apart from its table ``[grid]`` or tables ``[[grid]]``, and these; none where there are none.
+
+    Raises:
+        InputError: a grid that is none, or two that name the same field.
+    """
+    given = document.get("grid", [])
+    grids = given if isinstance(given, list) and all(isinstance(grid, dict) for grid in given) else [given]
+    names: set[str] = set()
+    for grid in grids:
+        check_grid(grid, where)
+        if twice := sorted(names & grid.keys()):
+            raise InputError(f"{where}: grid.{twice[0]} is in two tables [[grid]]; name it in one")
+        names |= grid.keys()
+    if len(grids) > 1 and not all(grids):
+        raise InputError(f"{where}: one of the tables [[grid]] is empty; leave it out")
+    return {name: value for name, value in document.items() if name != "grid"}, tuple(filter(None, grids))
 
 
 def check_grid(grid: Any, where: str) -> None:
@@ -55,6 +77,11 @@ def points(document: Mapping[str, Any], grid: Grid) -> Iterator[tuple[Setting, d
         for name, value in setting.items():
             _set(own, name.split("."), value, name)
         yield setting, own
+
+
+def names_of(grids: Iterable[Grid]) -> list[str]:
+    """The dotted names of several grids, in their order."""
+    return [name for grid in grids for name in grid]
 
 
 def setting_text(setting: Setting) -> str:

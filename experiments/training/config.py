@@ -1,6 +1,7 @@
 """A training experiment as data, read from TOML."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -9,7 +10,7 @@ from pydantic import Field, SerializeAsAny, create_model, field_validator, model
 
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
-from experiments.shared.grid import Grid, Setting, points, without_grid
+from experiments.shared.grid import Grid, Setting, names_of, points, without_grids
 from experiments.shared.hardware import HardwareTable, hardware_of
 from experiments.training.data import Sizes
 from experiments.training.devices import NONE, spelled, table_of, with_changes
@@ -92,6 +93,12 @@ class Optimizer(EngineSettings):
             InputError: there is no such preset or file, or a field is wrong.
         """
         return hardware_of(self.hardware) if self.has_device else None
+
+    def told(self) -> str:
+        """All that determines how it trains, hardware spelled out."""
+        device = self.device()
+        own = self.model_dump_json(exclude={"hardware"} if device else None)
+        return own + (device.model_dump_json() if device else "")
 
     @property
     def simulated(self) -> bool:
@@ -197,21 +204,36 @@ class Experiment(Description):
 
 @dataclass(frozen=True)
 class Training:
-    """An experiment at every point of a grid.
+    """An experiment at every point of its grids.
 
     Args:
-        grid: dotted names of fields and the values that each takes; empty: there is one point, at which nothing is set.
-        settings: what the grid sets at each point.
+        grids: dotted names of fields and the values that each takes; none: there is one point, at which nothing is set.
+        settings: what is set at each point.
         experiments: what that makes.
     """
 
-    grid: Grid
+    grids: tuple[Grid, ...]
     settings: tuple[Setting, ...]
     experiments: tuple[Experiment, ...]
 
     @property
     def name(self) -> str:
         return self.experiments[0].name
+
+    @cached_property
+    def trained_at(self) -> tuple[dict[str, int], ...]:
+        """Of each point, at which one every optimizer is trained: the first where all that concerns it is the same.
+
+        Raises:
+            InputError: hardware that cannot be read.
+        """
+        first: dict[str, int] = {}
+        found = []
+        for point, experiment in enumerate(self.experiments):
+            common = experiment.model_dump_json(exclude={"optimizers"})
+            keys = {name: f"{common} {name} {settings.told()}" for name, settings in experiment.optimizers.items()}
+            found.append({name: first.setdefault(key, point) for name, key in keys.items()})
+        return tuple(found)
 
     def changed(self, **changes: Any) -> Self:
         """With other values of fields at every point."""
@@ -243,7 +265,7 @@ def load_experiment(path: str | Path) -> Experiment:
         InputError: no such file, not TOML, a grid, or a field is wrong; names the field and the cure.
     """
     training = load_training(path)
-    if training.grid:
+    if training.grids:
         raise InputError(f"config {path}: grid: one experiment is wanted here, not one at each point; leave it out")
     return training.experiments[0]
 
@@ -255,18 +277,28 @@ def load_training(path: str | Path) -> Training:
         InputError: also where the grid sets what all points share.
     """
     where = f"config {path}"
-    document, grid = without_grid(read_toml(config_file(path, "optimizers"), where), where)
-    if wrong := sorted(SHARED & grid.keys()):
+    document, grids = without_grids(read_toml(config_file(path, "optimizers"), where), where)
+    if wrong := sorted(SHARED & set(names_of(grids))):
         raise InputError(f"{where}: grid.{wrong[0]}: all points share it; set it outside the grid")
-    found = [(setting, read_experiment(own, where)) for setting, own in points(spelled(document), grid)]
-    return Training(grid, tuple(setting for setting, _ in found), tuple(experiment for _, experiment in found))
+    found = [
+        (setting, read_experiment(own, where))
+        for grid in grids or ({},)
+        for setting, own in points(spelled(document), grid)
+    ]
+    return Training(grids, tuple(setting for setting, _ in found), tuple(experiment for _, experiment in found))
 
 
 def points_of(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The experiment at every point, with what the grid sets there as ``setting``, of a config as stores keep it."""
-    return list(config["points"]) if "points" in config else [{"setting": {}} | config]
+    """The experiment at every point, of a config as stores keep it.
+
+    With what the grid sets there as ``setting``, and as ``trained_at`` the point at which each optimizer is trained:
+    an earlier one where nothing that concerns it differs.
+    """
+    if "points" in config:
+        return list(config["points"])
+    return [{"setting": {}, "trained_at": dict.fromkeys(config["optimizers"], 0)} | config]
 
 
 def single(experiment: Experiment) -> Training:
     """An experiment without a grid."""
-    return Training({}, ({},), (experiment,))
+    return Training((), ({},), (experiment,))

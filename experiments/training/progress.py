@@ -28,8 +28,10 @@ class Bars(Display):
         )
         self._tasks: dict[str, TaskID] = {}
         totals: Counter[str] = Counter()
-        for experiment in training.experiments:
+        for point, experiment in enumerate(training.experiments):
             for name, settings in experiment.optimizers.items():
+                if training.trained_at[point][name] != point:
+                    continue
                 totals[name] += experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
         for name, total in totals.items():
             self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")

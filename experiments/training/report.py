@@ -14,7 +14,7 @@ from experiments.training.config import points_of
 from experiments.training.figures import DRAWINGS, GRID, Across, Findings, colours, draw_all
 from experiments.training.optimizers import kind_named
 from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
-from experiments.training.summary import results, summarize
+from experiments.training.summary import results, shares, summarize, trained
 from experiments.training.task import Measure
 from spu_circuit.errors import InputError
 
@@ -28,12 +28,14 @@ class Shown:
         entries: of summary.json, by optimizer.
         labels: optimizers as people call them.
         figures: what is drawn of it.
+        alike: optimizers that are the same at all points.
     """
 
     config: dict[str, Any]
     entries: dict[str, Any]
     labels: dict[str, str]
     figures: list[Picture]
+    alike: frozenset[str]
 
     @property
     def score(self) -> Measure:
@@ -45,6 +47,8 @@ class Shown:
 
     def concerning(self, name: str) -> Setting:
         """What of the setting is not another optimizer's."""
+        if name in self.alike:
+            return {}
         return {
             field: value
             for field, value in self.setting.items()
@@ -75,9 +79,11 @@ def write_reports(store: Store) -> list[str]:
     write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     _write_history(folder / "history.csv", history, configs)
     exhibits = store.exhibits()
+    entries = summary.get("points", [summary])
+    alike = _alike(configs)
     points = [
-        _shown(number, point, entry["optimizers"], history, exhibits, _figures_folder(folder, number, config))
-        for number, (point, entry) in enumerate(zip(configs, summary.get("points", [summary]), strict=True))
+        _shown(point, entry["optimizers"], own, exhibits, alike, _figures_folder(folder, number, config))
+        for number, (point, entry, own) in enumerate(zip(configs, entries, shares(history, configs), strict=True))
     ]
     sentences = in_words(points)
     sentences += [f"{trial} failed in step {failure.step}: {failure.error}" for trial, failure in failures.items()]
@@ -95,20 +101,27 @@ def write_reports(store: Store) -> list[str]:
 
 
 def _shown(
-    number: int,
     config: dict[str, Any],
     entries: dict[str, Any],
     history: Sequence[Step],
     exhibits: dict[Trial, Arrays],
+    alike: frozenset[str],
     folder: Path,
 ) -> Shown:
     labels = {name: label(name, settings) for name, settings in config["optimizers"].items()}
     where = setting_text(config["setting"])
-    found = results([step for step in history if step.point == number], config)
-    chosen = {(number, result.optimizer, result.learning_rate) for result in found}
-    arrays = [each for t, each in exhibits.items() if (t.point, t.optimizer, t.learning_rate) in chosen]
+    found = results(history, config)
+    chosen = {(result.optimizer, result.learning_rate) for result in found}
+    arrays = [each for t, each in exhibits.items() if trained(t, config) and (t.optimizer, t.learning_rate) in chosen]
     drawn = draw_all(Findings(config, found, arrays, labels), DRAWINGS, folder, where) if found else []
-    return Shown(config, entries, labels, drawn)
+    return Shown(config, entries, labels, drawn, alike)
+
+
+def _alike(configs: Sequence[dict[str, Any]]) -> frozenset[str]:
+    names = {name for config in configs for name in config["trained_at"]}
+    return frozenset(
+        name for name in names if len({config["trained_at"].get(name) for config in configs}) == 1 < len(configs)
+    )
 
 
 def _figures_folder(folder: Path, number: int, config: dict[str, Any]) -> Path:
@@ -122,11 +135,16 @@ def _figures_folder(folder: Path, number: int, config: dict[str, Any]) -> Path:
 
 def _write_history(path: Path, history: Sequence[Step], configs: Sequence[dict[str, Any]]) -> None:
     """Every step as a row; where there is a grid, with the point's number and what is set there."""
-    names = list(configs[0]["setting"])
-    settings = [[value_text(value) for value in config["setting"].values()] for config in configs]
+    names = list(dict.fromkeys(name for config in configs for name in config["setting"]))
+    settings = [[_value_at(config["setting"], name) for name in names] for config in configs]
     head = [*(["point", *names] if names else []), *COLUMNS[1:]]
     rows = ([*([step.point, *settings[step.point]] if names else []), *astuple(step)[1:]] for step in history)
     write_csv(path, head, rows)
+
+
+def _value_at(setting: Setting, name: str) -> str:
+    """What is set there, as people read it; empty where the grid of this point does not name it."""
+    return value_text(setting[name]) if name in setting else ""
 
 
 def label(name: str, settings: dict[str, Any]) -> str:
@@ -234,12 +252,13 @@ def _fields(points: Sequence[Shown]) -> dict[str, Any]:
 def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     """Optimizers across the grid, and each point's figures."""
     names, score = list(dict.fromkeys(name for point in points for name in point.entries)), points[0].score
+    fields = list(dict.fromkeys(field for point in points for field in point.setting))
     rows: dict[str, list[str]] = {}
     for name in names:
         for point in points:
             if name in point.entries:
                 own, cells = point.concerning(name), _cells(point.entries[name], score)
-                shown = [value_text(own[field]) if field in own else "–" for field in point.setting]
+                shown = [_value_at(own, field) or "–" for field in fields]
                 # Where nothing of the grid concerns an optimizer, it is alike at all points and has one row.
                 key = f"{name} {setting_text(own)}"
                 rows.setdefault(key, [point.labels[name], *shown, *(cells[column] for column in BESIDE_SETTINGS)])
@@ -252,7 +271,7 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     abouts = list(dict.fromkeys(_about(point.config) for point in points))
     return {
         "head": (
-            *("optimizer", *map(axis_name, points[0].setting)),
+            *("optimizer", *map(axis_name, fields)),
             *(text.format(score=score.name) for text in BESIDE_SETTINGS),
         ),
         "rows": list(rows.values()),

@@ -59,11 +59,15 @@ class Job:
 
 
 def trials(training: Training) -> list[Trial]:
-    """All trials, those that simulate an array first, since they take longest."""
+    """All trials, those that simulate an array first, since they take longest.
+
+    What is the same at several points is trained at the first of them.
+    """
     found = [
         Trial(point, name, rate, seed)
         for point, experiment in enumerate(training.experiments)
         for name, settings in experiment.optimizers.items()
+        if training.trained_at[point][name] == point
         for rate in settings.learning_rates
         for seed in experiment.seeds
     ]
@@ -110,10 +114,11 @@ def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
         if key not in digests:
             digests[key] = fingerprint(task_named(experiment.task).load(experiment.data, data_path))
         found.append(resolved | {"data_sha256": digests[key]})
-    if not training.grid:
+    if not training.grids:
         return found[0]
-    points = [{"setting": setting} | point for setting, point in zip(training.settings, found, strict=True)]
-    return {"name": training.name, "grid": dict(training.grid), "points": points}
+    parts = zip(training.settings, training.trained_at, found, strict=True)
+    points = [{"setting": setting, "trained_at": where} | point for setting, where, point in parts]
+    return {"name": training.name, "grid": [dict(grid) for grid in training.grids], "points": points}
 
 
 def run(

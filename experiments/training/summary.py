@@ -64,21 +64,39 @@ def summarize(
         What the score is, steps, results of the optimizers by name, and which trials failed and why; where there is a
         grid, a list of these under "points".
     """
-    failed = [(trial.point, {**asdict(trial), **asdict(failure)}) for trial, failure in (failures or {}).items()]
+    configs = points_of(config)
+    failed = {trial: {**asdict(trial), **asdict(failure)} for trial, failure in (failures or {}).items()}
     points = [
         {
             "setting": point["setting"],
             "score": point["score"],
             "steps": point["steps"],
-            "optimizers": _optimizers([step for step in history if step.point == number], point),
-            "failed": [{k: v for k, v in entry.items() if k != "point"} for own, entry in failed if own == number],
+            "optimizers": _optimizers(own, point),
+            "failed": [
+                {k: v for k, v in entry.items() if k != "point"}
+                for trial, entry in failed.items()
+                if trained(trial, point)
+            ],
         }
-        for number, point in enumerate(points_of(config))
+        for point, own in zip(configs, shares(history, configs), strict=True)
     ]
     if "points" in config:
         return {"name": config["name"], "grid": config["grid"], "points": points}
     del points[0]["setting"]
     return {"name": config["name"], **points[0]}
+
+
+def trained(trial: Trial, config: Mapping[str, Any]) -> bool:
+    """Whether a trial is one of a point, whose config this is."""
+    return bool(config["trained_at"].get(trial.optimizer) == trial.point)
+
+
+def shares(history: Sequence[Step], configs: Sequence[Mapping[str, Any]]) -> list[list[Step]]:
+    """The steps of each point, in their order, those that it shares with others too."""
+    parts: dict[tuple[str, int], list[Step]] = {}
+    for step in history:
+        parts.setdefault((step.optimizer, step.point), []).append(step)
+    return [[step for where in config["trained_at"].items() for step in parts.get(where, [])] for config in configs]
 
 
 def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,57 @@ def test_every_combination_of_a_grid_is_a_point(tmp_path):
         load_experiment(path)
 
 
+LIST = (
+    TEXT
+    + """
+[optimizers.adam]
+kind = "adam"
+learning_rates = [0.01]
+[[grid]]
+"hardware.array.bits" = [10, 4]
+"optimizers.adam.learning_rates" = [[0.01], [0.02]]
+[[grid]]
+"hardware.noise.injected" = ["0 V", "1 mV"]
+"""
+)
+
+
+def test_several_grids_move_apart_and_what_is_alike_is_trained_once(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(LIST)
+    training = load_training(path)
+    assert [tuple(setting.values()) for setting in training.settings] == [
+        *((10, [0.01]), (10, [0.02]), (4, [0.01]), (4, [0.02])),
+        *(("0 V",), ("1 mV",)),
+    ]
+    # The preset has 10 bits and no injected noise: so the fifth point is the first.
+    assert [at["tngd"] for at in training.trained_at] == [0, 0, 2, 2, 0, 5]
+    assert [at["adam"] for at in training.trained_at] == [0, 1, 0, 1, 0, 0]
+    found = {(trial.point, trial.optimizer) for trial in trials(training)}
+    assert found == {(0, "tngd"), (2, "tngd"), (5, "tngd"), (0, "adam"), (1, "adam")}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (
+            "hardware.noise.injected",
+            "hardware.array.bits",
+            r"grid\.hardware\.array\.bits is in two tables \[\[grid\]\]",
+        ),
+        ('"hardware.noise.injected" = ["0 V", "1 mV"]', "", r"one of the tables \[\[grid\]\] is empty; leave it out"),
+        ('"hardware.noise.injected" =', "steps =", r"small\.toml: steps: .*valid integer"),
+    ],
+)
+def test_mistakes_in_several_grids_are_one_line_with_the_cure(tmp_path, before, after, words):
+    path = tmp_path / "small.toml"
+    assert before in LIST
+    path.write_text(LIST.replace(before, after))
+    with pytest.raises(InputError, match=words) as caught:
+        load_training(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from experiments.training import methods, run
-from experiments.training.config import read_experiment, single
+from experiments.training.config import load_training, read_experiment, single
 from experiments.training.report import write_reports
 from experiments.training.store import Failure, Store, Trial, open_existing
 from optim.host import step_seed
@@ -175,3 +175,49 @@ def test_a_process_builds_the_solver_of_an_optimizer_once(training, tmp_path, mo
     monkeypatch.setattr(methods, "build_solver", counting)
     run.run(training, config, tmp_path, None, lambda latest: None, 1)
     assert sorted(built) == ["adam", "tngd"]
+
+
+SHARED = """
+name = "shared"
+task = "digits"
+steps = 3
+batch_size = 8
+seeds = [0, 1]
+[data]
+train = 60
+validation = 20
+test = 20
+[network]
+kind = "mlp"
+hidden = [4]
+[optimizers.sgd]
+kind = "sgd"
+learning_rates = [0.1]
+[optimizers.adam]
+kind = "adam"
+learning_rates = [0.03]
+[[grid]]
+"optimizers.sgd.momentum" = [0.0, 0.5]
+[[grid]]
+"optimizers.sgd.learning_rates" = [[0.1], [0.3]]
+"""
+
+
+def test_what_is_alike_at_several_points_is_computed_once_and_shown_at_all(tmp_path):
+    path = tmp_path / "shared.toml"
+    path.write_text(SHARED)
+    shared = load_training(path)
+    assert go(shared, tmp_path)
+    steps, _ = untimed(tmp_path)
+    assert {(step.point, step.optimizer) for step in steps} == {(0, "sgd"), (1, "sgd"), (3, "sgd"), (0, "adam")}
+    with closing(open_existing(tmp_path)) as store:
+        sentences = write_reports(store)
+    points = json.loads((tmp_path / "summary.json").read_text())["points"]
+    losses = {name: [point["optimizers"][name]["final_loss"]["mean"] for point in points] for name in ("sgd", "adam")}
+    assert len(set(losses["adam"])) == 1
+    assert losses["sgd"][2] == losses["sgd"][0]
+    assert len(set(losses["sgd"])) == 3
+    assert not any("not finished" in sentence for sentence in sentences)
+    rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert rows[0].startswith("point,optimizers.sgd.momentum,optimizers.sgd.learning_rates,optimizer")
+    assert {row.rsplit("sgd", 1)[0] for row in rows if ",sgd," in row} == {"0,0.0,,", "1,0.5,,", "3,,[0.3],"}
