@@ -12,7 +12,8 @@ from jax import Array
 from numpy.typing import NDArray
 
 from optim.errors import packed
-from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_error, no_statistics
+from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
+from solvers.precision.rotated import EIGENVECTORS, Rotating
 from solvers.sde import white_noise
 from solvers.solution import Solutions, Solver, StatisticsArrays, statistics_arrays
 from spu_circuit.errors import MappingError, SpuError
@@ -29,6 +30,18 @@ Time = float | Callable[[Array], Any]
 
 
 def on_host(solver: Solver, analog_time: Time, doublings: int = 0) -> Solve:
+    """A solver as a JAX function; see ``_called``."""
+    return _called(lambda vectors: solver, analog_time, doublings)
+
+
+def rotating_on_host(solver: Rotating, analog_time: Time, doublings: int = 0) -> Solve:
+    """A solver that rotates, as a JAX function; see ``_called``. The solve of a step renews the basis, a delay not."""
+    return _called(solver.around, analog_time, doublings, solver)
+
+
+def _called(
+    solver_of: Callable[[Any], Solver], analog_time: Time, doublings: int, rotating: Rotating | None = None
+) -> Solve:
     """A solver's ``solve_batch`` behind ``jax.pure_callback``.
 
     Systems go to the host in the type at hand and are solved in double precision. A system that the solver refuses
@@ -36,25 +49,32 @@ def on_host(solver: Solver, analog_time: Time, doublings: int = 0) -> Solve:
     is asked and NaN comes back without an error: so a stack may have rows that are there for its shape alone.
 
     Args:
+        solver_of: makes it from the basis of each system, (m, n, n); or from None.
         analog_time: in τ, of every call; or a function of the step's number.
         doublings: how often λ is doubled where the matrix cannot be programmed, at most. Only the systems that were
             refused are asked again.
+        rotating: what renews the bases; None: there are none.
     """
 
     constant = nan if callable(analog_time) else float(analog_time)
 
-    def host(system: Dense | Ggn, start: Array | None, draw: Draw, times: Array | None) -> tuple[Any, Any, Any, Any]:
+    def host(system: Dense | Ggn, start: Array | None, draw: Draw, times: Array | None, old: Array | None) -> Any:
         stack = np.shape(draw.seed)
         matrices, wanted, vectors = (_flattened(part, stack) for part in system)
         states = None if start is None else _flattened(start, stack)
         seeds = _seeds(draw)
         found = _Found(np.full(vectors.shape, nan), wanted.copy(), statistics_arrays(np.full(len(seeds), nan)), seeds)
+        asked = np.flatnonzero(~np.isnan(vectors).all(axis=1))
+        basis, fresh = None, np.zeros(len(seeds), dtype=bool)
+        if rotating and old is not None:
+            basis, fresh = _renewed(rotating, system, _flattened(old, stack), matrices, draw, asked)
 
         def solve(rows: Rows, time: float) -> None:
             chosen = slice(None) if len(rows) == len(seeds) else rows  # copies nothing
             try:
                 systems = _systems(system, matrices[chosen], wanted[chosen], found.damping[chosen], vectors[chosen])
                 some = None if states is None else states[chosen]
+                solver = solver_of(None if basis is None else basis[chosen])
                 solutions = solver.solve_batch(systems, time, some, [seeds[row] for row in rows])
             except SpuError as error:
                 if len(rows) == 1:
@@ -65,7 +85,6 @@ def on_host(solver: Solver, analog_time: Time, doublings: int = 0) -> Solve:
                 return
             found.keep(rows, solutions)
 
-        asked = np.flatnonzero(~np.isnan(vectors).all(axis=1))
         for time, rows in [(constant, asked)] if times is None else _by_time(np.asarray(times, float).ravel(), asked):
             if len(rows):
                 solve(rows, time)
@@ -75,13 +94,21 @@ def on_host(solver: Solver, analog_time: Time, doublings: int = 0) -> Solve:
                     break
                 found.damping[again] *= 2
                 solve(again, time)
-        return found.shaped(stack, system[-1].dtype)
+        found.statistics.flops[fresh] += EIGENVECTORS * vectors.shape[1] ** 3
+        dtype = system[-1].dtype
+        kept = None if basis is None else basis.reshape(*stack, *basis.shape[1:]).astype(dtype)
+        return (*found.shaped(stack, dtype), kept)
 
-    def relax(system: Dense | Ggn, start: Array | None, draw: Draw) -> Relaxed:
+    def relax(system: Dense | Ggn, start: Array | None, draw: Draw, basis: Array | None = None) -> Relaxed:
         b = system[-1]
-        shapes = jax.eval_shape(lambda: Relaxed(jnp.zeros_like(b), b[0], no_statistics(b.dtype), no_error()))
+        shapes = jax.eval_shape(lambda: (jnp.zeros_like(b), b[0], no_statistics(b.dtype), no_error()))
         times = time_of(analog_time, draw, b.dtype) if callable(analog_time) else None
-        return Relaxed(*jax.pure_callback(host, tuple(shapes), system, start, draw, times, vmap_method="broadcast_all"))
+        old = basis if rotating else None
+        assert not rotating or old is not None, "what rotates keeps a basis"
+        value, taken, statistics, error, new = jax.pure_callback(
+            host, (*shapes, old), system, start, draw, times, old, vmap_method="broadcast_all"
+        )
+        return Relaxed(value, taken, statistics, error, no_basis(b.dtype) if new is None else new)
 
     return relax
 
@@ -130,6 +157,19 @@ def _systems(system: Dense | Ggn, matrices: Floats, wanted: Floats, damping: Flo
     if raised.any():
         matrices = matrices + raised[:, None, None] * np.eye(matrices.shape[1])
     return LinearSystems(matrices, vectors)
+
+
+def _renewed(
+    rotating: Rotating, system: Dense | Ggn, old: Floats, matrices: Floats, draw: Draw, asked: Rows
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """The bases (m, n, n) of this step, and which are fresh. What is not asked, or not finite, keeps the old one."""
+    basis, fresh = old.copy(), np.zeros(len(old), dtype=bool)
+    rows = asked[np.isfinite(matrices[asked]).all(axis=(1, 2)) & (np.ravel(draw.relaxation)[asked] == 0)]
+    A = matrices[rows]
+    # More on the diagonal changes no eigenvector.
+    A = A.swapaxes(1, 2) @ A if isinstance(system, Ggn) else A
+    basis[rows], fresh[rows] = rotating.renewed(old[rows], A, np.ravel(draw.number)[rows])
+    return basis, fresh
 
 
 def _by_time(times: Floats, rows: Rows) -> list[tuple[float, Rows]]:

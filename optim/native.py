@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import cho_solve
 
-from optim.host import Time, on_host, time_of, white_noise_of
-from optim.systems import Dense, Draw, Ggn, Relaxed, Solve, no_error, no_statistics, product
+from optim.host import Time, on_host, rotating_on_host, time_of, white_noise_of
+from optim.systems import Dense, Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics, product
 from solvers.digital import NO_FACTOR, Digital
+from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
 from spu_circuit.errors import InputError
 
@@ -21,7 +22,7 @@ def _digital(solver: Digital, analog_time: Time, doublings: int = 0) -> Solve:
     if solver.method not in DIRECT:
         return on_host(solver, analog_time, doublings)
     direct = DIRECT[solver.method]
-    return lambda system, start, draw: _relaxed(system, direct(system))
+    return lambda system, start, draw, basis=None: _relaxed(system, direct(system))
 
 
 def _cholesky(system: Dense | Ggn) -> Array:
@@ -41,7 +42,7 @@ DIRECT: dict[str, Callable[[Dense | Ggn], Array]] = {"cholesky": _cholesky, "woo
 def _sde(solver: Sde, analog_time: Time, doublings: int = 0, noise_factor: Time = 1.0) -> Solve:
     """Mean plus one sample of the noise, through the eigenvalues; see ``solvers.sde`` and ``solvers.spectral``."""
 
-    def relax(system: Dense | Ggn, start: Array | None, draw: Draw) -> Relaxed:
+    def relax(system: Dense | Ggn, start: Array | None, draw: Draw, basis: Array | None = None) -> Relaxed:
         b = system[-1]
         kappa = solver.injected_noise * time_of(noise_factor, draw, b.dtype)
         time = time_of(analog_time, draw, b.dtype)
@@ -90,8 +91,8 @@ def _apply_low_rank(system: Any, terms: list[tuple[Function, Array]]) -> Array:
 
 
 def _relaxed(system: Dense | Ggn, value: Array) -> Relaxed:
-    return Relaxed(value, system.damping, no_statistics(value.dtype), no_error())
+    return Relaxed(value, system.damping, no_statistics(value.dtype), no_error(), no_basis(value.dtype))
 
 
-NATIVE: dict[type, Callable[..., Solve]] = {Digital: _digital, Sde: _sde}
+NATIVE: dict[type, Callable[..., Solve]] = {Digital: _digital, Sde: _sde, Rotating: rotating_on_host}
 """What makes the JAX function of a solver and a time. A solver that is not here is called ``on_host``."""

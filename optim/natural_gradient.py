@@ -15,7 +15,8 @@ from optim.errors import packed, unpacked
 from optim.host import Time, on_host
 from optim.mapping import NO_DUAL_STATE, Mapping, check_mapping
 from optim.native import NATIVE
-from optim.systems import Draw, Ggn, Relaxed, Solve, no_error, no_statistics
+from optim.systems import Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
+from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
 from solvers.solution import SUMS, Solver, StatisticsArrays
 from spu_circuit.errors import InputError
@@ -29,7 +30,8 @@ class NaturalGradientState(NamedTuple):
 
     ``seed`` () and ``number`` () of the step make the step's random numbers. ``voltages`` (N,) is where a warm array
     stands when the next gradient arrives; empty without warm start. ``remembered`` (N,) is the last natural gradient;
-    empty without memory. ``damping`` () is the λ that the last solve took, ``doublings`` () how often it had to be
+    empty without memory. ``basis`` (n, n) are the eigenvectors that the last solve was rotated into; empty where the
+    solver does not rotate. ``damping`` () is the λ that the last solve took, ``doublings`` () how often it had to be
     doubled. ``statistics`` () are those of the last solve. ``error`` holds the first error of the run, zeros where
     there was none: see ``raise_failed``.
     """
@@ -38,6 +40,7 @@ class NaturalGradientState(NamedTuple):
     number: Array
     voltages: Array
     remembered: Array
+    basis: Array
     damping: Array
     doublings: Array
     statistics: StatisticsArrays
@@ -50,7 +53,7 @@ class NaturalGradientState(NamedTuple):
 
 
 def scale_by_natural_gradient(
-    solver: Solver,
+    solver: Solver | Rotating,
     damping: float | Array | Schedule,
     analog_time: Time = inf,
     mapping: Mapping = "dual",
@@ -60,6 +63,7 @@ def scale_by_natural_gradient(
     memory: float = 0.0,
     doublings: int = 0,
     noise_factor: Time = 1.0,
+    rows: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient g by the solution of ``(BᵀB + λI) g̃ = g`` (arXiv 2405.13817).
 
@@ -80,7 +84,7 @@ def scale_by_natural_gradient(
     error in the state, for ``raise_failed``.
 
     Args:
-        solver: digital, ideal or an ``Spu``.
+        solver: digital, ideal or an ``Spu``, or what is made of one.
         damping: λ > 0; may be traced, as where an ensemble has several; or a function of the step's number.
         analog_time: t in τ, or a function of the step's number. Infinite: the natural gradient. 0: g (primal), g / λ
             (dual).
@@ -94,10 +98,12 @@ def scale_by_natural_gradient(
         doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold; the state says which
             λ was taken.
         noise_factor: on κ₀ of the ideal device; or a function of the step's number. Other solvers have none.
+        rows: K, of the curvature factor. What rotates the dual system needs it before the first step.
 
     Raises:
         InputError: damping not above zero; warm start or delay with the dual mapping; delay without warm start; a
             finite time or a delay asked of a digital solver; a seed or a memory out of range; memory with warm start.
+            In ``init``: a solver that rotates a dual system of unknown size.
     """
     if not callable(damping) and not _traced(damping) and not damping > 0:
         raise InputError(f"damping is {damping}; it must be above zero")
@@ -124,6 +130,7 @@ def scale_by_natural_gradient(
     solve = function(solver, analog_time, doublings, **further)
     wait = function(solver, delay, doublings, **further)
     relaxes = solver.analog and analog_time != inf
+    rotates = isinstance(solver, Rotating)
 
     @jax.jit
     def step(system: Ggn, state: NaturalGradientState) -> tuple[Array, NaturalGradientState]:
@@ -134,16 +141,18 @@ def scale_by_natural_gradient(
         if mapping == "primal" and (relaxes or warm_start):
             start = system.gradient if relaxes else jnp.zeros_like(system.gradient)
             start = jnp.where(state.number == 0, start, state.voltages) if warm_start else start
-        found = _relax(solve, system, mapping, start, Draw(state.seed, state.number, jnp.int32(0)))
+        found = _relax(solve, system, mapping, start, Draw(state.seed, state.number, jnp.int32(0)), state.basis)
         natural = found.value + kept if memory else found.value
         voltages = natural if warm_start else state.voltages
         if delay:
-            waited = _relax(wait, system, mapping, natural, Draw(state.seed, state.number, jnp.int32(1)))
+            draw = Draw(state.seed, state.number, jnp.int32(1))
+            waited = _relax(wait, system, mapping, natural, draw, found.basis)
             voltages, found = waited.value, _together(found, waited)
         return natural, state._replace(
             number=state.number + 1,
             voltages=voltages,
             remembered=natural if memory else state.remembered,
+            basis=found.basis,
             damping=found.damping,
             doublings=jnp.round(jnp.log2(found.damping / system.damping)).astype(jnp.int32),
             statistics=found.statistics,
@@ -154,11 +163,15 @@ def scale_by_natural_gradient(
         flat = jax.eval_shape(lambda: ravel_pytree(params)[0])
         # Factorisations need single precision or better.
         dtype = jnp.promote_types(flat.dtype, jnp.float32)
+        unknowns = rows if mapping == "dual" else flat.size
+        if rotates and unknowns is None:
+            raise InputError("a solver that rotates the dual system needs its size before the first step; give rows")
         return NaturalGradientState(
             seed=jnp.asarray(seed, jnp.uint32),
             number=jnp.zeros((), jnp.int32),
             voltages=jnp.zeros(flat.size if warm_start else 0, dtype),
             remembered=jnp.zeros(flat.size if memory else 0, dtype),
+            basis=jnp.zeros((unknowns, unknowns), dtype) if rotates else no_basis(dtype),
             damping=jnp.full((), jnp.nan, dtype),
             doublings=jnp.zeros((), jnp.int32),
             statistics=no_statistics(dtype),
@@ -207,13 +220,13 @@ def raise_failed(state: optax.OptState) -> None:
                 raise unpacked(error)
 
 
-def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, draw: Draw) -> Relaxed:
+def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, draw: Draw, basis: Array) -> Relaxed:
     """The solution in the N parameters, by one of the two mappings; see ``optim.mapping.solve_mapped``."""
     if mapping == "dual":
-        found = solve(system.dual(), None, draw)
+        found = solve(system.dual(), None, draw, basis)
         value = system.from_dual(found.value, found.damping)
     else:
-        found = solve(system, start, draw)
+        found = solve(system, start, draw, basis)
         value = found.value
     sound = jnp.isfinite(value).all() & (system.damping > 0)
     said = (found.error != 0).any()
@@ -222,6 +235,7 @@ def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, dra
         damping=found.damping,
         statistics=found.statistics._replace(residual=system.residual(value)),
         error=jnp.where(said | sound, found.error, NOT_FINITE),
+        basis=found.basis,
     )
 
 
@@ -238,9 +252,8 @@ def _together(solved: Relaxed, waited: Relaxed) -> Relaxed:
     first, second = solved.statistics, waited.statistics
     sums = {name: getattr(first, name) + getattr(second, name) for name in SUMS}
     statistics = first._replace(saturated_nodes=jnp.maximum(first.saturated_nodes, second.saturated_nodes), **sums)
-    return Relaxed(
-        solved.value, solved.damping, statistics, jnp.where((solved.error != 0).any(), solved.error, waited.error)
-    )
+    error = jnp.where((solved.error != 0).any(), solved.error, waited.error)
+    return solved._replace(statistics=statistics, error=error)
 
 
 def _traced(value: Any) -> bool:

@@ -1,7 +1,6 @@
 """What a step of natural gradient descent asks of a solver, and what it gets back, as trees of JAX arrays."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -70,17 +69,23 @@ class Draw(NamedTuple):
 
 class Relaxed(NamedTuple):
     """What a solver gives: the value (n,), NaN where it failed; the λ () that it was found with, larger than the wanted
-    one where that could not be programmed; statistics (); and the error (ERROR_BYTES,), zeros for none, as
-    ``optim.errors`` writes it."""
+    one where that could not be programmed; statistics (); the error (ERROR_BYTES,), zeros for none, as
+    ``optim.errors`` writes it; and the basis that the solver rotated into, (n, n), or (0, 0) where it does not."""
 
     value: Array
     damping: Array
     statistics: StatisticsArrays
     error: Array
+    basis: Array
 
 
-Solve = Callable[[Dense | Ggn, Array | None, Draw], Relaxed]
-"""Takes a system, the state (n,) that the relaxation starts from, and what decides its noise."""
+class Solve(Protocol):
+    """A solver as a JAX function."""
+
+    def __call__(self, system: Dense | Ggn, start: Array | None, draw: Draw, basis: Array | None = None, /) -> Relaxed:
+        """Takes a system, the state (n,) that the relaxation starts from, what decides its noise, and the last basis,
+        where it rotates."""
+        ...
 
 
 def product(matrix: Array, other: Array) -> Array:
@@ -93,6 +98,11 @@ def no_statistics(dtype: jnp.dtype) -> StatisticsArrays:
     zero, unknown = jnp.zeros((), dtype), jnp.full((), jnp.nan, dtype)
     numbers = {name: jnp.zeros((), jnp.int32) if name in COUNTS else unknown for name in StatisticsArrays._fields}
     return StatisticsArrays(**numbers)._replace(analog_seconds=zero, injected_noise=zero, flops=zero)
+
+
+def no_basis(dtype: jnp.dtype) -> Array:
+    """The basis of a solver that does not rotate."""
+    return jnp.zeros((0, 0), dtype)
 
 
 def no_error() -> Array:

@@ -44,6 +44,7 @@ class Statistics:
             solves of auto-ranging included.
         flops: digital operations beside the device, those of auto-ranging and of forming the system not counted.
         estimated_error: of ‖x − x*‖ / ‖x*‖, x* the exact solution; None: nobody asked.
+        outcome: how its refinement ended: the place in ``ENDS``, counted from 1; 0: it was not refined.
     """
 
     solver: str
@@ -66,6 +67,7 @@ class Statistics:
     adc_words: int = 0
     flops: float = 0.0
     estimated_error: float | None = None
+    outcome: int = 0
 
 
 NOTHING = Statistics("", nan, 0.0)
@@ -92,6 +94,7 @@ OUTCOMES: dict[Outcome, str] = {
     "raise the damping of the system",
 }
 """How a refinement can end: what is said of it, and the cure."""
+ENDS = tuple(OUTCOMES)
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,7 @@ class StatisticsArrays(NamedTuple):
     adc_words: Any
     flops: Any
     estimated_error: Any
+    outcome: Any
 
 
 EFFORT = ("solves", "programs", "dac_words", "adc_words")
@@ -176,7 +180,8 @@ EFFORT = ("solves", "programs", "dac_words", "adc_words")
 SUMS = frozenset({"clipped_codes", "lost_inputs", "ngspice_runs", "range_changes", "analog_seconds", "flops", *EFFORT})
 """The statistics that add up over solves one after the other."""
 COUNTS = frozenset(
-    {"saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "range_changes", *EFFORT}
+    {"saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "range_changes", "outcome"}
+    | set(EFFORT)
 )
 """The statistics that are whole numbers."""
 

@@ -19,7 +19,7 @@ from solvers.solution import Solution
 from solvers.spu import Spu
 from spu_circuit.arrays import read_array
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware, load_hardware, presets
+from spu_circuit.hardware import Hardware, from_document, load_hardware, presets
 from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.quantity import parse_quantity, shown
 
@@ -150,8 +150,8 @@ def solve(
     wanted = _given(
         refine=refine,
         tolerance=tolerance,
-        method=corrections,
-        damping=device_damping,
+        corrections=corrections,
+        device_damping=device_damping,
         reads=reads,
         programs=programs,
         estimate=estimate or None,
@@ -174,7 +174,7 @@ def solve(
     if wanted:
         from solvers.precision.description import Precision
 
-        solution = Precision(**wanted).of(spu).solve(system, time, state, seed)
+        solution = from_document(Precision, wanted, "solve").of(spu).solve(system, time, state, seed)
     else:
         solution = spu.solve(system, time, state, seed)
     for warning in _doubts(solution, spu.hardware, time):
@@ -282,6 +282,7 @@ def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
     value: dict[str, Any] = {} if output is not None else {"value": solution.value.tolist()}
     if solution.refinement is not None:
         value["refinement"] = asdict(solution.refinement)
+    del statistics["outcome"]  # which the refinement says in words
     return value | {
         "standard_error": None if error is None else error.tolist(),
         "residual": statistics.pop("residual"),

@@ -29,7 +29,7 @@ def trained_metrics(sweep: Sweep, copies: SampleSet, sample: int) -> tuple[float
     if copies.sampling is None or copies.only is not None:
         raise InputError(f"analysis.kind {sweep.analysis.kind!r} does not train; take 'monte carlo'")
     spu = Spu(sweep.device(), sweep.chosen(), sample=Sample(copies.sampling, sample))
-    method = Method(settings, spu, experiment.steps)
+    method = Method(settings, settings.made_precise(spu), experiment.steps)
     (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, method)
     if chunk.error:
         raise chunk.error

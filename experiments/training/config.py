@@ -18,6 +18,10 @@ from experiments.training.optimizers import OPTIMIZERS, Kind, kind_named
 from experiments.training.schedules import Schedules
 from experiments.training.tasks import TASKS, task_named
 from optim.mapping import Mapping
+from solvers.precision.description import Precision
+from solvers.precision.rotated import Rotating
+from solvers.solution import Solver
+from solvers.spu import Spu
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, from_document, read_toml
@@ -57,6 +61,9 @@ class Optimizer(EngineSettings):
     curvature_samples: Annotated[
         int | None, Field(ge=1, description="samples of the batch that B is made of; none: all")
     ] = None
+    micro_batch_size: Annotated[
+        int | None, Field(ge=1, description="samples that B is made of at a time, to save memory; none: all at once")
+    ] = None
     adam: Annotated[bool, Field(description="tngd: feed the natural gradient to Adam (TNGD-Adam)")] = False
     betas: Annotated[tuple[Beta, Beta], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
     solver: Literal["cholesky", "woodbury", "cg"] = "woodbury"
@@ -71,6 +78,7 @@ class Optimizer(EngineSettings):
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
     warm_start: bool = False
     delay: Annotated[float, Field(ge=0, description="t_d in τ")] = 0.0
+    precision: Annotated[Precision | None, Field(description="how the device's solutions are made more precise")] = None
 
     @property
     def entry(self) -> Kind:
@@ -109,6 +117,10 @@ class Optimizer(EngineSettings):
     def placement(self) -> Mapping:
         """The mapping; what has none solves in the parameters."""
         return self.mapping if "mapping" in self.taken else "primal"
+
+    def made_precise(self, spu: Spu) -> Solver | Rotating:
+        """A device, wrapped as the settings say."""
+        return spu if self.precision is None else self.precision.of_sequence(spu)
 
     @model_validator(mode="before")
     @classmethod
@@ -149,6 +161,8 @@ class Optimizer(EngineSettings):
         bare = "hardware" in self.taken and not self.has_device
         if bare and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
+        if bare and self.precision is not None:
+            raise ValueError("hardware 'none' is the ideal equation and has no 'precision'; leave it out")
         if not bare and "injected_noise" in self.model_fields_set | self.schedules.given:
             raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
         if bare and len(self.hardware) > 1:
@@ -191,6 +205,12 @@ class Experiment(Description):
             size = self.batch_of(name)
             if (optimizer.curvature_samples or 0) > size:
                 raise ValueError(f"optimizers.{name}.curvature_samples is above batch_size {size}; lower it")
+            curved = optimizer.curvature_samples or size
+            if curved % (optimizer.micro_batch_size or 1):
+                raise ValueError(
+                    f"optimizers.{name}.micro_batch_size {optimizer.micro_batch_size} does not divide the {curved} "
+                    "samples of the curvature; take a divisor"
+                )
             if size > self.data.train:
                 raise ValueError(
                     f"optimizers.{name}.batch_size {size} is above the {self.data.train} training samples; lower it"

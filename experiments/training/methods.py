@@ -13,6 +13,7 @@ from experiments.training.task import Learner
 from experiments.training.tasks import task_named
 from optim.curvature import CURVATURES
 from optim.natural_gradient import scale_by_natural_gradient
+from solvers.precision.rotated import Rotating
 from solvers.solution import Solver
 from spu_circuit.hardware import Hardware
 
@@ -27,12 +28,12 @@ class Method:
     """An optimizer with what solves its systems. What is compiled and prepared for a method serves all its trials."""
 
     settings: Optimizer
-    solver: Solver | None
+    solver: Solver | Rotating | None
     steps: int
     """Of the training, which schedules run over."""
 
 
-def build_solver(settings: Optimizer, hardware: Hardware | None = None) -> Solver | None:
+def build_solver(settings: Optimizer, hardware: Hardware | None = None) -> Solver | Rotating | None:
     """What solves the linear systems of an optimizer; None where it has none.
 
     Args:
@@ -45,8 +46,13 @@ def build_solver(settings: Optimizer, hardware: Hardware | None = None) -> Solve
     return build(settings, hardware) if build else None
 
 
-def build_natural(settings: Optimizer, solver: Solver, steps: int) -> optax.GradientTransformationExtraArgs:
+def build_natural(
+    settings: Optimizer, solver: Solver | Rotating, steps: int, rows: int | None = None
+) -> optax.GradientTransformationExtraArgs:
     """What scales the gradient by the curvature. The seed of a trial is put into its state.
+
+    Args:
+        rows: of the curvature factor; a state is begun with it.
 
     Raises:
         InputError: settings that contradict each other.
@@ -62,6 +68,7 @@ def build_natural(settings: Optimizer, solver: Solver, steps: int) -> optax.Grad
         memory=settings.memory,
         doublings=settings.doublings if settings.has_device else 0,
         noise_factor=changing.of("injected_noise", 1.0, steps),
+        rows=rows,
     )
 
 
@@ -97,15 +104,20 @@ def width(experiment: Experiment, name: str) -> int:
     trials = min(WIDTH, len(settings.learning_rates) * len(experiment.seeds))
     if not settings.entry.curved:
         return trials
+    factor = factor_of(experiment, name)
+    return max(1, min(trials, LARGEST // (factor.size * factor.dtype.itemsize)))
+
+
+def factor_of(experiment: Experiment, name: str) -> jax.ShapeDtypeStruct:
+    """What the curvature factor B (K, N) of an optimizer is like."""
+    settings = experiment.optimizers[name]
     samples = settings.curvature_samples or experiment.batch_of(name)
-    taken = _factor_bytes(learner_of(experiment), settings.curvature, samples, settings.draws)
-    return max(1, min(trials, LARGEST // taken))
+    return _factor(learner_of(experiment), settings.curvature, samples, settings.draws)
 
 
 @lru_cache(maxsize=64)
-def _factor_bytes(learner: Learner, curvature: str, samples: int, draws: int) -> int:
-    """Of the curvature factor B of so many samples."""
+def _factor(learner: Learner, curvature: str, samples: int, draws: int) -> jax.ShapeDtypeStruct:
     batch = [jax.ShapeDtypeStruct((samples, *part.shape), part.dtype) for part in learner.sample]
     make = partial(CURVATURES[curvature].factor(draws), learner.model, learner.loss)
-    factor = jax.eval_shape(make, initial(learner, 0), *batch, jax.random.key(0))
-    return int(factor.size * factor.dtype.itemsize)
+    found: jax.ShapeDtypeStruct = jax.eval_shape(make, initial(learner, 0), *batch, jax.random.key(0))
+    return found

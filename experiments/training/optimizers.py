@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.shared.engines import EngineSettings
 from solvers.digital import Digital
+from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
 from solvers.solution import Solver
 from solvers.spu import Spu
@@ -40,7 +41,7 @@ class Kind:
     label: Callable[[Settings], str]
     plain: "Callable[[Optimizer, Any], Any]"
     colour: str
-    solver: "Callable[[Optimizer, Hardware | None], Solver] | None" = None
+    solver: "Callable[[Optimizer, Hardware | None], Solver | Rotating] | None" = None
     needs: frozenset[str] = frozenset()
     hardware: str = "none"
 
@@ -111,15 +112,29 @@ def _sgd_label(settings: Settings) -> str:
     return f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
 
 
-def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver:
+def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver | Rotating:
     device = hardware or settings.device()
-    return Sde(settings.injected_noise) if device is None else Spu(device, settings.chosen())
+    if device is None:
+        return Sde(settings.injected_noise)
+    return settings.made_precise(Spu(device, settings.chosen()))
 
 
 def _array_label(settings: Settings) -> str:
     base = settings["hardware"]["base"]
     where = "ideal SDE" if base == "none" else f"{settings['engine']}, {base}"
-    return f"TNGD{'-Adam' if settings['adam'] else ''}{_memory(settings)} ({where})"
+    return f"TNGD{'-Adam' if settings['adam'] else ''}{_memory(settings)} ({where}{_precision(settings)})"
+
+
+def _precision(settings: Settings) -> str:
+    """What is done for more precision, in words."""
+    given = settings.get("precision") or {}
+    told = [
+        f"{given['refine']} corrections by {given['corrections']}" if given.get("refine") is not None else "",
+        f"{given['reads']} reads" if given.get("reads", 1) > 1 else "",
+        f"{given['programs']} programs" if given.get("programs", 1) > 1 else "",
+        f"eigenvectors of every {given['rotate']} steps" if given.get("rotate") else "",
+    ]
+    return "".join(f", {text}" for text in told if text)
 
 
 def _memory(settings: Settings) -> str:
@@ -135,6 +150,7 @@ CURVED = EVERY | {
     "memory",
     "curvature",
     "curvature_samples",
+    "micro_batch_size",
     "draws",
 }
 ENGINE = frozenset(EngineSettings.model_fields)
@@ -142,7 +158,18 @@ OPTIMIZERS = {
     "tngd": Kind(
         takes=CURVED
         | ENGINE
-        | {"adam", "betas", "hardware", "injected_noise", "mapping", "analog_time", "warm_start", "delay", "doublings"},
+        | {
+            "adam",
+            "betas",
+            "hardware",
+            "injected_noise",
+            "mapping",
+            "analog_time",
+            "warm_start",
+            "delay",
+            "doublings",
+            "precision",
+        },
         label=_array_label,
         plain=_array_step,
         colour="#d1495b",

@@ -206,8 +206,24 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
                 f" In {100 * share:.3g} % of the solves the matrix could not be programmed with the wanted damping, "
                 f"which was doubled until it could, up to {most} times."
             )
+        if config["optimizers"][name].get("precision"):
+            text += _effort(entry)
         if entry["solves_with_saturation"]:
             text += f" In {entry['solves_with_saturation']} solves a node saturated at every voltage scale tried."
+    return text
+
+
+def _effort(entry: dict[str, Any]) -> str:
+    """What more precision took, and how refinements ended."""
+    text = (
+        f" Half of the steps took {entry['median_device_solves_of_a_step']:g} solves on the device or fewer, "
+        f"{entry['median_programs_of_a_step']:g} programs and {entry['median_words_of_a_step']:g} words of DACs and "
+        "ADCs."
+    )
+    ended: dict[str, int] = entry["refinements"]
+    if short := {end: count for end, count in ended.items() if end != "converged"}:
+        shares = ", ".join(f"{100 * count / sum(ended.values()):.3g} % {end}" for end, count in short.items())
+        text += f" Some refinements ended before their tolerance and gave their best iterate: {shares}."
     return text
 
 

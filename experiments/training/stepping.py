@@ -13,10 +13,10 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from experiments.training.config import Experiment
-from experiments.training.methods import Method, build_natural, build_plain, initial, learner_of
+from experiments.training.methods import Method, build_natural, build_plain, factor_of, initial, learner_of
 from experiments.training.store import Arrays, Step, Trial
 from experiments.training.task import Learner
-from optim.curvature import CURVATURES, loss_and_gradient
+from optim.curvature import CURVATURES, in_micro_batches, loss_and_gradient
 from optim.damping import adapted, predicted_change
 from optim.systems import Ggn
 
@@ -59,7 +59,9 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
         is solved.
     """
     settings = method.settings
-    curvature = (settings.curvature, settings.curvature_samples, settings.draws) if method.solver else None
+    curvature = None
+    if method.solver:
+        curvature = settings.curvature, settings.curvature_samples, settings.draws, settings.micro_batch_size
     measure = _measurement(learner_of(experiment), curvature)
     solve = _solution(method)
     follow = _following(method, learner_of(experiment)) if settings.damping_rule != "given" else None
@@ -82,7 +84,10 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
 
 def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wide: int) -> Stack:
     """Trials as they stand, padded with the last one."""
-    natural = build_natural(method.settings, method.solver, method.steps) if method.solver else None
+    natural = None
+    if method.solver:
+        rows = factor_of(experiment, places[0].trial.optimizer).shape[0]
+        natural = build_natural(method.settings, method.solver, method.steps, rows)
     learner = learner_of(experiment)
 
     def begun(trial: Trial) -> Stack:
@@ -112,11 +117,11 @@ def evaluation(learner: Learner) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=16)
-def _measurement(learner: Learner, curvature: tuple[str, int | None, int] | None) -> Callable[..., Any]:
+def _measurement(learner: Learner, curvature: tuple[str, int | None, int, int | None] | None) -> Callable[..., Any]:
     """Compiled once for all trials of a process that differ in nothing here.
 
     Args:
-        curvature: its kind, of how many samples (None: all), and draws of each.
+        curvature: its kind, of how many samples (None: all), draws of each, and samples at a time (None: all).
 
     Returns:
         Of parameters, inputs and targets of the batches, what decides the draws, and who is chosen: loss (m,), gradient
@@ -130,9 +135,10 @@ def _measurement(learner: Learner, curvature: tuple[str, int | None, int] | None
         gradient = jnp.where(jnp.isfinite(value), ravel_pytree(gradient)[0], nan)
         if curvature is None:
             return value, gradient, None
-        kind, used, draws = curvature
+        kind, used, draws, together = curvature
         key = jax.random.fold_in(jax.random.key(draw[0]), draw[1])
         factor = CURVATURES[kind].factor(draws)
+        factor = factor if together is None else in_micro_batches(factor, together)
         return value, gradient, factor(model, loss, params, inputs[:used], targets[:used], key)
 
     return compiled(

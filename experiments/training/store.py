@@ -46,6 +46,10 @@ class Step:
     ``damping`` is the λ that the solve took; ``doublings``, how often it was doubled until the matrix could be
     programmed.
 
+    ``solves`` and the counts after it are what the step asked of the device, ``flops`` its digital work beside it.
+    ``refinement`` says how its refinement ended; what did not converge gave its best iterate. ``estimated_error`` is
+    that of the array's unknowns.
+
     Times: ``analog_seconds`` of the device, ``wall_seconds`` since the trial began, both cumulative.
     """
 
@@ -68,6 +72,13 @@ class Step:
     clipped_codes: int
     lost_entries: int
     ngspice_runs: int
+    solves: int
+    programs: int
+    dac_words: int
+    adc_words: int
+    flops: float
+    refinement: str | None
+    estimated_error: float | None
     analog_seconds: float
     wall_seconds: float
 
@@ -122,8 +133,8 @@ OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?
 class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 4
-    NEWS = "whose steps say which λ they took"
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 5
+    NEWS = "whose steps count solves and words"
     TABLES = {  # noqa: RUF012
         "history": f"({', '.join(COLUMNS)}, PRIMARY KEY ({KEY}, step))",
         "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",

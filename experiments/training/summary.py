@@ -10,6 +10,7 @@ import numpy as np
 from experiments.training.config import points_of
 from experiments.training.store import Failure, Step, Trial
 from experiments.training.task import Measure
+from solvers.solution import ENDS
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
             "solves_with_raised_damping": sum(step.doublings > 0 for step in steps) if simulates else None,
             "largest_doublings_of_damping": max(step.doublings for step in steps) if simulates else None,
             "solves_with_saturation": sum(step.saturated_nodes > 0 for step in steps) if simulates else None,
+            "median_device_solves_of_a_step": _median([step.solves for step in steps]) if simulates else None,
+            "median_programs_of_a_step": _median([step.programs for step in steps]) if simulates else None,
+            "median_words_of_a_step": _median([s.dac_words + s.adc_words for s in steps]) if simulates else None,
+            "median_flops_of_a_step": _median([step.flops for step in steps]) if simulates else None,
+            "refinements": {end: count for end in ENDS if (count := sum(step.refinement == end for step in steps))},
             "solves_with_clipped_codes": sum(step.clipped_codes > 0 for step in steps) if simulates else None,
             "analog_seconds": sum(s[-1].analog_seconds for s in result.trials.values()),
             "wall_seconds": sum(s[-1].wall_seconds for s in result.trials.values()),

@@ -22,7 +22,7 @@ from optim.errors import unpacked
 from optim.host import step_seed
 from optim.mapping import solve_mapped
 from solvers.ideal import law_of
-from solvers.solution import StatisticsArrays
+from solvers.solution import ENDS, StatisticsArrays
 from solvers.spu import Spu
 from spu_circuit.errors import SpuError
 from spu_circuit.problem import GgnSystem
@@ -193,6 +193,13 @@ class _Member:
             clipped_codes=int(went.clipped_codes) if went else 0,
             lost_entries=int(went.lost_entries) if went else 0,
             ngspice_runs=int(went.ngspice_runs) if went else 0,
+            solves=int(went.solves) if went else 0,
+            programs=int(went.programs) if went else 0,
+            dac_words=int(went.dac_words) if went else 0,
+            adc_words=int(went.adc_words) if went else 0,
+            flops=float(went.flops) if went else 0.0,
+            refinement=ENDS[int(went.outcome) - 1] if went and went.outcome else None,
+            estimated_error=_number(went.estimated_error) if went else None,
             analog_seconds=analog,
             wall_seconds=elapsed + seconds,
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from solvers.held import Answer, Held, Rows, Wrapper, child_seeds, hold, together
 from solvers.precision.accuracy import estimated_error
-from solvers.solution import Outcome, Refinement, StatisticsArrays
+from solvers.solution import ENDS, Outcome, Refinement, StatisticsArrays
 from spu_circuit.errors import InputError
 from spu_circuit.several import Batch
 
@@ -61,6 +61,21 @@ SMALLEST = 4 * float(np.finfo(float).eps)
 """Of tolerances: below, no residual in double precision can be told from zero."""
 
 
+def check_method(method: str) -> None:
+    """Raises InputError, listing the known ones."""
+    if method not in METHODS:
+        raise InputError(f"no {method!r}; methods of refinement are {', '.join(METHODS)}")
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raises InputError where double precision cannot reach it, or it asks for nothing."""
+    if not SMALLEST <= tolerance < 1:
+        raise InputError(
+            f"tolerance is {tolerance:g}; it is a residual beside the right-hand side: give one from "
+            f"{SMALLEST:.2g}, where double precision ends, to below 1"
+        )
+
+
 @dataclass(frozen=True)
 class Refined(Wrapper):
     """A solver whose solutions are corrected until the residual is small. The device is programmed once.
@@ -88,13 +103,8 @@ class Refined(Wrapper):
     estimate: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method: no {self.method!r}; methods of refinement are {', '.join(METHODS)}")
-        if not SMALLEST <= self.tolerance < 1:
-            raise InputError(
-                f"tolerance is {self.tolerance:g}; it is a residual beside the right-hand side: give one from "
-                f"{SMALLEST:.2g}, where double precision ends, to below 1"
-            )
+        check_method(self.method)
+        check_tolerance(self.tolerance)
         if self.corrections != int(self.corrections) or self.corrections < 0:
             raise InputError(f"corrections is {self.corrections}; give a whole number, 0 or more")
         if not 0 <= self.damping < inf:
@@ -142,7 +152,9 @@ class HeldRefined:
             statistics = more if statistics is None else together(statistics, more, going)
             state.correct(found.values)
         assert statistics is not None
-        statistics = statistics._replace(flops=statistics.flops + self.systems.flops * state.verified)
+        statistics = statistics._replace(
+            flops=statistics.flops + self.systems.flops * state.verified, outcome=state.outcome_codes
+        )
         if self.options.estimate:
             left = b - self.systems.product(state.best)
             last = self.held.solve(left, analog_time, None, child_seeds(numbers, self.options.corrections + 1), wanted)
@@ -257,6 +269,14 @@ class _Iterates:
         grew = all(not later <= earlier for earlier, later in pairwise(last)) and not last[-1] <= GROWTH * last[0]
         smallest = SMALLEST * len(self.b[k]) * self.norm[k] * np.linalg.norm(self.best[k]) / self.unit[k]
         return "diverged" if grew and self.lowest[k] > smallest else "stalled"
+
+    @property
+    def outcome_codes(self) -> NDArray[np.intp]:
+        """See ``Statistics.outcome``; 0 where nothing was asked."""
+        codes = [
+            1 + ENDS.index(outcome) if asked else 0 for outcome, asked in zip(self.outcomes, self.wanted, strict=True)
+        ]
+        return np.array(codes, dtype=int)
 
     def refinement(self, k: int) -> Refinement:
         return Refinement(self.outcomes[k], tuple(self.residuals[k]))

@@ -6,7 +6,7 @@ steps older it is close to it, so that coarse levels hold small corrections of i
 digital work: ``4n³`` to rotate a matrix, ``4n²`` for each right-hand side, and about ``9n³`` for new eigenvectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -14,52 +14,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.held import Answer, Held, Rows, Wrapper, hold
+from solvers.solution import Solver
 from spu_circuit.admissible import real_array
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, MappingError
 from spu_circuit.problem import LinearSystems
 from spu_circuit.several import Batch
 
 Array = NDArray[np.float64]
 
 
+EIGENVECTORS = 9.0
+"""Digital operations for the eigenvectors of a matrix, in units of n³ (Golub and Van Loan, section 8.3)."""
+
+
 @dataclass(frozen=True)
-class Basis:
-    """Eigenvectors that were fresh some solves ago. Whoever solves a sequence of systems keeps it.
+class Rotating:
+    """A solver of systems one after the other, in eigenvectors that are old and renewed now and then.
+
+    Whoever solves the sequence keeps the eigenvectors: see ``renewed``.
 
     Args:
-        vectors: Q, orthonormal columns, (n, n), or one for each of m systems, (m, n, n).
-        age: solves since they were computed.
-    """
-
-    vectors: Array
-    age: int = 0
-
-
-def refreshed(basis: Basis | None, A: Array, every: int) -> Basis:
-    """The basis of the next solve: a fresh one in each ``every``-th, else the old one, a solve older.
-
-    Args:
-        A: (..., n, n), symmetric.
+        around: makes the solver from the eigenvectors, (m, n, n), of m systems.
+        every: solves from one renewal to the next; 1: each has its own.
 
     Raises:
         InputError: ``every`` is below 1.
     """
-    if every < 1:
-        raise InputError(f"a basis is refreshed every {every} solves; give 1 or more")
-    if basis is None or basis.age + 1 >= every or basis.vectors.shape != A.shape:
-        return Basis(np.linalg.eigh(A).eigenvectors)
-    return Basis(basis.vectors, basis.age + 1)
+
+    around: Callable[[Array], Solver]
+    every: int
+    analog: bool = True
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise InputError(f"a basis is renewed every {self.every} solves; give 1 or more")
+
+    def renewed(self, vectors: Array, A: Array, numbers: NDArray[np.intp]) -> tuple[Array, Rows]:
+        """The eigenvectors of the next solve, and which are new.
+
+        Args:
+            vectors: of the last one, (m, n, n); anything before the first.
+            A: matrices of the next one, (m, n, n), symmetric.
+            numbers: how many solves were before, (m,).
+        """
+        fresh = numbers % self.every == 0
+        found = vectors.copy()
+        found[fresh] = np.linalg.eigh(A[fresh]).eigenvectors
+        return found, fresh
 
 
 def rotation(A: Array, vectors: Array) -> Array:
     """T = Q diag(d), which makes ``Tᵀ A T`` with a unit diagonal, (..., n, n).
 
     Raises:
-        InputError: a column of Q sees no positive curvature, so A is singular or indefinite.
+        MappingError: a column of Q sees no positive curvature, so A is singular or indefinite.
     """
     diagonal = np.einsum("...ij,...ij->...j", vectors, A @ vectors)
     if not (diagonal > 0).all():
-        raise InputError(
+        raise MappingError(
             f"matrix is singular or indefinite: along a vector of the basis its curvature is {diagonal.min():.3g}; "
             "raise the damping"
         )
@@ -77,7 +89,7 @@ class Rotated(Wrapper):
     """A solver that is given systems in other coordinates. A ``GgnSystem`` is formed densely, in its N unknowns.
 
     Args:
-        vectors: Q, orthonormal columns, (n, n), or one for each system of a batch, (m, n, n); see ``refreshed``.
+        vectors: Q, orthonormal columns, (n, n), or one for each system of a batch, (m, n, n); see ``Rotating``.
 
     Raises:
         InputError: not square, or the columns are not orthonormal.

@@ -16,6 +16,7 @@ from solvers.digital import Digital
 from solvers.ideal import IdealLaw
 from solvers.network import Network
 from solvers.ngspice import Ngspice
+from solvers.precision.rotated import Rotated, Rotating
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError
@@ -340,3 +341,43 @@ def test_double_precision_is_kept():
             natural = scale_by_natural_gradient(solver, 0.5)
             found, _ = natural.update(gradient, natural.init(gradient), curvature=jnp.asarray(SYSTEM.B, jnp.float64))
             np.testing.assert_allclose(found, EXACT, rtol=1e-9)  # the ideal amplifier's and converters' own limit
+
+
+def test_old_eigenvectors_are_part_of_the_state_and_renewed_by_the_number_of_the_step():
+    """Under jit, vmap and scan: each solve has the eigenvectors of the matrix of this step, or of one or two before."""
+    used = []
+
+    def around(vectors):
+        used.append(vectors)
+        return Rotated(Digital(), vectors)
+
+    transformation = scale_by_natural_gradient(Rotating(around, 3, analog=False), 0.5, rows=4)
+    systems = [[ggn_system(4, 7, 0.5, 10 * run + number) for number in range(5)] for run in range(2)]
+    B, g = (jnp.asarray([[getattr(s, name) for s in own] for own in systems]) for name in ("B", "gradient"))
+
+    @jax.jit
+    @jax.vmap
+    def train(B, g):
+        def step(state, given):
+            updates, state = transformation.update(given[1], state, None, curvature=given[0])
+            return state, (updates, state.basis)
+
+        return jax.lax.scan(step, transformation.init(g[0]), (B, g))[1]
+
+    natural, bases = train(B, g)
+    for run, own in enumerate(systems):
+        for number, system in enumerate(own):
+            exact = np.linalg.solve(system.primal().A, system.gradient)
+            np.testing.assert_allclose(natural[run, number], exact, rtol=1e-3, atol=1e-4)  # single precision
+            basis = np.asarray(bases[run, number], float)
+            older = basis.T @ own[number - number % 3].dual().A @ basis
+            np.testing.assert_allclose(older, np.diag(older.diagonal()), atol=1e-4)
+            np.testing.assert_array_equal(used[number][run].astype(np.float32), bases[run, number])
+
+
+def test_what_rotates_is_told_its_size_before_the_first_step():
+    rotating = Rotating(lambda vectors: Rotated(Digital(), vectors), 2, analog=False)
+    with pytest.raises(InputError, match="needs its size before the first step; give rows"):
+        scale_by_natural_gradient(rotating, 0.5).init(GRADIENT)
+    natural = update(scale_by_natural_gradient(rotating, 0.5, mapping="primal"), steps=2)
+    np.testing.assert_allclose(natural, EXACT, rtol=2e-4, atol=1e-5)  # single precision

@@ -191,7 +191,10 @@ def test_reading_writes_nothing(folder):
         store.commit((0, "copies"), store.rows((0, "copies")))
 
 
-STEP = Step(0, "tngd", 0.1, 0, 0, 64, 2.3, 2.2, 0.1, 0.02, 0.4, 0.3, 0, 0.01, 1.0, 0, 0, 5, 1, 1e-4, 0.5)
+STEP = Step(
+    *(0, "tngd", 0.1, 0, 0, 64, 2.3, 2.2, 0.1, 0.02, 0.4, 0.3, 0, 0.01, 1.0, 0, 0, 5, 1),
+    *(3, 1, 66, 66, 1e3, "converged", None, 1e-4, 0.5),
+)
 
 
 @pytest.mark.parametrize(

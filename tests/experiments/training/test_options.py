@@ -7,12 +7,14 @@ from math import cos, pi
 import numpy as np
 import pytest
 
+from experiments.training import stepping
 from experiments.training.config import Optimizer, read_experiment
 from experiments.training.schedules import Ramp
 from experiments.training.stepping import Place
 from experiments.training.store import Trial
 from experiments.training.tasks import task_named
 from experiments.training.trial import advance
+from optim.curvature import in_micro_batches
 from spu_circuit.errors import InputError
 
 TEXT = """
@@ -60,6 +62,39 @@ damping = 1e-4
 curvature = "sampled fisher"
 hardware = "rram"
 engine = "sde"
+[optimizers.precise]
+kind = "tngd"
+learning_rates = [0.1]
+damping = 0.01
+curvature = "sampled fisher"
+hardware = "bench"
+engine = "network"
+precision = { refine = 3, corrections = "cg", tolerance = 1e-3, rotate = 4, estimate = true }
+[optimizers.averaged]
+kind = "tngd"
+learning_rates = [0.1]
+damping = 0.3
+curvature = "sampled fisher"
+hardware = "bench"
+engine = "sde"
+precision = { reads = 2, programs = 3 }
+[optimizers.diverging]
+kind = "tngd"
+learning_rates = [0.1]
+damping = 0.05
+curvature = "sampled fisher"
+hardware = "rram"
+engine = "sde"
+precision = { refine = 8, tolerance = 1e-9 }
+[optimizers.micro]
+kind = "ngd"
+learning_rates = [0.1]
+momentum = 0.5
+micro_batch_size = 2
+[optimizers.whole]
+kind = "ngd"
+learning_rates = [0.1]
+momentum = 0.5
 [optimizers.steep]
 kind = "tngd"
 learning_rates = [0.1]
@@ -136,6 +171,47 @@ def test_a_step_whose_matrix_cannot_be_programmed_is_marked_by_its_damping(data)
     assert doublings.max() >= 1
 
 
+def test_a_precise_device_counts_what_it_was_asked_for(data):
+    """A step has its solve, up to three corrections and the one of the estimate; every fourth has new eigenvectors."""
+    steps, state = advanced("precise", [100], data)
+    assert all(2 <= step.solves <= 5 for step in steps)
+    assert [step.programs for step in steps] == [1] * 6
+    assert all(step.dac_words == step.adc_words >= 8 * step.solves for step in steps)
+    rotation, residual, rotated, estimate = 4 * 8**3, 2 * 8**2, 4 * 8**2, 4 * 8**2 + 20 * 8
+    for step in steps:
+        vectors = sum(4 * 8 + 8 * 8 * (k + 1) for k in range(step.solves - 1))  # of conjugate directions
+        least = rotation + step.solves * rotated + (step.solves - 1) * residual + estimate
+        assert least <= step.flops - 9 * 8**3 * (step.step % 4 == 0) <= least + vectors + 3 * residual
+    assert {step.refinement for step in steps} <= {"converged", "exhausted"}
+    assert steps[0].refinement == steps[4].refinement == "converged"
+    assert max(step.estimated_error for step in steps) < 0.1
+    (basis,) = [leaf for leaf in state.values() if leaf.shape == (8, 8)]
+    np.testing.assert_allclose(basis.T @ basis, np.eye(8), atol=1e-6)  # single precision
+
+
+def test_several_programs_are_counted(data):
+    steps, _ = advanced("averaged", [100], data)
+    assert [(step.solves, step.programs, step.refinement) for step in steps] == [(6, 3, None)] * 6
+
+
+def test_a_refinement_that_does_not_converge_is_named_and_falls_back(data):
+    steps, _ = advanced("diverging", [100], data)
+    ended = [step for step in steps if step.refinement == "diverged"]
+    assert ended
+    assert all(4 <= step.solves < 9 for step in ended)  # which is given up before all corrections
+    assert all(np.isfinite(step.residual) for step in steps)
+
+
+def test_micro_batches_train_like_whole_ones(data, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(stepping, "in_micro_batches", lambda *given: sizes.append(given[1]) or in_micro_batches(*given))
+    stepping._measurement.cache_clear()
+    micro, whole = (advanced(name, [100], data)[0] for name in ("micro", "whole"))
+    losses = [[step.loss for step in steps] for steps in (micro, whole)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)  # single precision
+    assert set(sizes) == {2}
+
+
 def test_an_optimizer_may_have_its_own_batch(data):
     assert [step.samples_seen for step in advanced("sgd", [100], data)[0]] == [4, 8, 12, 16, 20, 24]
     assert advanced("adamw", [100], data)[0][-1].samples_seen == 48
@@ -180,11 +256,25 @@ BASE = {"learning_rates": [0.1]}
         ({"kind": "tngd", "schedules": {"analog_time": {"shape": "linear"}}}, "needs a finite analog_time"),
         ({"kind": "ngd", "schedules": {"damping": {"shape": "exponential"}}}, "never reaches end = 0"),
         ({"kind": "adam", "schedules": {"learning_rate": {"end": 0.5}}}, "a constant schedule has no 'end'"),
+        ({"kind": "ngd", "precision": {"refine": 1}}, "kind 'ngd' has no 'precision'"),
+        (
+            {"kind": "tngd", "hardware": "none", "precision": {"refine": 1}},
+            "'none' is the ideal equation and has no 'p",
+        ),
+        ({"kind": "tngd", "precision": {"tolerance": 0.1}}, "tolerance is 0.1, which belongs to refinement"),
+        ({"kind": "tngd", "precision": {"refine": 1, "corrections": "sor"}}, "no 'sor'; methods of refinement are"),
     ],
 )
 def test_contradictions_are_refused(settings, said):
     with pytest.raises((InputError, ValueError), match=said):
         Optimizer(**BASE, **settings)
+
+
+def test_micro_batches_that_do_not_fit_are_refused():
+    document = tomllib.loads(TEXT)
+    document["optimizers"]["micro"]["micro_batch_size"] = 3
+    with pytest.raises(InputError, match=r"optimizers\.micro\.micro_batch_size 3 does not divide the 8 samples"):
+        read_experiment(document, "test")
 
 
 def test_a_batch_that_does_not_fit_is_refused():

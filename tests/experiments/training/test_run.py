@@ -165,6 +165,30 @@ def test_a_failure_in_the_first_step_leaves_a_report(training, tmp_path, monkeyp
         assert len(store.failures()) == 6
 
 
+def test_a_report_says_what_more_precision_took(training, tmp_path):
+    document = tomllib.loads(TEXT)
+    del document["optimizers"]["adam"]
+    document["optimizers"]["tngd"] |= {
+        "learning_rates": [0.3],
+        "damping": 0.1,
+        "precision": {"refine": 2, "tolerance": 1e-6, "rotate": 3},
+    }
+    go(single(read_experiment(document | {"seeds": [0]}, "test")), tmp_path)
+    with closing(open_existing(tmp_path)) as store:
+        steps = store.history()
+        sentences = write_reports(store)
+    summary = json.loads((tmp_path / "summary.json").read_text())["optimizers"]["tngd"]
+    ends = [step.refinement for step in steps]
+    assert summary["refinements"] == {end: ends.count(end) for end in set(ends)}
+    assert summary["median_device_solves_of_a_step"] == np.median([step.solves for step in steps])
+    assert summary["median_programs_of_a_step"] == 1
+    assert summary["median_flops_of_a_step"] == np.median([step.flops for step in steps])
+    assert "TNGD (network, bench, 2 corrections by refinement, eigenvectors of every 3 steps)" in sentences[0]
+    assert "1 programs and" in sentences[0]
+    head = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"solves", "programs", "dac_words", "adc_words", "flops", "refinement", "estimated_error"} <= {*head}
+
+
 def test_a_process_builds_the_solver_of_an_optimizer_once(training, tmp_path, monkeypatch):
     config, built = run.prepare(training, None), []
 

@@ -70,6 +70,13 @@ hardware = "bench"
 engine = "network"
 linearise = true
 readout_bandwidth = "10 MHz"
+[optimizers.precise]
+kind = "tngd"
+learning_rates = [0.3, 0.5]
+curvature_samples = 1
+hardware = "bench"
+engine = "network"
+precision = { refine = 4, corrections = "gmres", tolerance = 1e-3, device_damping = 0.05, rotate = 3, estimate = true }
 [optimizers.transient]
 kind = "tngd"
 learning_rates = [0.3, 0.5]
@@ -149,7 +156,7 @@ def several():
     return read_experiment(tomllib.loads(TEXT), "test").model_copy(update={"seeds": (0, 1, 2), "steps": 4})
 
 
-@pytest.mark.parametrize("name", ["adam", "dual", "primal", "mixed", "circuit"])
+@pytest.mark.parametrize("name", ["adam", "dual", "primal", "mixed", "circuit", "precise"])
 def test_an_ensemble_is_its_trials_one_by_one_to_the_last_bit(several, name):
     """No tolerance: each trial's model has code of its own, and the padded program is the same for one as for all."""
     trials = trials_of(several, name)
@@ -158,7 +165,7 @@ def test_an_ensemble_is_its_trials_one_by_one_to_the_last_bit(several, name):
         equal(together(several, name, [trial])[trial], all_at_once[trial])
 
 
-@pytest.mark.parametrize("name", ["circuit", "transient"])
+@pytest.mark.parametrize("name", ["circuit", "precise", "transient"])
 def test_neither_order_nor_width_nor_what_was_left_over_changes_a_bit(several, name):
     """As after a resume: some trials are ahead of others, some are missing, and a chunk ends anywhere."""
     trials = trials_of(several, name)

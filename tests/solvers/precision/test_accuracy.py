@@ -11,7 +11,7 @@ from solvers.precision.description import Precision
 from solvers.precision.refined import Refined
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError
-from spu_circuit.hardware import load_hardware
+from spu_circuit.hardware import from_document, load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystems
 from tests.solvers.precision.test_refined import Linear
 
@@ -92,7 +92,9 @@ def test_an_exact_solution_has_no_error_and_an_indefinite_matrix_no_estimate():
 def test_a_description_makes_the_wrapped_device():
     spu, system = Spu(load_hardware("bench"), Network()), spd_system(5, 8)
     assert Precision().of(spu) is spu
-    refined = Precision(refine=6, tolerance=1e-9, method="cg", damping=0.1, estimate=True).of(spu).solve(system)
+    refined = (
+        Precision(refine=6, tolerance=1e-9, corrections="cg", device_damping=0.1, estimate=True).of(spu).solve(system)
+    )
     assert refined.refinement.outcome == "converged"
     assert refined.statistics.estimated_error < 1e-8
     averaged = Precision(reads=2, programs=3).of(spu).solve(system)
@@ -104,11 +106,16 @@ def test_a_description_makes_the_wrapped_device():
     ("given", "said"),
     [
         ({"tolerance": 1e-9}, "tolerance is 1e-09, which belongs to refinement; say how many corrections: refine"),
-        ({"method": "cg"}, "method is cg, which belongs to refinement"),
-        ({"refine": -1}, "corrections is -1"),
-        ({"programs": 0}, "programs is 0; give a whole number, 1 or more"),
+        ({"corrections": "cg"}, "corrections is cg, which belongs to refinement"),
+        ({"device_damping": 0.1}, "device_damping is 0.1, which belongs to refinement"),
+        ({"refine": -1}, r"refine: Input should be greater than or equal to 0 \(got -1\)"),
+        ({"programs": 0}, r"programs: Input should be greater than or equal to 1 \(got 0\)"),
+        ({"rotate": 0}, r"rotate: Input should be greater than or equal to 1 \(got 0\)"),
+        ({"refine": 1, "corrections": "jacobi"}, "corrections: no 'jacobi'; methods of refinement are refinement, cg"),
+        ({"refine": 1, "tolerance": 1e-17}, "tolerance: tolerance is 1e-17; .* where double precision ends"),
+        ({"damping": 1.0}, "unknown key 'damping'"),
     ],
 )
 def test_a_description_of_nothing_is_refused(given, said):
     with pytest.raises(InputError, match=said):
-        Precision(**given).of(Spu(load_hardware("bench"), Network()))
+        from_document(Precision, given, "precision")

@@ -347,7 +347,7 @@ def test_at_time_zero_nothing_happens():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"method": "newton"}, "method: no 'newton'; methods of refinement are refinement, cg, gmres"),
+        ({"method": "newton"}, "no 'newton'; methods of refinement are refinement, cg, gmres"),
         ({"tolerance": 1e-17}, "tolerance is 1e-17; .* give one from 8.9e-16, where double precision ends, to below 1"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
         ({"tolerance": 1.0}, "tolerance is 1;"),

@@ -8,7 +8,7 @@ from netlists.device import program_array
 from solvers.digital import Digital
 from solvers.network import Network
 from solvers.precision.refined import Refined
-from solvers.precision.rotated import Basis, Rotated, refreshed, rotated, rotation
+from solvers.precision.rotated import Rotated, Rotating, rotated, rotation
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError
@@ -87,15 +87,21 @@ def test_each_of_a_batch_has_its_own_basis_and_a_factor_is_formed():
         np.testing.assert_allclose(Rotated(spu, bases[k]).solve(system).value, together.values[k], rtol=1e-9)
 
 
-def test_a_basis_is_refreshed_every_so_many_solves():
+def test_eigenvectors_are_renewed_every_so_many_solves():
+    """Each of a batch by its own count."""
     rng = np.random.default_rng(0)
-    ages, basis = [], None
-    for _ in range(7):
-        root = rng.normal(size=(3, 3))
-        basis = refreshed(basis, root @ root.T, 3)
-        ages.append(basis.age)
-    assert ages == [0, 1, 2, 0, 1, 2, 0]
-    assert refreshed(Basis(np.eye(4)), np.eye(3), 9).age == 0  # of another size
+    rotating, vectors, renewals = Rotating(lambda own: Rotated(Digital(), own), 3), np.zeros((2, 3, 3)), []
+    for number in range(7):
+        root = rng.normal(size=(2, 3, 3))
+        A = root @ root.swapaxes(1, 2)
+        found, fresh = rotating.renewed(vectors, A, np.array([number, number + 2]))
+        renewals.append(fresh.tolist())
+        for k in range(2):
+            expected = np.linalg.eigh(A[k]).eigenvectors if fresh[k] else vectors[k]
+            np.testing.assert_array_equal(found[k], expected)
+        vectors = found
+    assert [first for first, _ in renewals] == [True, False, False, True, False, False, True]
+    assert [second for _, second in renewals] == [False, True, False, False, True, False, False]
 
 
 def test_what_is_no_basis_is_refused():
@@ -108,4 +114,4 @@ def test_what_is_no_basis_is_refused():
     with pytest.raises(InputError, match="singular or indefinite: along a vector of the basis its curvature is -1"):
         Rotated(Digital(), np.eye(2)).solve_batch(LinearSystems(np.diag([1.0, -1.0])[None], np.ones((1, 2))))
     with pytest.raises(InputError, match="every 0 solves; give 1 or more"):
-        refreshed(None, np.eye(2), 0)
+        Rotating(lambda vectors: Digital(), 0)
