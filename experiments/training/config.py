@@ -186,6 +186,9 @@ class Experiment(Description):
         tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
         Field(min_length=1, description="of weights, batches and noise"),
     ]
+    shuffle: Annotated[
+        bool, Field(description="batches of another random order every epoch; false: in the samples' own order")
+    ] = True
     evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test samples")] = 1
     workers: Annotated[int, Field(ge=1, description="processes on this machine; 1: the command itself")] = 2
     record_systems: Annotated[bool, Field(description="keep the linear systems of all steps, for sweeps")] = False

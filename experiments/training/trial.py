@@ -152,7 +152,7 @@ class _Member:
     def rows(self, samples: int) -> NDArray[np.intp]:
         """The next batch; the last one again after the end."""
         number = min(self.number, self.experiment.steps - 1)
-        return batch(number, self.size, samples, self.place.trial.seed)
+        return batch(number, self.size, samples, self.place.trial.seed if self.experiment.shuffle else None)
 
     def add(
         self, loss: float, judged: tuple[float, float] | None, answer: _Answer | None, method: Method, seconds: float
@@ -209,15 +209,16 @@ class _Member:
         return Chunk(self.place.trial, tuple(self.steps), state, self.exhibit, self.systems, self.error)
 
 
-def batch(number: int, size: int, samples: int, seed: int) -> NDArray[np.intp]:
-    """Indices of the batch of a step: a new shuffle every epoch, the same for every optimizer with this seed."""
+def batch(number: int, size: int, samples: int, seed: int | None) -> NDArray[np.intp]:
+    """Indices of the batch of a step: a new shuffle every epoch, the same for every optimizer with this seed; without a
+    seed, the samples' own order."""
     epoch, place = divmod(number, samples // size)
     return _order(seed, epoch, samples)[place * size : (place + 1) * size]
 
 
 @lru_cache(maxsize=2 * WIDTH)
-def _order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:
-    return np.random.default_rng([seed, epoch]).permutation(samples)
+def _order(seed: int | None, epoch: int, samples: int) -> NDArray[np.intp]:
+    return np.arange(samples) if seed is None else np.random.default_rng([seed, epoch]).permutation(samples)
 
 
 def _chosen(flags: Sequence[bool], wide: int) -> NDArray[np.bool_]:

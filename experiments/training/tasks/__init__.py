@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.training.task import Task
-from experiments.training.tasks import digits, fashion, mnist
+from experiments.training.tasks import digits, fashion, mnist, poisson
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
 
@@ -13,6 +13,7 @@ TASKS = {
         digits.TASK,
         mnist.TASK,
         fashion.TASK,
+        poisson.TASK,
     )
 }
 

@@ -1,7 +1,5 @@
 """Networks that classify square grey images."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,25 +7,8 @@ from jax import Array
 
 from experiments.training.task import Learner
 from experiments.training.tasks.images import Architecture
+from experiments.training.tasks.modules import Mlp, begin_and_model
 from optim.losses import softmax_cross_entropy
-
-
-class Mlp(eqx.Module):
-    """Dense layers with tanh between them."""
-
-    layers: list[eqx.nn.Linear]
-
-    def __init__(self, side: int, classes: int, architecture: Architecture, key: Array) -> None:
-        widths = [side * side, *architecture.hidden, classes]
-        keys = jax.random.split(key, len(widths) - 1)
-        pairs = zip(widths[:-1], widths[1:], keys, strict=True)
-        self.layers = [eqx.nn.Linear(before, after, key=k) for before, after, k in pairs]
-
-    def __call__(self, image: Array) -> Array:
-        x = image.ravel()
-        for layer in self.layers[:-1]:
-            x = jnp.tanh(layer(x))
-        return self.layers[-1](x)
 
 
 class Cnn(eqx.Module):
@@ -52,23 +33,18 @@ class Cnn(eqx.Module):
         return self.head(jnp.tanh(self.dense(x.ravel())))
 
 
-KINDS = {"mlp": Mlp, "cnn": Cnn}
+def _mlp(side: int, classes: int, architecture: Architecture, key: Array) -> eqx.Module:
+    return Mlp([side * side, *architecture.hidden, classes], key)
+
+
+KINDS = {"mlp": _mlp, "cnn": Cnn}
 
 
 def classifier(side: int, classes: int, architecture: Architecture) -> Learner:
     """Learns to name the class of images (n, side, side), by softmax cross-entropy; judged by its accuracy."""
-
-    def parts(seed: int) -> tuple[Any, Any]:
-        module = KINDS[architecture.kind](side, classes, architecture, jax.random.PRNGKey(seed))
-        return eqx.partition(module, eqx.is_array)
-
-    _, static = parts(0)
-
-    def model(params: Any, images: Array) -> Array:
-        return jax.vmap(eqx.combine(params, static))(images)
-
+    begin, model = begin_and_model(lambda key: KINDS[architecture.kind](side, classes, architecture, key))
     return Learner(
-        begin=lambda seed: parts(seed)[0],
+        begin=begin,
         model=model,
         loss=softmax_cross_entropy,
         score=lambda outputs, labels: jnp.mean(jnp.argmax(outputs, axis=1) == labels),
