@@ -9,12 +9,38 @@ import numpy as np
 from netlists.elements import Elements, ElementTable
 from netlists.noise import white_current
 from netlists.spice import empty_circuit
+from spu_circuit.quantity import shown
 
 if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit
 
 Probe = str | tuple[str, str]
 """A node, or a pair of nodes whose voltage difference is meant."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """How ngspice iterates and integrates.
+
+    Args:
+        method: of integration, "gear" or "trap"; None: ngspice's own, trapezoidal.
+        reltol: relative tolerance.
+        shunt: capacitance from every node to ground, F.
+    """
+
+    method: str | None = None
+    reltol: float = 1e-4
+    shunt: float = 0.0
+
+    def __str__(self) -> str:
+        shunt = f", {shown(self.shunt, 'F')} at every node" if self.shunt else ""
+        return f"{self.method or 'trap'}, reltol {self.reltol:g}{shunt}"
+
+    @property
+    def options(self) -> str:
+        """As ``.options`` has them."""
+        method = f" method={self.method}" if self.method else ""
+        return f"reltol={self.reltol:g}{method}" + (f" cshunt={self.shunt!r}" if self.shunt else "")
 
 
 @dataclass(frozen=True)
@@ -83,15 +109,14 @@ PRECHARGE = 1e3
 Analysis = OperatingPoint | Transient | NoiseSpectrum
 
 
-def write_deck(
-    table: ElementTable, analysis: Analysis, temperature: float, reltol: float = 1e-4, method: str | None = None
-) -> str:
+DEFAULT = Numerics()
+
+
+def write_deck(table: ElementTable, analysis: Analysis, temperature: float, numerics: Numerics = DEFAULT) -> str:
     """The deck, newline-terminated: title, notes, circuit, saved nodes, analysis. All values in SI, all digits.
 
     Args:
         temperature: kelvin.
-        reltol: ngspice's relative tolerance.
-        method: of integration, "gear" or "trap"; None: ngspice's own.
     """
     celsius = repr(temperature - 273.15)
     return "\n".join(
@@ -99,7 +124,7 @@ def write_deck(
             f".title {table.title}",
             *map(comment, table.notes),
             *lines_of(circuit_of(table, analysis.noise_hold)),
-            f".options temp={celsius} tnom={celsius} reltol={reltol:g}" + (f" method={method}" if method else ""),
+            f".options temp={celsius} tnom={celsius} {numerics.options}",
             *analysis.lines(table),
             ".end",
             "",

@@ -54,13 +54,14 @@ class Boards:
         numbers: Any = np.array(seeds, dtype=np.uint64)
         count = len(scale)
         changes, lowered = np.zeros(count, dtype=int), np.zeros(count, dtype=bool)
-        runs = np.zeros(count, dtype=int)
+        runs, retries = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
         while True:
             device = load(array, b, hardware, scale, states)
             # Whoever may change no more is read beyond its limits too.
             guard = np.where((changes < RANGES)[:, None], limits[:, : b.shape[1]], inf)
             reading = self.programmed.read(device, seconds, numbers, guard)
             runs += reading.ngspice_runs
+            retries += reading.retries
             outputs = np.abs(array.outputs(reading.peaks))
             used = np.nan_to_num((outputs / limits).max(axis=-1), nan=inf)
             failed, may = np.array([bool(failure) for failure in reading.failures]), changes < RANGES
@@ -84,7 +85,16 @@ class Boards:
         beyond[:, : b.shape[1]] |= clipped
         values = codes * device.unknowns_per_volt
         return Found(
-            self.board, self.programmed, device, reading, values, beyond.sum(axis=1), changes, runs, states is not None
+            self.board,
+            self.programmed,
+            device,
+            reading,
+            values,
+            beyond.sum(axis=1),
+            changes,
+            runs,
+            retries,
+            states is not None,
         )
 
 
@@ -136,6 +146,7 @@ class Found:
     saturated: NDArray[np.intp]
     changes: NDArray[np.intp]
     runs: NDArray[np.intp]
+    retries: NDArray[np.intp]
     charged: bool
 
     def statistics(self, hardware: Hardware, residual: Array | float, analog_time: float) -> dict[str, Array]:
@@ -153,6 +164,7 @@ class Found:
             "lost_inputs": device.lost_inputs,
             "lost_entries": np.broadcast_to(array.lost_entries, count),
             "ngspice_runs": self.runs,
+            "retries": self.retries,
             "range_changes": self.changes,
             "analog_seconds": np.broadcast_to(analog_time * device.time_constant, count),
             "volts_per_unit": device.volts_per_unit,

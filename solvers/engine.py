@@ -28,9 +28,11 @@ class Reading:
         waveforms: the way there, where the engine simulates it.
         covariances: of each of the batch makes that of the noise in ``volts`` as this engine simulates it, (n, n), V²;
             None: there is none.
-        ngspice_runs: how many each took.
+        ngspice_runs: how many each took, (batch,) or the same for all.
         noise: makes what adds to ``means``, (batch, n), V; None: nothing does. A function, since a reading at a scale
             that is to be changed needs none.
+        retries: settings of ngspice with which each did not converge, (batch,) or the same for all.
+        notes: of each of the batch what a user must know; (): nothing of any.
     """
 
     means: Array
@@ -38,8 +40,10 @@ class Reading:
     peaks: Array
     waveforms: tuple[Waveform, ...] | None = None
     covariances: tuple[Callable[[], Array], ...] | None = None
-    ngspice_runs: int = 0
+    ngspice_runs: NDArray[np.intp] | int = 0
     noise: Callable[[], Array] | None = None
+    retries: NDArray[np.intp] | int = 0
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def volts(self) -> Array:

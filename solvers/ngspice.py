@@ -12,22 +12,30 @@ from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
 from netlists.board import Board
-from netlists.deck import Analysis, NoiseSpectrum, OperatingPoint, Probe, Transient, write_deck
+from netlists.deck import Analysis, NoiseSpectrum, Numerics, OperatingPoint, Probe, Transient, write_deck
 from netlists.device import Device
 from netlists.elements import ElementTable
 from solvers.engine import Reading
 from solvers.ideal import law_of
+from solvers.ngspice_attempts import Converged, attempts, converged
 from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, run_deck
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
 from spu_circuit.noise import input_noise_density
+from spu_circuit.quantity import shown
 from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
 
 MOST_HOLDS = 1e6
 """Noise values of a transient, at most: about an hour of ngspice for ten cells."""
+DOUBTFUL = 0.01
+"""An operating point this far from that of ideal amplifiers, relative to its largest voltage, is looked at again."""
+SETTLED = 30.0
+"""The slowest time constants until a transient counts as at rest."""
+AT_REST = 1e-3
+"""Of the largest voltage: two voltages at rest that differ by less are the same."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class Ngspice:
             mode of rate r is too small by (r · hold)² / 12: 2 % of the fastest mode's at 0.5.
         timeout: seconds after which ngspice is killed; infinite: it never is.
         reltol: relative tolerance of its iterations and steps.
-        method: of integration, "gear" or "trap"; None: ngspice's own, trapezoidal.
+        method: of integration, "gear" or "trap"; None: ngspice's own, trapezoidal. Where ngspice does not converge with
+            these two it tries others, see ``solvers.ngspice_attempts``.
 
     Raises:
         InputError: a setting is out of its range.
@@ -62,6 +71,11 @@ class Ngspice:
         if self.method not in (None, "gear", "trap"):
             raise InputError(f"method is {self.method!r}; ngspice integrates by 'gear' or 'trap'")
 
+    @property
+    def numerics(self) -> Numerics:
+        """What it is asked to use."""
+        return Numerics(self.method, self.reltol)
+
     def prepare(self, board: Board) -> "PreparedNgspice":
         """See ``Engine``."""
         return PreparedNgspice(self, board)
@@ -81,29 +95,80 @@ class Ngspice:
             table: the circuit of a Monte Carlo sample of the device, at a temperature in K; None: nominal.
         """
         table, analysis = table or device.circuit, self._analysis(device, law, seconds, seed)
-        plot = self.plots(table, analysis, temperature or device.hardware.temperature)[0]
-        volts = voltages(plot, table.probes)
-        if seconds == inf:
-            return Run(volts[-1], None)
-        times = _signal(plot, "time")
-        if times[-1] < seconds * (1 - 1e-9):
-            raise NgspiceConvergenceError(
-                f"ngspice stopped at {times[-1]:.3g} s of {seconds:.3g} s; take a shorter time, more points, or "
-                "amplifiers that are not slower than the array"
-            )
+        kelvin = temperature or device.hardware.temperature
+        if isinstance(analysis, OperatingPoint):
+            return self._rest(device, law, table, kelvin)
+        found = self._converged(table, analysis, kelvin)
+        assert found.times is not None
         # With .tran uic ngspice's first row shows the nodes before the capacitors are charged.
-        volts[0] = device.initial_volts
+        found.volts[0] = device.initial_volts
         hold = analysis.noise_hold
         noise = None if hold is None else partial(held_noise, device, law, hold, seconds)
-        return Run(volts[-1], Waveform(times, volts), noise)
+        return Run(found.volts[-1], Waveform(found.times, found.volts), noise, found.runs, found.failed, found.note)
+
+    def _rest(self, device: Device, law: OrnsteinUhlenbeck, table: ElementTable, kelvin: float) -> "Run":
+        """Where the array rests: its operating point, or, where that is doubtful, where a transient leads.
+
+        A library's amplifier can have several operating points, of which ngspice finds one: what is far from that of
+        ideal amplifiers is doubted.
+        """
+        try:
+            point = self._converged(table, OperatingPoint(), kelvin)
+        except NgspiceConvergenceError as error:
+            point, why = None, str(error)
+        if point is not None:
+            ideal = device.at_rest()
+            far = np.abs(point.volts[-1] - ideal).max() > DOUBTFUL * np.abs(ideal).max()
+            if device.hardware.amplifier.library_text is None or not far:
+                return Run(point.volts[-1], None, None, point.runs, point.failed, point.note)
+        stop = SETTLED / float(np.abs(law.rates).min())
+        try:
+            settled = self._converged(table, Transient(stop, stop / self.points, 1), kelvin)
+        except NgspiceConvergenceError:
+            if point is None:
+                raise NgspiceConvergenceError(f"{why}; and no transient leads to one") from None
+            return Run(point.volts[-1], None, None, point.runs, point.failed, point.note)
+        assert settled.times is not None
+        volts, largest = settled.volts[-1], float(np.abs(settled.volts[-1]).max())
+        moves = np.abs(settled.volts[settled.times > 0.9 * stop] - volts).max() > AT_REST * largest
+        runs, failed = (point.runs, point.failed) if point else (len(attempts(self.numerics, False)),) * 2
+        if point is None and moves:
+            raise NgspiceConvergenceError(f"{why}; and in a transient the amplifiers do not come to rest")
+        if point is None:
+            note = f"ngspice found no operating point; it is where a transient of {shown(stop, 's')} leads"
+        elif moves:
+            volts = point.volts[-1]
+            note = "the operating point is not stable: in a transient the amplifiers do not come to rest"
+        elif np.abs(point.volts[-1] - volts).max() > AT_REST * largest:
+            note = (
+                f"ngspice's operating point is not where a transient of {shown(stop, 's')} leads; the voltages are "
+                "those of the transient"
+            )
+        else:
+            volts, note = point.volts[-1], point.note
+        return Run(volts, None, None, runs + settled.runs, failed + settled.failed, note)
+
+    def _converged(self, table: ElementTable, analysis: OperatingPoint | Transient, kelvin: float) -> Converged:
+        stop = analysis.stop if isinstance(analysis, Transient) else None
+
+        def run(numerics: Numerics) -> tuple[Array | None, Array]:
+            plot = run_deck(write_deck(table, analysis, kelvin, numerics), self.timeout)[0]
+            times = None if stop is None else _signal(plot, "time")
+            if times is not None and stop is not None and times[-1] < stop * (1 - 1e-9):
+                raise NgspiceConvergenceError(
+                    f"ngspice stopped at {times[-1]:.3g} s of {stop:.3g} s; take a shorter time, more points, or "
+                    "amplifiers that are not slower than the array"
+                )
+            return times, voltages(plot, table.probes)
+
+        return converged(attempts(self.numerics, stop is not None), run)
 
     def deck(
         self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int, table: ElementTable | None = None
     ) -> str:
         """The deck that ``simulate`` runs."""
-        return self._deck(
-            table or device.circuit, self._analysis(device, law, seconds, seed), device.hardware.temperature
-        )
+        analysis = self._analysis(device, law, seconds, seed)
+        return write_deck(table or device.circuit, analysis, device.hardware.temperature, self.numerics)
 
     def noise_variance(self, device: Device, law: OrnsteinUhlenbeck, probes: Sequence[Probe] | None = None) -> Array:
         """Stationary variance of node voltages by ngspice's small-signal noise analysis: no sampling error.
@@ -147,12 +212,11 @@ class Ngspice:
 
     def plots(self, table: ElementTable, analysis: Analysis, temperature: float) -> list[dict[str, Array]]:
         """Results of a table's deck."""
-        return run_deck(self._deck(table, analysis, temperature), self.timeout)
+        return run_deck(write_deck(table, analysis, temperature, self.numerics), self.timeout)
 
-    def _deck(self, table: ElementTable, analysis: Analysis, temperature: float) -> str:
-        return write_deck(table, analysis, temperature, self.reltol, self.method)
-
-    def _analysis(self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int) -> Analysis:
+    def _analysis(
+        self, device: Device, law: OrnsteinUhlenbeck, seconds: float, seed: int
+    ) -> OperatingPoint | Transient:
         seconds = float(seconds)  # a NumPy scalar would write its type into the deck
         if seconds == inf:
             return OperatingPoint()
@@ -179,11 +243,17 @@ class Run:
         volts: of the cells at the end, (n,).
         waveform: their way there; None at an operating point.
         covariance: see ``Reading``.
+        runs: of ngspice.
+        failed: settings with which it did not converge.
+        note: what a user must know of those with which it did.
     """
 
     volts: Array
     waveform: Waveform | None
     covariance: Callable[[], Array] | None = None
+    runs: int = 1
+    failed: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,7 +297,9 @@ class ProgrammedNgspice:
             np.stack([peak if peak.ndim == 1 else peak.max(axis=0) for peak in peaks]),
             tuple(waves) or None,
             tuple(noises) or None,
-            1,
+            np.array([run.runs for run in runs]),
+            retries=np.array([run.failed for run in runs]),
+            notes=tuple(run.note for run in runs),
         )
 
     def table(self, one: Device, which: int) -> ElementTable:

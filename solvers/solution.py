@@ -33,6 +33,7 @@ class Statistics:
         lost_inputs: non-zero entries of right-hand side and initial state that are below half a DAC code at this v_u.
         lost_entries: non-zero matrix entries that no level can hold.
         ngspice_runs: circuits that ngspice simulated for this solve.
+        retries: times that ngspice did not converge and tried other settings, see ``solvers.ngspice_attempts``.
         range_changes: how often the voltage scale was changed and the solve repeated.
         analog_seconds: time for which the array relaxed; infinite for an operating point.
         wall_seconds: time that the solve took here.
@@ -56,6 +57,7 @@ class Statistics:
     lost_inputs: int = 0
     lost_entries: int = 0
     ngspice_runs: int = 0
+    retries: int = 0
     range_changes: int = 0
     analog_seconds: float = 0.0
     volts_per_unit: float | None = None
@@ -126,6 +128,7 @@ class Solution:
         waveform: node voltages, where the solver simulated them.
         device: what solved it, as it was programmed; None: no device did, or it is not kept.
         refinement: how its refinement went; None: there was none.
+        note: what a user must know of how the engine found it; "" where there is nothing.
 
     Raises:
         SimulationError: a value or the residual is not finite.
@@ -138,6 +141,7 @@ class Solution:
     waveform: Waveform | None = None
     device: Device | None = None
     refinement: Refinement | None = None
+    note: str = ""
 
     def __post_init__(self) -> None:
         refuse_infinite(self.value, self.statistics.residual)
@@ -161,6 +165,7 @@ class StatisticsArrays(NamedTuple):
     lost_inputs: Any
     lost_entries: Any
     ngspice_runs: Any
+    retries: Any
     range_changes: Any
     analog_seconds: Any
     volts_per_unit: Any
@@ -177,11 +182,15 @@ class StatisticsArrays(NamedTuple):
 
 EFFORT = ("solves", "programs", "dac_words", "adc_words")
 """What a device is asked for."""
-SUMS = frozenset({"clipped_codes", "lost_inputs", "ngspice_runs", "range_changes", "analog_seconds", "flops", *EFFORT})
+SUMS = frozenset(
+    {"clipped_codes", "lost_inputs", "ngspice_runs", "retries", "range_changes", "analog_seconds", "flops", *EFFORT}
+)
 """The statistics that add up over solves one after the other."""
 COUNTS = frozenset(
-    {"saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "range_changes", "outcome"}
-    | set(EFFORT)
+    {
+        *("saturated_nodes", "clipped_codes", "lost_inputs", "lost_entries", "ngspice_runs", "retries"),
+        *("range_changes", "outcome", *EFFORT),
+    }
 )
 """The statistics that are whole numbers."""
 

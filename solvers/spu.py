@@ -140,7 +140,8 @@ class Spu:
             wall_seconds=perf_counter() - began,
         )
         waveform = None if reading.waveforms is None else reading.waveforms[0]
-        return Solution(value, statistics, variance, covariance, waveform, device)
+        note = reading.notes[0] if reading.notes else ""
+        return Solution(value, statistics, variance, covariance, waveform, device, note=note)
 
     @on_one_thread
     def solve_batch(

@@ -35,6 +35,7 @@ STATISTICS = {
     "lost_inputs": ("inputs lost below half a DAC code", ""),
     "lost_entries": ("entries lost below the smallest conductance", ""),
     "ngspice_runs": ("ngspice runs", ""),
+    "retries": ("settings with which ngspice did not converge", ""),
     "range_changes": ("changes of the voltage scale", ""),
     "analog_seconds": ("time on the device", "s"),
     "wall_seconds": ("time here", "s"),
@@ -252,7 +253,7 @@ def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, A
 
 def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
     """What makes a solution less than its digits promise."""
-    statistics, doubts = solution.statistics, []
+    statistics, doubts = solution.statistics, [solution.note] if solution.note else []
     if statistics.saturated_nodes:
         cause = ", and the order of the library's pins" if hardware.amplifier.model == "subckt" else ""
         doubts.append(
@@ -284,6 +285,7 @@ def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
         value["refinement"] = asdict(solution.refinement)
     del statistics["outcome"]  # which the refinement says in words
     return value | {
+        "note": solution.note,
         "standard_error": None if error is None else error.tolist(),
         "residual": statistics.pop("residual"),
         "statistics": statistics,
