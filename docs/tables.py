@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from experiments.sweeps.metrics import METRICS
+from experiments.training.report import steps_text
 from experiments.training.task import Measure
 from experiments.validation.conditioning import Finding, Point, findings
 from spu_circuit.description import Description
@@ -237,16 +238,18 @@ def digits() -> str:
 
     def rows() -> Iterator[Sequence[str]]:
         for name, found in summary["optimizers"].items():
-            error = found["median_relative_solve_error"]
+            error, seeds = found["median_relative_solve_error"], len(found["seeds"])
             yield (
                 f"`{name}`",
+                *(steps_text(own, seeds) for own in found["steps_to"].values()),
                 score.text(found["final_score"]["mean"], found["final_score"]["standard_error"]),
-                f"{found['learning_rate']:g}",
+                str(seeds),
                 str(found["solves"] or "–"),
                 "–" if error is None else percent(error),
             )
 
-    head = ("optimizer", f"test {score.name}", "learning rate", "linear solves", "median error of the solves")
+    targets = [f"steps to a loss of {target}" for target in next(iter(summary["optimizers"].values()))["steps_to"]]
+    head = ("optimizer", *targets, f"test {score.name}", "seeds", "linear solves", "median error of the solves")
     return table(head, rows())
 
 

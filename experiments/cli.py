@@ -38,7 +38,7 @@ COMMANDS = {
     "demo": Entry(
         TRAINING,
         "demo",
-        "Train on handwritten digits with every linear system solved by ngspice: about two minutes.",
+        "Train on handwritten digits through a simulated circuit, one seed of five in ngspice: about two minutes.",
         "train",
     ),
     "train": Entry(TRAINING, "train", "Run a training experiment, or go on with one that was stopped.", "train"),

@@ -28,7 +28,7 @@ DataPath = Annotated[
 
 
 def demo(output: Output = Path("runs/digits"), workers: Workers = None) -> None:
-    """Train on handwritten digits with every linear system solved by ngspice: about two minutes."""
+    """Train on handwritten digits through a simulated circuit, one seed of five in ngspice: about two minutes."""
     _train(load_training("digits"), output, None, workers, None)
 
 

@@ -28,6 +28,7 @@ from spu_circuit.hardware import Hardware, from_document, read_toml
 
 SHARED = {"name", "task", "workers", "record_systems"}
 """Fields that a grid cannot set."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -40,6 +41,9 @@ class Optimizer(EngineSettings):
     nesterov: Annotated[bool, Field(description="of the momentum")] = False
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="of adamw and muon")] = 1e-4
     batch_size: Annotated[int | None, Field(ge=1, description="samples of a step; none: the experiment's")] = None
+    seeds: Annotated[
+        tuple[Seed, ...] | None, Field(min_length=1, description="some of the experiment's; none: all")
+    ] = None
     schedules: Annotated[Schedules, Field(description="how settings change over the training")] = Schedules()
     damping: Annotated[float, Field(gt=0, allow_inf_nan=False, description="λ")] = 1.0
     damping_rule: Annotated[
@@ -183,13 +187,17 @@ class Experiment(Description):
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**63)], ...],
+        tuple[Seed, ...],
         Field(min_length=1, description="of weights, batches and noise"),
     ]
     shuffle: Annotated[
         bool, Field(description="batches of another random order every epoch; false: in the samples' own order")
     ] = True
     evaluate_every: Annotated[int, Field(ge=1, description="steps between two looks at the test samples")] = 1
+    targets: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
+        Field(description="training losses; the steps to each are counted, by means of five batches"),
+    ] = ()
     workers: Annotated[int, Field(ge=1, description="processes on this machine; 1: the command itself")] = 2
     record_systems: Annotated[bool, Field(description="keep the linear systems of all steps, for sweeps")] = False
     data: SerializeAsAny[Sizes]
@@ -199,6 +207,10 @@ class Experiment(Description):
     def batch_of(self, optimizer: str) -> int:
         """Samples of a step of one optimizer."""
         return self.optimizers[optimizer].batch_size or self.batch_size
+
+    def seeds_of(self, optimizer: str) -> tuple[int, ...]:
+        """The seeds that one optimizer is trained with."""
+        return self.optimizers[optimizer].seeds or self.seeds
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -220,8 +232,15 @@ class Experiment(Description):
                 )
             if len(set(optimizer.learning_rates)) < len(optimizer.learning_rates):
                 raise ValueError(f"optimizers.{name}.learning_rates repeat; list each once")
+            own = self.seeds_of(name)
+            if strange := sorted(set(own) - set(self.seeds)):
+                raise ValueError(f"optimizers.{name}.seeds: {strange[0]} is none of the experiment's; add it to seeds")
+            if len(set(own)) < len(own):
+                raise ValueError(f"optimizers.{name}.seeds {own} repeat; each would count twice")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets {self.targets} repeat; list each once")
         return self
 
 

@@ -101,7 +101,7 @@ def width(experiment: Experiment, name: str) -> int:
     settings = experiment.optimizers[name]
     if settings.simulated:
         return 1
-    trials = min(WIDTH, len(settings.learning_rates) * len(experiment.seeds))
+    trials = min(WIDTH, len(settings.learning_rates) * len(experiment.seeds_of(name)))
     if not settings.entry.curved:
         return trials
     factor = factor_of(experiment, name)

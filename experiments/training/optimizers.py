@@ -141,7 +141,7 @@ def _memory(settings: Settings) -> str:
     return f" with memory {settings['memory']:g}" if settings.get("memory") else ""
 
 
-EVERY = frozenset({"batch_size", "schedules"})
+EVERY = frozenset({"batch_size", "schedules", "seeds"})
 CURVED = EVERY | {
     "momentum",
     "nesterov",

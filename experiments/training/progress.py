@@ -32,7 +32,7 @@ class Bars(Display):
             for name, settings in experiment.optimizers.items():
                 if training.trained_at[point][name] != point:
                     continue
-                totals[name] += experiment.steps * len(experiment.seeds) * len(settings.learning_rates)
+                totals[name] += experiment.steps * len(experiment.seeds_of(name)) * len(settings.learning_rates)
         for name, total in totals.items():
             self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")
 

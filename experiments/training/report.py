@@ -184,6 +184,8 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
         return ""
     over = "" if error is None else f" (mean and standard error over {len(entry['seeds'])} seeds)"
     text = f"{labels[name]} reaches a test {score.name} of {score.text(reached, error)}{over} after training."
+    to = [f"{target} after {steps_text(own, len(entry['seeds']))} steps" for target, own in entry["steps_to"].items()]
+    text += f" It reaches a training loss of {' and of '.join(to)}." if to else ""
     if kind_named(config["optimizers"][name]["kind"]).analog:
         text += (
             f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "
@@ -229,24 +231,20 @@ def _effort(entry: dict[str, Any]) -> str:
 
 def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) -> float | None:
     """Final score of the exact natural gradient that differs from this optimizer in nothing but the solver."""
-    same = ("damping", "curvature", "curvature_samples", "momentum")
+    same = ("damping", "curvature", "curvature_samples", "draws", "memory", "momentum")
     settings = config["optimizers"][name]
     for other, entry in found.items():
         theirs = config["optimizers"][other]
         alike = (
             kind_named(theirs["kind"]).exact and not settings["adam"] and all(theirs[k] == settings[k] for k in same)
         )
-        if alike and entry["learning_rate"] == found[name]["learning_rate"]:
+        if alike and all(entry[field] == found[name][field] for field in ("learning_rate", "seeds")):
             return entry["final_score"]["mean"]
     return None
 
 
-HEAD = (
-    *("learning rate", "final test {score}", "best", "final loss", "solves", "by ngspice"),
-    *("median error", "worst error", "median residual", "solves saturated"),
-)
-BESIDE_SETTINGS = [name for name in HEAD if name not in ("best", "by ngspice", "median residual")]
-"""Columns that have room beside those of a grid."""
+CROWDED = {"best", "by ngspice", "median residual"}
+"""Columns that have no room beside those of a grid."""
 MEANING = """Of each list of learning rates the one with the lowest final validation loss is shown. The test {score} is
 its mean ± standard error over the seeds, {better} is better. Errors are ‖g̃ − F⁻¹g‖/‖F⁻¹g‖, residuals ‖F g̃ − g‖/‖g‖ of
 the system that was asked for."""
@@ -257,7 +255,7 @@ def _fields(points: Sequence[Shown]) -> dict[str, Any]:
     (point,) = points
     rows = [[point.labels[name], *_cells(entry, point.score).values()] for name, entry in point.entries.items()]
     return {
-        "head": ("optimizer", *(text.format(score=point.score.name) for text in HEAD)),
+        "head": ("optimizer", *_columns(points)),
         "rows": rows,
         "abouts": [_about(point.config)],
         "pictures": point.figures,
@@ -269,6 +267,7 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     """Optimizers across the grid, and each point's figures."""
     names, score = list(dict.fromkeys(name for point in points for name in point.entries)), points[0].score
     fields = list(dict.fromkeys(field for point in points for field in point.setting))
+    beside = [column for column in _columns(points) if column not in CROWDED]
     rows: dict[str, list[str]] = {}
     for name in names:
         for point in points:
@@ -277,7 +276,7 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
                 shown = [_value_at(own, field) or "–" for field in fields]
                 # Where nothing of the grid concerns an optimizer, it is alike at all points and has one row.
                 key = f"{name} {setting_text(own)}"
-                rows.setdefault(key, [point.labels[name], *shown, *(cells[column] for column in BESIDE_SETTINGS)])
+                rows.setdefault(key, [point.labels[name], *shown, *(cells[column] for column in beside)])
     unknown = {"mean": None, "standard_error": None}
     reached = {
         name: [point.entries[name]["final_score"] if name in point.entries else unknown for point in points]
@@ -286,10 +285,7 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     across = Across(score, [point.setting for point in points], reached, colours(_optimizers(points)))
     abouts = list(dict.fromkeys(_about(point.config) for point in points))
     return {
-        "head": (
-            *("optimizer", *map(axis_name, fields)),
-            *(text.format(score=score.name) for text in BESIDE_SETTINGS),
-        ),
+        "head": ("optimizer", *map(axis_name, fields), *beside),
         "rows": list(rows.values()),
         "abouts": abouts if len(abouts) == 1 else [f"{setting_text(p.setting)}: {_about(p.config)}" for p in points],
         "pictures": draw_all(across, GRID, folder),
@@ -310,6 +306,12 @@ def _about(config: dict[str, Any]) -> str:
     )
 
 
+def _columns(points: Sequence[Shown]) -> list[str]:
+    """Heads of what is said of optimizers."""
+    told = [_cells(entry, point.score) for point in points for entry in point.entries.values()]
+    return list(dict.fromkeys(column for cells in told for column in cells))
+
+
 def _cells(entry: dict[str, Any], score: Measure) -> dict[str, str]:
     """What a row says of an optimizer, by column."""
 
@@ -317,16 +319,24 @@ def _cells(entry: dict[str, Any], score: Measure) -> dict[str, str]:
         return "–" if value is None else format(value, form)
 
     solved = entry["solves"] > 0
-    cells = [
-        f"{entry['learning_rate']:g}",
-        score.text(*entry["final_score"].values()),
-        score.text(*entry["best_score"].values()),
-        shown(entry["final_loss"]["mean"], ".4f"),
-        f"{entry['solves']}" if solved else "–",
-        f"{entry['solves_by_ngspice']}" if solved else "–",
-        shown(entry["median_relative_solve_error"], ".1%"),
-        shown(entry["worst_relative_solve_error"], ".1%"),
-        shown(entry["median_residual"], ".1%"),
-        shown(entry["solves_with_saturation"], "d"),
-    ]
-    return dict(zip(HEAD, cells, strict=True))
+    return {
+        "learning rate": f"{entry['learning_rate']:g}",
+        **{f"steps to {target}": steps_text(found, len(entry["seeds"])) for target, found in entry["steps_to"].items()},
+        f"final test {score.name}": score.text(*entry["final_score"].values()),
+        "best": score.text(*entry["best_score"].values()),
+        "final loss": shown(entry["final_loss"]["mean"], ".4f"),
+        "solves": f"{entry['solves']}" if solved else "–",
+        "by ngspice": f"{entry['solves_by_ngspice']}" if solved else "–",
+        "median error": shown(entry["median_relative_solve_error"], ".1%"),
+        "worst error": shown(entry["worst_relative_solve_error"], ".1%"),
+        "median residual": shown(entry["median_residual"], ".1%"),
+        "solves saturated": shown(entry["solves_with_saturation"], "d"),
+    }
+
+
+def steps_text(found: dict[str, Any], seeds: int) -> str:
+    """Steps to a training loss as people read them, with their standard error, and in how many seeds it is reached."""
+    if found["mean"] is None:
+        return "–"
+    spread = "" if found["standard_error"] is None else f" ± {found['standard_error']:.1f}"
+    return f"{found['mean']:.1f}{spread}" + ("" if found["reached"] == seeds else f" ({found['reached']} of {seeds})")

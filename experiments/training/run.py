@@ -69,7 +69,7 @@ def trials(training: Training) -> list[Trial]:
         for name, settings in experiment.optimizers.items()
         if training.trained_at[point][name] == point
         for rate in settings.learning_rates
-        for seed in experiment.seeds
+        for seed in experiment.seeds_of(name)
     ]
     return sorted(found, key=lambda t: not training.experiments[t.point].optimizers[t.optimizer].entry.analog)
 

@@ -12,6 +12,9 @@ from experiments.training.store import Failure, Step, Trial
 from experiments.training.task import Measure
 from solvers.solution import ENDS
 
+SMOOTH = 5
+"""Batches whose mean loss is the training loss."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -46,7 +49,7 @@ def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
             continue
         best = min(rates, key=lambda rate: _final_validation_loss(trials, name, rate))
         chosen = {t.seed: steps for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, best)}
-        expected = len(config["seeds"]) * len(settings["learning_rates"])
+        expected = len(settings["seeds"] or config["seeds"]) * len(settings["learning_rates"])
         ended = [s for t, s in trials.items() if t.optimizer == name and (len(s) == config["steps"] or s[-1].diverged)]
         found.append(Result(name, best, chosen, complete=len(ended) == expected))
     return found
@@ -107,6 +110,7 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
         scores = [[step.score for step in steps if step.score is not None] for steps in result.trials.values()]
         finals = [steps[-1].score for steps in result.trials.values()]
         errors, steps = result.solve_errors, result.steps
+        losses = [[step.loss for step in own] for own in result.trials.values()]
         simulates = any(step.settled_fraction is not None for step in steps)
         optimizers[result.optimizer] = {
             "complete": result.complete,
@@ -115,6 +119,7 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
             "final_score": _over_seeds(finals),
             "best_score": _over_seeds([score.best(own) for own in scores]),
             "final_loss": _over_seeds([s[-1].loss if not s[-1].diverged else None for s in result.trials.values()]),
+            "steps_to": {f"{target:g}": _reached(target, losses) for target in config["targets"]},
             "solves": len(errors),
             "solves_by_ngspice": sum(step.ngspice_runs > 0 for step in steps),
             "ngspice_runs": sum(step.ngspice_runs for step in steps),
@@ -142,6 +147,20 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
             },
         }
     return optimizers
+
+
+def steps_to(target: float, losses: Sequence[float]) -> int | None:
+    """Steps until the mean loss of ``SMOOTH`` batches is below a target; None: it never is."""
+    if len(losses) < SMOOTH:
+        return None
+    below = np.flatnonzero(np.convolve(losses, np.ones(SMOOTH) / SMOOTH, "valid") < target)
+    return int(below[0]) + SMOOTH if len(below) else None
+
+
+def _reached(target: float, losses: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Steps to a training loss over the seeds that reach it, and how many those are."""
+    counts = [count for own in losses if (count := steps_to(target, own)) is not None]
+    return {**_over_seeds(counts), "reached": len(counts)}
 
 
 def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:

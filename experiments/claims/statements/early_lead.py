@@ -12,10 +12,9 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.shared.figures import FigureEntry
+from experiments.training.summary import SMOOTH, steps_to
 
 SPRING, ADAM, CIRCUIT = "NGD with memory, exact", "Adam", "NGD with memory, bench"
-SMOOTH = 5
-"""Batches whose mean loss is the training loss."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,10 @@ def _trained(protocol: Protocol, name: str, setting: Setting, seeds: Sequence[in
     places = [Place(Trial(0, "one", rate, seed)) for seed in seeds]
     told = ", ".join(f"{field} {setting[field]}" for field in ("damping", "betas") if field in setting)
     for seed, chunk in zip(seeds, advance(experiment, places, data, protocol.steps), strict=True):
-        losses = np.array([step.loss for step in chunk.steps])
-        smooth = np.convolve(losses, np.ones(SMOOTH) / SMOOTH, "valid") if len(losses) >= SMOOTH else np.array([])
+        losses = [step.loss for step in chunk.steps]
         row: dict[str, Any] = {"optimizer": name, "part": part, "rate": rate, "settings": told, "seed": seed}
         for target in protocol.targets:
-            below = np.flatnonzero(smooth < target)
-            row[_field(target)] = int(below[0]) + SMOOTH if len(below) else None
+            row[_field(target)] = steps_to(target, losses)
         whole = len(chunk.steps) == protocol.steps and chunk.error is None
         last = chunk.steps[-1] if whole else None
         yield row | {
