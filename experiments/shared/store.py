@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
+from zlib import crc32
 
 from experiments.shared.files import make_folder
 from spu_circuit.errors import InputError
@@ -21,6 +22,8 @@ UNREACHABLE = (
     sqlite3.SQLITE_READONLY,
 )
 """Errors of a store that somebody else holds or that may not be read: nothing is wrong with it."""
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a file ends with that somebody has changed: names of columns may be no text either."""
 PATIENCE = 60.0
 """Seconds that a store which somebody else writes is waited for."""
 CONFIG = "config"
@@ -80,7 +83,8 @@ class StoreBase:
     def claimed(self) -> dict[str, Any]:
         """What the store was claimed with: the config by ``CLAIM``, and "versions". Empty before that."""
         found = {}
-        for name, text in self._select(f"SELECT name, json FROM {CONFIG}"):
+        for row in self._select(f"SELECT * FROM {CONFIG}"):
+            name, text = self._opened(f"{CONFIG} {row[0]!r}", row)
             try:
                 found[name] = json.loads(text)
             except (TypeError, ValueError, RecursionError):
@@ -94,15 +98,21 @@ class StoreBase:
         return first_difference(kept, new)
 
     def _keep(self, claims: Mapping[str, Any]) -> None:
-        rows = [(name, json.dumps(value)) for name, value in claims.items()]
-        self._connection.executemany(f"INSERT OR REPLACE INTO {CONFIG} VALUES (?, ?)", rows)
+        rows = [sealed((name, json.dumps(value))) for name, value in claims.items()]
+        self._connection.executemany(f"INSERT OR REPLACE INTO {CONFIG} VALUES (?, ?, ?)", rows)
 
     def _select(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows that a statement finds. Raises InputError where they cannot be read."""
         try:
             return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             self._refuse(error)
+
+    def _opened(self, which: str, row: Sequence[Any]) -> tuple[Any, ...]:
+        """A row without its checksum. Raises InputError where it is not as it was written."""
+        if not intact(row):
+            self._refuse_row(which, "is not what was written, by its checksum")
+        return tuple(row[:-1])
 
     def _refuse_row(self, which: str, complaint: str) -> NoReturn:
         """Raise InputError for a row that no version of this package writes."""
@@ -111,7 +121,7 @@ class StoreBase:
             "another folder"
         )
 
-    def _refuse(self, error: sqlite3.Error) -> NoReturn:
+    def _refuse(self, error: Exception) -> NoReturn:
         """Raise InputError for what SQLite complains of while it opens or reads."""
         if _unreachable(error):
             raise InputError(f"output: {str(self.path)!r} cannot be used: {error}; choose another folder") from None
@@ -148,7 +158,7 @@ class StoreBase:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             with connection:
-                connection.execute(f"CREATE TABLE IF NOT EXISTS {CONFIG} (name TEXT PRIMARY KEY, json TEXT)")
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {CONFIG} (name TEXT PRIMARY KEY, json TEXT, checksum)")
                 for table, columns in self.TABLES.items():
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} {columns}")
                 connection.execute(f"PRAGMA user_version = {self.LAYOUT}")
@@ -181,7 +191,7 @@ class StoreBase:
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             self._refuse(error)
         except OSError as error:
             raise InputError(f"output: {str(self.path)!r} cannot be read: {error.strerror}") from None
@@ -202,13 +212,28 @@ class StoreBase:
                 f"layout {self.LAYOUT}, {self.NEWS}; choose another folder with --output, or the version that began it"
             )
         with closing(sqlite3.connect(":memory:")) as ours:
-            for table, columns in {CONFIG: "(name, json)", **self.TABLES}.items():
+            for table, columns in {CONFIG: "(name, json, checksum)", **self.TABLES}.items():
                 ours.execute(f"CREATE TABLE {table} {columns}")
                 if _columns(connection, table) != (wanted := _columns(ours, table)):
                     raise InputError(
                         f"output: {str(self.path)!r} is no store of a {self.HOLDS}: its table {table!r} has not the "
                         f"columns {', '.join(wanted)}; choose another folder"
                     )
+
+
+def sealed(row: Sequence[Any]) -> tuple[Any, ...]:
+    """A row with its checksum as the last column: SQLite notices no changed byte of a value."""
+    return (*row, _checksum(row))
+
+
+def intact(row: Sequence[Any]) -> bool:
+    """Whether a row with its checksum is as it was written."""
+    return bool(row[-1] == _checksum(row[:-1]))
+
+
+def _checksum(row: Sequence[Any]) -> int:
+    # Columns may turn whole numbers into floats.
+    return crc32(repr([float(value) if isinstance(value, int | float) else value for value in row]).encode())
 
 
 def silent_connection(path: Path, patience: float = PATIENCE) -> sqlite3.Connection:
@@ -241,7 +266,7 @@ def damaged(path: Path, patience: float = 5.0) -> bool:
     try:
         with closing(silent_connection(path, patience)) as connection:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         return not _unreachable(error)
 
 
@@ -285,5 +310,5 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]
 
 
-def _unreachable(error: sqlite3.Error) -> bool:
+def _unreachable(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in UNREACHABLE

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared.store import CONFIG, StoreBase, damaged, first_difference, set_aside
+from experiments.shared.store import (
+    CONFIG,
+    UNREADABLE,
+    StoreBase,
+    damaged,
+    first_difference,
+    intact,
+    sealed,
+    set_aside,
+    silent_connection,
+)
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.rows import STATUSES, Row
 from experiments.sweeps.samples import SampleSet
@@ -18,7 +28,7 @@ from experiments.sweeps.study import Key
 NAME = "sweep.sqlite"
 COLUMNS = (
     '(point INTEGER, "case" TEXT, sample INTEGER, status TEXT, reason TEXT, weight REAL, metrics BLOB, '
-    'PRIMARY KEY (point, "case", sample)) WITHOUT ROWID'
+    'checksum, PRIMARY KEY (point, "case", sample)) WITHOUT ROWID'
 )
 
 
@@ -26,15 +36,15 @@ class SweepStore(StoreBase):
     """The store of a sweep's folder. One that is damaged and written to is set aside whole, and a new one takes over
     what can be read of it."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "sweep", "sweep", 3
-    NEWS = "whose samples have other values"
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "sweep", "sweep", 4
+    NEWS = "whose rows carry checksums"
     TABLES = {"copies": COLUMNS, "audit": COLUMNS}  # noqa: RUF012
 
     set_aside: Path | None = None
     """Where the damaged store is that this one takes the place of."""
 
     def _check_existing(self) -> None:
-        if damaged(self.path):
+        if damaged(self.path) or self._has_changed_rows():
             self.set_aside = set_aside(self.path)
         else:
             super()._check_existing()
@@ -62,19 +72,18 @@ class SweepStore(StoreBase):
             InputError: the disk is full or failed; what was committed before is safe.
         """
         table = "audit" if audit else "copies"
-        values = [(*key, r.sample, r.status, r.reason, r.weight, _pack(r.metrics)) for r in rows]
+        values = [sealed((*key, r.sample, r.status, r.reason, r.weight, _pack(r.metrics))) for r in rows]
         with self._transaction() as connection:
-            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def rows(self, key: Key, audit: bool = False) -> list[Row]:
         """Finished samples of a set, by number. Raises InputError where one is none."""
         table = "audit" if audit else "copies"
         found = self._select(
-            f'SELECT sample, status, reason, weight, metrics FROM {table} WHERE point = ? AND "case" = ? '
-            "ORDER BY sample",
+            f'SELECT * FROM {table} WHERE point = ? AND "case" = ? ORDER BY sample',
             key,
         )
-        return [self._row(table, key, *row) for row in found]
+        return [self._row(table, key, row) for row in found]
 
     def rows_of(self, key: Key, sweep: Sweep, copies: SampleSet, audit: bool = False) -> list[Row]:
         """``rows``, which fit the set of the sweep. Raises InputError where one does not."""
@@ -101,8 +110,9 @@ class SweepStore(StoreBase):
         ((count, _, reason),) = self._select(f"SELECT COUNT(*), MAX(sample), reason {where} AND status = 'failed'", key)
         return tried, count, reason or ""
 
-    def _row(self, table: str, key: Key, sample: Any, status: Any, reason: Any, weight: Any, metrics: Any) -> Row:
-        which = f"row {sample!r} of {table!r}, point {key[0]}, {key[1]!r},"
+    def _row(self, table: str, key: Key, row: Sequence[Any]) -> Row:
+        which = f"row {row[2]!r} of {table!r}, point {key[0]}, {key[1]!r},"
+        _, _, sample, status, reason, weight, metrics = self._opened(which, row)
         if not isinstance(sample, int) or sample < 0:
             self._refuse_row(which, "has no number of a copy")
         if status not in STATUSES:
@@ -115,23 +125,36 @@ class SweepStore(StoreBase):
             self._refuse_row(which, "has metrics that are no numbers of 8 bytes")
         return Row(sample, status, reason, weight, _unpack(metrics))
 
+    def _has_changed_rows(self) -> bool:
+        """Whether a row of a whole file of this layout is not as it was written."""
+        with closing(silent_connection(self.path)) as found:
+            if found.execute("PRAGMA user_version").fetchone() != (self.LAYOUT,):
+                return False
+            try:
+                return not all(
+                    intact(row) for table in (CONFIG, *self.TABLES) for row in found.execute(f"SELECT * FROM {table}")
+                )
+            except UNREADABLE:
+                return False  # another table than ours, which is refused by name
+
     def _take_over(self, old: Path, connection: sqlite3.Connection) -> None:
-        """Copy what can be read, row by row until the damage; without the config, or of another layout, nothing."""
+        """Copy the rows that are as they were written. Without the config, or of another layout, nothing."""
         try:
             with closing(sqlite3.connect(old)) as source:
                 if source.execute("PRAGMA user_version").fetchone() != (self.LAYOUT,):
                     return
-                for table, columns in ((CONFIG, 2), ("copies", 7), ("audit", 7)):
-                    marks = ", ".join("?" * columns)
+                for table in (CONFIG, *self.TABLES):
                     try:
                         for row in source.execute(f"SELECT * FROM {table}"):
-                            connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
-                    except sqlite3.DatabaseError:
+                            if intact(row):
+                                marks = ", ".join("?" * len(row))
+                                connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+                    except UNREADABLE:
                         pass
                     # Samples of which nobody knows the config could be taken for another's.
                     if not connection.execute(f"SELECT 1 FROM {CONFIG} WHERE name = ?", (self.CLAIM,)).fetchone():
                         return
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             pass
 
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.shared.store import StoreBase, first_difference
+from experiments.shared.store import StoreBase, first_difference, sealed
 from spu_circuit.errors import InputError, SpuError
 
 Arrays = dict[str, NDArray[Any]]
@@ -134,12 +134,12 @@ class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
     NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 5
-    NEWS = "whose steps count solves and words"
+    NEWS = "whose steps count solves and words, and carry checksums"
     TABLES = {  # noqa: RUF012
-        "history": f"({', '.join(COLUMNS)}, PRIMARY KEY ({KEY}, step))",
+        "history": f"({', '.join(COLUMNS)}, checksum, PRIMARY KEY ({KEY}, step))",
         "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",
         "exhibit": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",
-        "failure": f"({KEY}, step, error, PRIMARY KEY ({KEY}))",
+        "failure": f"({KEY}, step, error, checksum, PRIMARY KEY ({KEY}))",
         "system": f"({KEY}, step, arrays BLOB, PRIMARY KEY ({KEY}, step))",
     }
 
@@ -163,12 +163,13 @@ class Store(StoreBase):
         blobs += [("system", (*key, step, _pack(arrays))) for step, arrays in chunk.systems.items()]
         try:
             with self._transaction():
-                marks = ", ".join("?" * len(COLUMNS))
-                self._connection.executemany(f"INSERT INTO history VALUES ({marks})", map(astuple, chunk.steps))
+                marks = ", ".join("?" * (len(COLUMNS) + 1))
+                steps = [sealed(astuple(step)) for step in chunk.steps]
+                self._connection.executemany(f"INSERT INTO history VALUES ({marks})", steps)
                 self._connection.execute(f"DELETE FROM failure {OF_TRIAL}", key)
                 if chunk.error is not None:
                     (count,) = self._connection.execute(f"SELECT COUNT(*) FROM history {OF_TRIAL}", key).fetchone()
-                    blobs.append(("failure", (*key, count, str(chunk.error))))
+                    blobs.append(("failure", sealed((*key, count, str(chunk.error)))))
                 for table, row in blobs:
                     marks = ", ".join("?" * len(row))
                     self._connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
@@ -201,7 +202,8 @@ class Store(StoreBase):
     def failures(self) -> dict[Trial, Failure]:
         """Of every trial that a failed solve ended: which step, and why."""
         rows = self._select(f"SELECT * FROM failure ORDER BY {KEY}")
-        return {self._trial(key): Failure(step, str(error)) for *key, step, error in rows}
+        opened = (self._opened("a row of failure", row) for row in rows)
+        return {self._trial(key): Failure(step, str(error)) for *key, step, error in opened}
 
     def systems(self) -> dict[tuple[Trial, int], Arrays]:
         """Recorded systems by trial and step."""
@@ -214,8 +216,9 @@ class Store(StoreBase):
         return {self._trial(key): self._arrays("exhibit", blob) for *key, blob in rows}
 
     def _step(self, row: Sequence[Any]) -> Step:
-        self._check("history", COLUMNS, row)
-        return Step(*row)
+        values = self._opened("a row of history", row)
+        self._check("history", COLUMNS, values)
+        return Step(*values)
 
     def _trial(self, key: Sequence[Any]) -> Trial:
         self._check("a trial", COLUMNS, key)

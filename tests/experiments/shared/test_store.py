@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from experiments.shared.store import first_difference
+from experiments.shared.store import first_difference, sealed
 from experiments.sweeps.figures import FIGURES
 from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore, open_sweep
@@ -64,9 +64,16 @@ def files(folder):
 
 
 def edit(folder, *statements, name="sweep.sqlite"):
+    """Change a store as somebody does who knows of the checksums."""
     with closing(sqlite3.connect(folder / name)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
+        connection.create_function("sealed", -1, lambda *row: sealed(row)[-1])
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            columns = [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]
+            if "checksum" in columns:
+                values = ", ".join(f'"{column}"' for column in columns if column not in ("checksum", "more"))
+                connection.execute(f"UPDATE {table} SET checksum = sealed({values})")
 
 
 def foreign(folder):
@@ -92,7 +99,7 @@ def no_database(folder):
 
 
 EDITED = {
-    "of another layout": (lambda f: edit(f, "PRAGMA user_version = 1"), "store layout 1, this version reads layout 3"),
+    "of another layout": (lambda f: edit(f, "PRAGMA user_version = 1"), "store layout 1, this version reads layout 4"),
     "other columns": (lambda f: edit(f, "ALTER TABLE copies ADD COLUMN more"), "'copies' has not the columns point"),
     "foreign": (foreign, r"is no store of a sweep: its tables are 'songs'"),
     "of a run": (of_another_kind, r"is no store of a sweep: its tables are 'config', 'exhibit'"),
@@ -145,6 +152,41 @@ def test_readers_name_what_is_wrong_and_change_nothing(what, command, folder, tm
         raise InputError(said)
     assert files(folder) == before
     assert not list((tmp_path / "out").iterdir())
+
+
+def content(store):
+    """All that a sweep's store holds, as it is read."""
+    return store.claimed(), {
+        (point, sample.sample): sample for point in (0, 1) for sample in store.rows((point, "copies"))
+    }
+
+
+def test_a_changed_byte_is_noticed_or_changes_nothing(finished, tmp_path):
+    """Wherever it is, for readers; and who goes on with the store keeps the rows that are as they were written."""
+    with closing(open_sweep(finished)) as store:
+        claimed, rows = content(store)
+    whole, random = (finished / "sweep.sqlite").read_bytes(), np.random.default_rng(0)
+    noticed = 0
+    for place, change in zip(random.integers(len(whole), size=200), random.integers(1, 256, 200), strict=True):
+        data = bytearray(whole)
+        data[place] ^= change
+        folder = tmp_path / str(noticed)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "sweep.sqlite").write_bytes(data)
+        try:
+            with closing(open_sweep(folder)) as store:
+                assert content(store) == (claimed, rows), place
+        except InputError:
+            noticed += 1
+        try:
+            with closing(SweepStore(folder)) as store:
+                kept, left = content(store)
+        except InputError:  # another kind or layout, by a byte of the header
+            continue
+        assert kept.items() <= claimed.items(), place
+        assert left.items() <= rows.items(), place
+    assert noticed > 20
 
 
 @pytest.mark.parametrize("command", READERS)
