@@ -31,15 +31,20 @@ def test_shipped_configs_are_read(name):
 
 def test_there_are_trainings_and_sweeps_of_both_kinds_of_data():
     trainings = {found.experiments[0].task for name in SHIPPED if isinstance(found := read(name), Training)}
-    assert trainings == {"digits", "mnist", "fashion", "poisson"}
+    assert trainings == {"digits", "mnist", "fashion", "poisson", "regression"}
     assert len(SHIPPED) > len(trainings)
 
 
 @pytest.mark.parametrize(
-    ("name", "score", "largest"),
-    [("digits", "accuracy", 1.0), ("fashion", "accuracy", 1.0), ("poisson", "relative L2 error", inf)],
+    ("name", "score", "least", "largest"),
+    [
+        ("digits", "accuracy", 0, 1),
+        ("fashion", "accuracy", 0, 1),
+        ("poisson", "relative L2 error", 0, inf),
+        ("regression", "R²", -inf, 1),
+    ],
 )
-def test_two_steps_of_a_shipped_training_are_taken_and_reported(tmp_path, name, score, largest):
+def test_two_steps_of_a_shipped_training_are_taken_and_reported(tmp_path, name, score, least, largest):
     data = None
     training = load_training(name).changed(steps=2, seeds=(0,), evaluate_every=1)
     if name == "fashion":
@@ -50,6 +55,6 @@ def test_two_steps_of_a_shipped_training_are_taken_and_reported(tmp_path, name, 
     assert run(training, config, tmp_path / "run", data, lambda latest: None, workers=1)
     with closing(open_existing(tmp_path / "run")) as store:
         assert {count for count, _ in store.latest().values()} == {2}
-        assert all(0 <= step.score <= largest for step in store.history())
+        assert all(least <= step.score <= largest for step in store.history())
         said = write_reports(store)
     assert any(f"reaches a test {score} of" in line for line in said)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.training.task import Task
-from experiments.training.tasks import digits, fashion, mnist, poisson
+from experiments.training.tasks import digits, fashion, mnist, poisson, regression
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
 
@@ -14,6 +14,7 @@ TASKS = {
         mnist.TASK,
         fashion.TASK,
         poisson.TASK,
+        regression.TASK,
     )
 }
 

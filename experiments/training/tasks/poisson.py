@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from experiments.training.data import Samples, Sizes, Split
 from experiments.training.task import Learner, Measure, Task
-from spu_circuit.description import Description
+from experiments.training.tasks.layers import Layers
 from spu_circuit.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -46,14 +46,6 @@ class Points(Sizes):
                     "or a multiple"
                 )
         return self
-
-
-class Layers(Description):
-    """The model: a multilayer perceptron with tanh."""
-
-    hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Field(description="width of each hidden layer", min_length=1)
-    ] = (24, 24)
 
 
 def solution(points: Floats, waves: int) -> Floats:

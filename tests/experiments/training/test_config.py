@@ -26,7 +26,7 @@ learning_rates = [0.5]
 
 
 def test_shipped_configs_load_and_put_the_circuit_first():
-    for name in ("digits", "mnist", "fashion", "poisson"):
+    for name in ("digits", "mnist", "fashion", "poisson", "regression"):
         training = load_training(name)
         assert trials(training)[0].optimizer.startswith("tngd")
         resolve(training.experiments[0])
@@ -60,9 +60,13 @@ def test_resolved_config_spells_out_the_hardware():
         ('kind = "tngd"', 'kind = "tngd"\nlinearise = true', "engine 'ngspice' has no 'linearise'; leave it out"),
         ('kind = "tngd"', 'kind = "tngd"\nengine = "network"\nreadout_bandwidth = 1e6', "has no unit"),
         ('"small"', '"../small"', "name: "),
-        ('task = "digits"', "", "task is missing; add task = 'NAME', one of digits, mnist, fashion, poisson"),
+        (
+            'task = "digits"',
+            "",
+            "task is missing; add task = 'NAME', one of digits, mnist, fashion, poisson, regression",
+        ),
         ('task = "digits"', 'task = "digit"', "task: no 'digit'; did you mean 'digits'"),
-        ('task = "digits"', "task = []", r"task: no \[\]; tasks are digits, mnist, fashion, poisson"),
+        ('task = "digits"', "task = []", r"task: no \[\]; tasks are digits, mnist, fashion, poisson, regression"),
         ("validation = 20", "validations = 20", "unknown key 'data.validations'; did you mean 'validation'"),
         ("[data]\ntrain = 100\nvalidation = 20\ntest = 20", "data = 3", "data: .*dictionary"),
         ("[network]", "[networks]", "network is missing"),
@@ -88,7 +92,7 @@ def test_network_engine_takes_its_options_from_the_config(tmp_path):
 
 
 def test_missing_config_lists_the_shipped_ones():
-    with pytest.raises(InputError, match="configs that come with it are digits, fashion, mnist, poisson"):
+    with pytest.raises(InputError, match="configs that come with it are digits, fashion, mnist, poisson, regression"):
         load_experiment("digit")
 
 
