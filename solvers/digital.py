@@ -23,12 +23,13 @@ class Digital:
     """An exact or iterative solve in double precision; knows no time and no noise.
 
     Args:
-        method: "cholesky" forms the matrix; "woodbury" solves the K×K dual of a ``GgnSystem``; "cg" uses products only.
+        method: "cholesky" forms the matrix; "woodbury" solves the K×K dual of a ``GgnSystem``; "cg" uses products only;
+            "diagonal" divides by the diagonal alone, as a preconditioner does.
         tolerance, iterations: of CG: relative residual, and how many steps at most (None: as many as it takes, with an
             error where it stalls; a number stops there, as NGD-CG does).
     """
 
-    method: Literal["cholesky", "cg", "woodbury"] = "cholesky"
+    method: Literal["cholesky", "cg", "woodbury", "diagonal"] = "cholesky"
     tolerance: float = 1e-10
     iterations: int | None = None
     analog: bool = False
@@ -53,8 +54,8 @@ class Digital:
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
     ) -> Solutions:
-        """See ``Solver``; CG goes through the systems one by one."""
-        if self.method == "cg":
+        """See ``Solver``; CG and the diagonal go through the systems one by one."""
+        if self.method in ("cg", "diagonal"):
             return solve_each(self, systems, analog_time, initial_states, seeds)
         began = perf_counter()
         self._check_time(analog_time)
@@ -105,8 +106,14 @@ def _cg(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array
     return value
 
 
+def _diagonal(options: Digital, system: LinearSystem | GgnSystem, initial_state: Array | None) -> Array:
+    dense = system.primal() if isinstance(system, GgnSystem) else system
+    return np.asarray(dense.b / dense.A.diagonal())
+
+
 METHODS: dict[str, Callable[[Digital, LinearSystem | GgnSystem, Array | None], Array]] = {
     "cholesky": _cholesky,
     "cg": _cg,
     "woodbury": _woodbury,
+    "diagonal": _diagonal,
 }

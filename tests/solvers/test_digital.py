@@ -4,6 +4,7 @@ import pytest
 from experiments.shared.systems import ggn_system, spd_system
 from solvers.digital import Digital
 from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.problem import LinearSystems
 
 
 @pytest.mark.parametrize("method", ["cholesky", "cg", "woodbury"])
@@ -19,6 +20,14 @@ def test_methods_agree_on_a_natural_gradient(method):
 def test_methods_solve_a_plain_matrix(method):
     system = spd_system(7, 50)
     np.testing.assert_allclose(Digital(method).solve(system).value, np.linalg.solve(system.A, system.b), rtol=1e-7)
+
+
+def test_the_diagonal_alone_solves_what_is_diagonal():
+    system = ggn_system(5, 12, 0.1)
+    found = Digital("diagonal").solve(system).value
+    np.testing.assert_allclose(found, system.gradient / system.primal().A.diagonal())
+    stack = LinearSystems(np.diag([2.0, 4.0])[None], np.ones((1, 2)))
+    np.testing.assert_allclose(Digital("diagonal").solve_batch(stack).values, [[0.5, 0.25]])
 
 
 def test_limited_cg_stops_early_and_unlimited_cg_says_when_it_stalls():

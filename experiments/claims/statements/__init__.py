@@ -7,6 +7,7 @@ from experiments.claims.statements import (
     cost,
     early_lead,
     interpolation,
+    precision_tension,
     refinement,
     residual_state,
     sign_descent,
@@ -24,6 +25,7 @@ CLAIMS: dict[str, Claim] = {
         cost.CLAIM,
         buildable.CLAIM,
         early_lead.CLAIM,
+        precision_tension.CLAIM,
     )
 }
 
