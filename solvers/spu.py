@@ -79,7 +79,8 @@ class Spu:
     Args:
         hardware: what it is made of.
         engine: what computes its voltages.
-        sample: which Monte Carlo sample of the hardware it is; None: its parts are nominal.
+        sample: which Monte Carlo sample of the hardware it is; or samples that were drawn for its board, one for each
+            system of a batch; None: its parts are nominal.
         rounding: which levels resistors take: the nearest ones, or "stochastic", drawn by the seed of the solve, whose
             mean is the matrix that is asked for.
 
@@ -90,7 +91,7 @@ class Spu:
     hardware: Hardware
     engine: Engine
     analog: bool = True
-    sample: Sample | None = None
+    sample: Sample | Samples | None = None
     rounding: str = "nearest"
     _prepared: dict[Any, tuple[Board, Prepared]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -329,12 +330,14 @@ class Spu:
 
     def _together(self, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
         """How many systems may be solved together. With wires the parts of a board depend on its matrix."""
+        if isinstance(self.sample, Samples):
+            return self.sample.count
         varied = self.sample is not None or bool(deviations)
         return 1 if varied and self.hardware.array.wire_resistance > 0 else CHUNK
 
     def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
         """What its parts have instead of nominal values; None: nothing."""
-        drawn = None if self.sample is None else board.drawn(self.sample)
+        drawn = board.drawn(self.sample) if isinstance(self.sample, Sample) else self.sample
         if not deviations:
             return drawn
         for kind, off in deviations.items():
@@ -437,6 +440,8 @@ class Spu:
     def _set(self, systems: Batch, seeds: Sequence[int], deviations: Mapping[str, Array] = NO_DEVIATIONS) -> "Boards":
         """Devices whose resistors are set, as many as are solved together."""
         self._refuse_oversize(systems)
+        if isinstance(self.sample, Samples) and self.sample.count != len(systems):
+            raise InputError(f"{self.sample.count} samples for {len(systems)} systems; give one each")
         array = self._programmed(systems, seeds)
         board, prepared = self._prepare(array)
         samples = self._samples(board, deviations)

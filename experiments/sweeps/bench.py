@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS, Answers
 from experiments.sweeps.workloads import systems_of
-from netlists.board import Board
+from netlists.board import Board, populated
 from netlists.device import Device
 from solvers.behaviour import Behaviour, Question, in_network, in_ngspice
 from solvers.digital import Digital
 from solvers.ideal import IdealLaw
 from solvers.network import Network
 from solvers.ngspice import Ngspice
+from solvers.precision.description import Precision
 from solvers.spu import Spu
 from spu_circuit.converters import quantize
+from spu_circuit.problem import LinearSystem, LinearSystems
 from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
@@ -33,6 +35,8 @@ class Bench:
     """A nominal device with one system on it, ready for samples.
 
     Args:
+        system: that is on it.
+        spu: the device as a solver, by the same engine.
         prepared: the board, by an engine.
         find: what samples of the device do, by the same engine.
     """
@@ -40,6 +44,8 @@ class Bench:
     device: Device
     exact: Array
     board: Board
+    system: LinearSystem
+    spu: Spu
     prepared: Any
     find: Callable[[Any, Device, Samples, Question], Behaviour]
 
@@ -58,14 +64,17 @@ def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
     for system in systems_of(sweep.workload):
         exact = Digital("cholesky").solve(system).value
         device = Spu(hardware, IdealLaw()).ranged(system)
-        board = Board(hardware, device.circuit)
+        # What is refined is programmed with other matrices, too, which need all resistors.
+        table = device.circuit if sweep.precision is None else populated(device.circuit, hardware)
+        board = Board(hardware, table)
         if engine == "network" and isinstance(chosen, Network):
             prepared = chosen.prepare(board)
             if question_of(sweep, device).of_motion:
                 prepared.program(device.array).refuse_nonlinear()
-            found.append(Bench(device, exact, board, prepared, in_network))
+            found.append(Bench(device, exact, board, system, Spu(hardware, chosen), prepared, in_network))
         else:
-            found.append(Bench(device, exact, board, spice.prepare(board), in_ngspice))
+            own = Spu(hardware, spice)
+            found.append(Bench(device, exact, board, system, own, spice.prepare(board), in_ngspice))
     return tuple(found)
 
 
@@ -80,8 +89,12 @@ def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> tuple[Array, NDA
     """The metrics of samples, (metrics, samples), NaN where they are unstable, and which are."""
     device, question = bench.device, question_of(sweep, bench.device)
     behaviour = bench.behaviour(samples, question)
-    codes, _ = quantize(bench.board.read(samples, behaviour.volts), device.hardware.adc)
-    answers = Answers(device, bench.exact, codes * device.unknowns_per_volt, behaviour, question.seconds)
+    if sweep.precision is None or behaviour.unstable.all():
+        codes, _ = quantize(bench.board.read(samples, behaviour.volts), device.hardware.adc)
+        solutions, solves = codes * device.unknowns_per_volt, np.ones(samples.count)
+    else:
+        solutions, solves = _precise(sweep, sweep.precision, bench, samples)
+    answers = Answers(device, bench.exact, solutions, behaviour, question.seconds, solves)
     found = np.empty((len(sweep.recorded), samples.count))
     for k, name in enumerate(sweep.recorded):
         measure = METRICS[name].measure
@@ -89,3 +102,13 @@ def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> tuple[Array, NDA
         found[k] = measure(answers)
     found[:, behaviour.unstable] = np.nan
     return found, behaviour.unstable
+
+
+def _precise(sweep: Sweep, precision: Precision, bench: Bench, samples: Samples) -> tuple[Array, Array]:
+    """Solutions (samples, n) that each sample refines for itself, and how many solves they took. What is random in
+    them, noise and rounding, is the same in all samples."""
+    count, system = samples.count, bench.system
+    systems = LinearSystems(np.tile(system.A, (count, 1, 1)), np.tile(system.b, (count, 1)))
+    solver = precision.of(replace(bench.spu, sample=samples))
+    found = solver.solve_batch(systems, sweep.time, None, [sweep.seed] * count)
+    return found.values, found.statistics.solves.astype(float)

@@ -12,6 +12,7 @@ from experiments.shared.engines import EngineSettings, check_engine
 from experiments.shared.grid import without_grid
 from experiments.shared.hardware import HardwareTable, hardware_of
 from experiments.sweeps.metrics import METRICS
+from solvers.precision.description import Precision
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.hardware import Hardware, read_toml
@@ -84,6 +85,7 @@ class Sweep(EngineSettings):
     most_failures: Annotated[
         Fraction, Field(gt=0, le=1, description="share of copies that cannot be simulated, above which to stop")
     ] = 0.1
+    precision: Annotated[Precision | None, Field(description="how each copy makes its solutions more precise")] = None
     workload: Workload
     analysis: Analysis
 
@@ -125,6 +127,11 @@ class Sweep(EngineSettings):
         if "base" not in self.hardware:
             raise ValueError("hardware.base is missing; name a preset or a TOML file")
         check_engine(self)
+        if self.precision is not None and self.precision.rotate is not None:
+            raise ValueError(
+                "precision.rotate: a copy solves no systems one after the other, so no eigenvectors are "
+                "old; leave it out"
+            )
         if self.analysis.stop_width is not None and not self.limits:
             raise ValueError("analysis.stop_width needs limits, or there is no yield; add a table [limits]")
         return self

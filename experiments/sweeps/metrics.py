@@ -22,6 +22,7 @@ class Answers:
         exact: A⁻¹b, (n,).
         solutions: as read through the ADC, (samples, n).
         seconds: how long the array ran.
+        solves: on the device for each solution, (samples,).
     """
 
     device: Device
@@ -29,6 +30,7 @@ class Answers:
     solutions: Array
     behaviour: Behaviour
     seconds: float
+    solves: Array
 
 
 @dataclass(frozen=True)
@@ -101,5 +103,6 @@ METRICS = {
     "energy": Metric(
         "J", "that power times the time until settled, or until read if that is sooner", _energy, "settling"
     ),
+    "solves": Metric("", "on the device for one solution; more than one where it is refined", lambda a: a.solves),
     "final_accuracy": Metric("%", "test accuracy after training", None, of="training", larger_is_better=True),
 }

@@ -105,6 +105,11 @@ def _check_kinds(sweep: Sweep) -> None:
     for name in workload.needs:
         if getattr(sweep.workload, name) is None:
             raise InputError(f"workload: kind {sweep.workload.kind!r} needs {name!r}; give it")
+    if sweep.precision is not None and workload.systems is None:
+        raise InputError(
+            f"precision: workload {sweep.workload.kind!r} solves no given systems; make its optimizer precise in the "
+            "training config"
+        )
     analysis = _of_kind("analysis", sweep.analysis.kind, ANALYSES)
     _check_fields("analysis", sweep.analysis, sweep.analysis.kind, analysis.takes)
     for name in sweep.recorded:

@@ -201,6 +201,8 @@ def sets(sweep: Sweep) -> dict[str, SampleSet]:
         wrong = "is about settled solutions; leave time out"
     elif METRIC not in sweep.recorded:
         wrong = f"shares the {METRIC} out; add it to metrics"
+    elif sweep.precision is not None:
+        wrong = "has derivatives of the device alone; leave precision out"
     elif sweep.device().array.wire_resistance:
         wrong = "has no derivatives behind wires; set hardware.array.wire_resistance = '0 Ω'"
     if wrong:
