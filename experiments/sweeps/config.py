@@ -76,7 +76,7 @@ class Sweep(EngineSettings):
     ]
     question: Annotated[str, Field(description="what the sweep answers, in one sentence")] = ""
     hardware: Annotated[HardwareTable, Field(description="base: preset or file; anything else changes its fields")]
-    engine: Literal["network", "ngspice"] = "network"
+    engine: Annotated[Literal["network", "ngspice"], Field(description="what computes the voltages")] = "network"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the copies")] = 0
     time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
     settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01

@@ -35,8 +35,11 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Optimizer(EngineSettings):
     """One optimizer. Every learning rate of ``learning_rates`` is run; the validation loss chooses among them."""
 
-    kind: str
-    learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)]
+    kind: Annotated[str, Field(description="of optimizer")]
+    learning_rates: Annotated[
+        tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
+        Field(min_length=1, description="each is run; the validation loss chooses"),
+    ]
     momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
     nesterov: Annotated[bool, Field(description="of the momentum")] = False
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="of adamw and muon")] = 1e-4
@@ -70,18 +73,18 @@ class Optimizer(EngineSettings):
     ] = None
     adam: Annotated[bool, Field(description="tngd: feed the natural gradient to Adam (TNGD-Adam)")] = False
     betas: Annotated[tuple[Beta, Beta], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
-    solver: Literal["cholesky", "woodbury", "cg"] = "woodbury"
+    solver: Annotated[Literal["cholesky", "woodbury", "cg"], Field(description="digital")] = "woodbury"
     cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None
     hardware: Annotated[
         HardwareTable,
         Field(description="preset or TOML file, or a table: base and what differs; tngd, none: the ideal SDE"),
     ] = {"base": NONE}  # noqa: RUF012
-    engine: str = "ngspice"
+    engine: Annotated[str, Field(description="what computes the voltages: ngspice, network or sde")] = "ngspice"
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
-    mapping: Mapping = "dual"
+    mapping: Annotated[Mapping, Field(description="primal: N cells; dual: one cell for each row of B")] = "dual"
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
-    warm_start: bool = False
-    delay: Annotated[float, Field(ge=0, description="t_d in τ")] = 0.0
+    warm_start: Annotated[bool, Field(description="primal: begin from the last solution, not the gradient")] = False
+    delay: Annotated[float, Field(ge=0, description="t_d in τ, with warm_start")] = 0.0
     precision: Annotated[Precision | None, Field(description="how the device's solutions are made more precise")] = None
 
     @property
@@ -183,9 +186,9 @@ class Experiment(Description):
     name: Annotated[
         str, Field(pattern=r"^[\w][\w.-]*$", max_length=100, description="of the default output folder, runs/NAME")
     ]
-    task: str
-    steps: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    task: Annotated[str, Field(description="what is learned from which samples")]
+    steps: Annotated[int, Field(ge=1, description="of every training")]
+    batch_size: Annotated[int, Field(ge=1, description="samples of a step")]
     seeds: Annotated[
         tuple[Seed, ...],
         Field(min_length=1, description="of weights, batches and noise"),

@@ -21,7 +21,7 @@ class Sizes(Description):
     train: Annotated[int, Field(ge=1, description="samples to train with")]
     validation: Annotated[int, Field(ge=1, description="samples that choose the learning rates")]
     test: Annotated[int, Field(ge=1, description="samples that nothing is chosen by")]
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: Annotated[int, Field(ge=0, description="of which samples go where")] = 0
 
     @property
     def total(self) -> int:
