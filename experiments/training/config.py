@@ -219,6 +219,8 @@ class Experiment(Description):
     def _check(self) -> Self:
         if not self.optimizers:
             raise ValueError("optimizers is empty; add a table [optimizers.NAME]")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
         for name, optimizer in self.optimizers.items():
             size = self.batch_of(name)
             if (optimizer.curvature_samples or 0) > size:
@@ -240,8 +242,6 @@ class Experiment(Description):
                 raise ValueError(f"optimizers.{name}.seeds: {strange[0]} is none of the experiment's; add it to seeds")
             if len(set(own)) < len(own):
                 raise ValueError(f"optimizers.{name}.seeds {own} repeat; each would count twice")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {self.seeds} repeat; each would count twice")
         if len(set(self.targets)) < len(self.targets):
             raise ValueError(f"targets {self.targets} repeat; list each once")
         return self
