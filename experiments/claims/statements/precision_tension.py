@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, nan
 from statistics import median
 from typing import Any
 
@@ -214,7 +214,8 @@ class _Trained:
 
 def _conditions(rows: Rows) -> list[Condition]:
     judged = grouped([row for row in rows if row["part"] == "verdict"], "device", "way")
-    exact = {row["seed"]: _error(row) for row in judged[ALONE, EXACT]}
+    # Where the exact solves broke off nothing is compared.
+    exact = {row["seed"]: row["error"] or nan for row in judged[ALONE, EXACT]}
     return [
         Condition(device, way, tuple(_error(row) / exact[row["seed"]] for row in own), BOUND, "below", logarithmic=True)
         for (device, way), own in judged.items()

@@ -14,6 +14,7 @@ from experiments.claims.statements import (
     claim_named,
     cost,
     early_lead,
+    precision_tension,
     refinement,
     residual_state,
     sign_descent,
@@ -143,3 +144,43 @@ def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves():
     )
     assert fast < buildable.ERROR < slow
     assert all(0 < row["current_a"] < buildable.CURRENT for row in rows if row["question"] == "current")
+
+
+def test_ways_out_of_the_tension_are_tuned_alike_and_counted():
+    protocol = precision_tension.Protocol(
+        *((3, 4), (0,), 4, (10.0,), (0.3,), ("bench",), ("rotation, CG",)),
+        controls=(precision_tension.EXACT, "old eigenvectors, CG"),
+        interior=6,
+        hidden=(4,),
+    )
+    rows = precision_tension.CLAIM.measure(protocol)
+    assert len(rows) == 3 * (1 + 2)  # each way: one setting on one seed, then that on two
+    for row in rows:
+        assert row["steps"] == 4
+        assert (row["solves"] > 0) == (row["device"] == "bench")
+        # Rotating alone is 4n³, twelve times the Cholesky factor.
+        assert row["digital_work"] == 1 if row["way"] == precision_tension.EXACT else row["digital_work"] > 10
+    exact, control, device = (
+        [row["error"] for row in rows if row["part"] == "verdict" and row["way"] == way]
+        for way in (precision_tension.EXACT, "old eigenvectors, CG", "rotation, CG")
+    )
+    np.testing.assert_allclose(control, exact, rtol=1e-2)  # of a residual of 1e-4 in four steps
+    np.testing.assert_allclose(device, exact, rtol=1e-2)
+
+
+def test_a_way_that_breaks_off_fails_and_twice_the_error_is_the_bound():
+    def row(way, seed, error, device="bench", part="verdict"):
+        return {"device": device, "way": way, "part": part, "seed": seed, "error": error}
+
+    rows = [row("plain", 0, 1e-9, part="tuning")]
+    for seed in range(4):
+        exact = 10.0**-seed
+        rows.append(row(precision_tension.EXACT, seed, exact, precision_tension.ALONE))
+        rows.append(row("rotation", seed, exact * (1.5 + 0.1 * seed)))
+        rows.append(row("scaling", seed, exact * (2.5 + 0.1 * seed)))
+        rows.append(row("plain", seed, None if seed == 2 else exact))
+    conditions = precision_tension.CLAIM.conditions(rows)
+    found = {c.point: answer for c, answer in zip(conditions, verdict(conditions).answers, strict=True)}
+    assert found == {"rotation": "holds", "scaling": "fails", "plain": "fails"}
+    rows[1]["error"] = None  # no reference, no verdict in favour
+    assert set(verdict(precision_tension.CLAIM.conditions(rows)).answers) == {"fails"}
