@@ -84,6 +84,11 @@ COMMANDS = {
         "replay",
         "Write the SPICE deck of one copy of a sweep, drawn again from its number; it runs in plain ngspice -b.",
     ),
+    "amplifier": Entry(
+        "experiments.amplifier.commands",
+        "amplifier",
+        "Measure an op-amp of a SPICE library: gain, bandwidth, slew, offset, limits, noise; and the table to paste.",
+    ),
     "hardware": Entry(
         "experiments.solve.hardware", "app", "Show the hardware descriptions that come with the package."
     ),

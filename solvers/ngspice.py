@@ -20,6 +20,7 @@ from solvers.ideal import law_of
 from solvers.ngspice_attempts import Converged, attempts, converged
 from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, run_deck
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from solvers.pins import check_pins
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
 from spu_circuit.noise import input_noise_density
@@ -280,8 +281,9 @@ class ProgrammedNgspice:
         """See ``Programmed``.
 
         Raises:
-            SimulationError: ngspice failed.
+            InputError: pins of a library's amplifier are exchanged; SimulationError: ngspice failed.
         """
+        check_pins(device.hardware.amplifier)
         runs = []
         for k, (time, seed) in enumerate(zip(seconds.tolist(), seeds.tolist(), strict=True)):
             one, table, kelvin = device[k], None, None

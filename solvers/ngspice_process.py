@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def ngspice_program() -> str:
 
 
 def run_deck(deck: str, timeout: float) -> list[dict[str, Array]]:
-    """Run a deck and read its results.
+    """Run a deck of analyses with real results and read these.
 
     Whatever ends this process, the child ends too and its folder goes.
 
@@ -85,6 +86,16 @@ def run_deck(deck: str, timeout: float) -> list[dict[str, Array]]:
     Raises:
         NgspiceMissingError, NgspiceTimeoutError, NgspiceConvergenceError, NgspiceCrashError, NgspiceReadError.
     """
+    return parse_raw(_raw(deck, timeout))
+
+
+def run_small_signal(deck: str, timeout: float) -> list[dict[str, NDArray[np.complex128]]]:
+    """Run a deck of ``.ac`` analyses; see ``run_deck``."""
+    return _parsed(_raw(deck, timeout), np.dtype(np.complex128))
+
+
+def _raw(deck: str, timeout: float) -> bytes:
+    """The raw file that ngspice makes of a deck."""
     program = ngspice_program()
     with tempfile.TemporaryDirectory(prefix="spu-circuit-") as folder:
         Path(folder, "deck.cir").write_text(deck, encoding="utf-8")
@@ -92,7 +103,7 @@ def run_deck(deck: str, timeout: float) -> list[dict[str, Array]]:
         raw = Path(folder, "result.raw")
         data = raw.read_bytes() if raw.is_file() else b""
     if status == 0 and data and not REFUSAL.search(said):
-        return parse_raw(data)
+        return data
     if status < 0:
         raise NgspiceCrashError(
             f"ngspice died of signal {-status}; try a smaller circuit or another version. {_last(said)}"
@@ -203,21 +214,26 @@ def parse_raw(data: bytes) -> list[dict[str, Array]]:
     Raises:
         NgspiceReadError: a header is not understood, the file ends too early, or has no plot or a plot without points.
     """
+    return _parsed(data, np.dtype(np.float64))
+
+
+def _parsed(data: bytes, kind: np.dtype[Any]) -> list[dict[str, NDArray[Any]]]:
     plots, at = [], 0
     while (start := data.find(b"Plotname:", at)) >= 0:
         header = HEADER.match(data, start)
         columns = [] if header is None else [line.split(b"\t") for line in header["names"].splitlines()]
-        if header is None or b"complex" in header["flags"] or any(len(column) < 3 for column in columns):
+        other = header is None or (b"complex" in header["flags"]) != (kind.kind == "c")
+        if header is None or other or any(len(column) < 3 for column in columns):
             raise NgspiceReadError("ngspice's raw file has a header that is not understood; is this ngspice too new?")
         names = [column[2].decode(errors="replace").lower() for column in columns]
         name = header["name"].decode(errors="replace")
         shape = int(header["points"]), int(header["variables"])
         if 0 in shape:
             raise NgspiceReadError(f"{NOTHING_FOUND}: {name!r} has no points")
-        at = header.end() + 8 * shape[0] * shape[1]
+        at = header.end() + kind.itemsize * shape[0] * shape[1]
         if at > len(data) or len(names) != shape[1]:
             raise NgspiceReadError("ngspice's raw file ends too early; is the disk full?")
-        values = np.frombuffer(data, dtype=np.float64, count=shape[0] * shape[1], offset=header.end()).reshape(shape)
+        values = np.frombuffer(data, dtype=kind, count=shape[0] * shape[1], offset=header.end()).reshape(shape)
         # ngspice 39 integrates noise as power laws between points, which overflow for sources whose share is rounding.
         # The spectra, in a plot before, are what is read.
         if name != "Integrated Noise" and not np.isfinite(values).all():

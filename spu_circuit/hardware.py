@@ -122,7 +122,7 @@ ONCE = ("plus", "minus", "output")
 AMPLIFIER_FIELDS = {
     "ideal": "",
     "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise",
-    "subckt": "library subcircuit pins supply rail library_text",
+    "subckt": "library subcircuit pins supply rail output_resistance current_limit library_text",
 }
 """What each amplifier model takes."""
 
@@ -142,7 +142,9 @@ class Amplifier(Description):
     dc_gain: Annotated[float, Field(gt=1, le=LARGEST, description="open-loop DC gain, V/V")] = 1e9
     gain_bandwidth: Annotated[Hertz | None, Field(description="gain-bandwidth product, Hz; none: infinite")] = None
     offset: Annotated[SignedVolts, Field(description="input offset voltage, the same in every amplifier, V")] = 0.0
-    output_resistance: Annotated[OhmsOrZero, Field(description="open-loop output resistance, Ω")] = 0.0
+    output_resistance: Annotated[
+        OhmsOrZero, Field(description="open-loop output resistance, Ω; of a subckt: what ranging counts with")
+    ] = 0.0
     rail: Annotated[
         Volts | None,
         Field(
@@ -150,7 +152,10 @@ class Amplifier(Description):
         ),
     ] = None
     current_limit: Annotated[
-        Amperes | None, Field(description="output current saturates at ± this, A; none: unlimited")
+        Amperes | None,
+        Field(
+            description="output current saturates at ± this, A; none: unlimited; of a subckt: what ranging stays below"
+        ),
     ] = None
     input_noise: Annotated[
         VoltsPerRootHertz | None,
@@ -181,7 +186,7 @@ class Amplifier(Description):
             raise ValueError(
                 f"{article} {self.model} amplifier has no {given[0]}; leave it out or set model = {takers}"
             )
-        if self.current_limit is not None and self.output_resistance == 0:
+        if self.model == "macromodel" and self.current_limit is not None and self.output_resistance == 0:
             raise ValueError("current_limit needs an output_resistance above 0, on which it acts; give both")
         if self.model == "subckt":
             folder = (info.context or {}).get("folder", Path())
@@ -298,7 +303,7 @@ def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
     """A preset or TOML file with some of its fields changed.
 
     Args:
-        changes: nested like the file; tables are merged, anything else takes the place of what was there.
+        changes: nested like the file; see ``merged``.
 
     Raises:
         InputError: as ``load_hardware``.
@@ -309,12 +314,21 @@ def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
 
 
 def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with changes: tables are merged, anything else takes the place of what was there."""
+    """A document with changes: tables are merged, anything else takes the place of what was there.
+
+    A table that names another ``model`` takes the old one's place, too: other models have other fields.
+    """
     found = dict(document)
     for key, value in changes.items():
         old = found.get(key)
-        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and _same_model(old, value):
+            value = merged(old, value)
+        found[key] = value
     return found
+
+
+def _same_model(old: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    return changes.get("model", old.get("model")) == old.get("model")
 
 
 def from_toml(model: type[Model], source: bytes, where: str, folder: Path = Path()) -> Model:

@@ -18,6 +18,7 @@ FACTORS = {
     "% µm": {"% µm": 1e-8},
     "µm²": {"µm²": 1e-12, "mm²": 1e-6},
     "LSB": {"LSB": 1.0},
+    "V/µs": {"V/µs": 1e6},
 }
 """Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
 UNSCALED = ("", "K", "°C")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Cell, ResistorArray, load_hardware, presets
+from spu_circuit.hardware import Amplifier, Cell, ResistorArray, changed_hardware, load_hardware, presets
 
 MINIMAL = """
 name = "mine"
@@ -120,3 +120,16 @@ def test_a_copy_with_other_bits_has_other_levels():
     assert len(array.grid) == 1024
     assert len(array.model_copy(update={"bits": 3}).grid) == 8
     assert array.model_copy(update={"bits": None}).grid is None
+
+
+def test_a_change_to_another_model_takes_the_place_of_the_old_models_numbers():
+    """What a macromodel needs has no place in another model; of the same model only what is named changes."""
+    assert changed_hardware("bench", {"amplifier": {"model": "ideal"}}).amplifier == Amplifier(model="ideal")
+    same = changed_hardware("bench", {"amplifier": {"model": "macromodel", "offset": "1 mV"}}).amplifier
+    assert (same.offset, same.gain_bandwidth) == (1e-3, 3e6)
+
+
+def test_a_library_part_may_say_what_ranging_counts_with():
+    vendor = load_hardware("vendor")
+    changed = changed_hardware("vendor", {"amplifier": {"output_resistance": "125 Ω", "current_limit": "26 mA"}})
+    assert changed.amplifier.model_copy(update={"output_resistance": 0.0, "current_limit": None}) == vendor.amplifier

@@ -1,0 +1,1 @@
+"""One operational amplifier on the test bench."""

@@ -1,0 +1,151 @@
+"""The command as a designer uses it, and exchanged pins wherever ngspice simulates them."""
+
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from experiments.amplifier import commands
+from experiments.cli import main
+from experiments.shared.systems import spd_system
+from solvers.ngspice import Ngspice
+from solvers.pins import check_pins, follows
+from solvers.spu import Spu
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import Amplifier, changed_hardware, load_hardware, read_toml
+from tests.amplifiers.styles import facts_of_all
+from tests.cases import relative
+
+FACTS = facts_of_all()
+ROLES = ("plus", "minus", "positive_supply", "negative_supply", "output")
+
+
+def command(*arguments):
+    """Exit status and what was printed, in this process."""
+    out, err = StringIO(), StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as done,
+    ):
+        patch.setattr(sys, "argv", ["spu-circuit", "amplifier", *map(str, arguments)])
+        patch.setattr(commands, "console", Console(file=out, markup=False, highlight=False, width=120))
+        main()
+    return SimpleNamespace(returncode=done.value.code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the command writes of a part of each kind of trouble: a name with a slash, a library of several, retries."""
+    path = tmp_path_factory.mktemp("amplifier") / "out"
+    done = command(FACTS["LM741"].file, "lm741/NS", "--output", path)
+    assert done.returncode == 0, done.stderr
+    return path, done
+
+
+def test_report_names_what_a_designer_checks_with_units(folder):
+    _, done = folder
+    for words in (
+        "LM741/NS at ±15 V",
+        "a follower follows",
+        "105.8 dB",
+        "1.471 MHz",
+        "V/µs",
+        "nV/√Hz",
+        "[hardware.amplifier]",
+        "one cell of bench settles",
+    ):
+        assert words.lower() in done.stdout.lower(), words
+    assert "converged only with" in done.stderr
+
+
+def test_written_table_loads_and_runs_without_the_vendors_file(folder):
+    path, _ = folder
+    hardware = changed_hardware("bench", read_toml((path / "amplifier.toml").read_bytes(), "table")["hardware"])
+    assert hardware.amplifier.library == str(path / "amplifier.lib")
+    assert 13 < hardware.amplifier.rail < 15
+    assert hardware.amplifier.current_limit == pytest.approx(25e-3, rel=0.1)
+    ideal = changed_hardware("bench", {"amplifier": {"model": "ideal"}})
+    found, expected = (Spu(board, Ngspice()).solve(spd_system(3, 4)).value for board in (hardware, ideal))
+    assert relative(found, expected) < 5e-3  # 1 mV of offset and half an LSB of 0.3 mV, of half a volt
+
+
+def test_json_has_plain_numbers(folder):
+    path, _ = folder
+    found = json.loads((path / "amplifier.json").read_text())
+    assert found["measured"]["dc_gain"] == pytest.approx(2e5, rel=0.05)
+    assert found["cell"]["time_constants"] == pytest.approx(7, rel=0.05)
+    assert found["failed"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("no.lib", "x"), "no.lib"),
+        ((FACTS["uA741"].file, "uA742"), "did you mean 'ua741'?"),
+        ((FACTS["uA741"].file, "uA741", "--pins", "plus minus vcc vee out"), "no 'vcc'"),
+        ((FACTS["uA741"].file, "uA741", "--pins", "plus minus output"), "5 pins"),
+        ((FACTS["uA741"].file, "uA741", "--supply", "15"), "has no unit"),
+        ((FACTS["uA741"].file, "uA741", "--supply", "0 V"), "greater than 0"),
+        ((FACTS["uA741"].file, "uA741", "--hardware", "passive"), "has no amplifiers"),
+        (
+            (FACTS["uA741"].file, "uA741", "--pins", "minus,plus,positive_supply,negative_supply,output"),
+            "--pins plus,minus,positive_supply,negative_supply,output",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_that_writes_nothing(tmp_path, arguments, said):
+    done = command(*arguments, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def part(name, pins=ROLES):
+    facts = FACTS[name]
+    return Amplifier(
+        model="subckt", library=str(facts.file), subcircuit=facts.subcircuit, pins=pins, supply=facts.supply
+    )
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_every_macromodel_follows(name):
+    assert follows(part(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        # Exchanged inputs, at which a follower's operating point looks right.
+        *((name, (1, 0, 2, 3, 4)) for name in ("uA741", "TL072", "OP27", "OPA1611", "LM741", "LT1013")),
+        ("uA741", (0, 1, 3, 2, 4)),
+        ("LM741", (4, 0, 1, 2, 3)),
+    ],
+)
+def test_exchanged_pins_are_noticed_and_put_right(name, order):
+    right = "'plus', 'minus', 'positive_supply', 'negative_supply', 'output'"
+    with pytest.raises(InputError, match=rf"look exchanged: .*{right}"):
+        check_pins(part(name, tuple(ROLES[k] for k in order)))
+
+
+def test_solve_refuses_exchanged_pins():
+    """The operating point of an array with exchanged inputs is near the solution, where no board would stay."""
+    wrong = part("uA741", ("minus", "plus", *ROLES[2:]))
+    hardware = load_hardware("bench").model_copy(update={"amplifier": wrong})
+    with pytest.raises(InputError, match=r"plus.* look exchanged"):
+        Spu(hardware, Ngspice()).solve(spd_system(2, 3))
+
+
+def test_a_part_that_follows_in_no_order_is_left_alone(tmp_path):
+    """A filter with the pins of an amplifier: nobody knows what it is for."""
+    (tmp_path / "f.lib").write_text(".subckt f 1 2 3\nE1 3 0 1 2 0.5\n.ends\n")
+    check_pins(
+        Amplifier(model="subckt", library=str(tmp_path / "f.lib"), subcircuit="f", pins=("plus", "minus", "output"))
+    )
