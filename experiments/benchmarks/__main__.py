@@ -9,7 +9,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks import circuit, device, factored, ideal, network, precision, start, sweeps, training
+from experiments.benchmarks import (
+    amplifiers,
+    circuit,
+    device,
+    factored,
+    ideal,
+    network,
+    precision,
+    start,
+    sweeps,
+    training,
+)
 from experiments.benchmarks.measure import Figure
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -17,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "overhead": circuit.overhead,
     "accuracy": circuit.accuracy,
     "noise": circuit.noise,
+    "amplifiers": amplifiers.transients,
     "draws": network.draws,
     "network": network.single,
     "growth": network.growth,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import exp, log, pi
 from pathlib import Path
 
+from spu_circuit.hardware import Role
+
 FOLDER = Path(__file__).parent
 THERMAL = 0.025865
 """k T / q at 27 °C, V."""
@@ -55,7 +57,7 @@ class Facts:
         return VENDORS[self.style].called.format(self.name)
 
     @property
-    def pins(self) -> tuple[str, ...]:
+    def pins(self) -> tuple[Role, ...]:
         return VENDORS[self.style].pins
 
 
@@ -343,7 +345,7 @@ class Vendor:
 
     write: Callable[[Facts], str]
     called: str = "{}"
-    pins: tuple[str, ...] = ("plus", "minus", "positive_supply", "negative_supply", "output")
+    pins: tuple[Role, ...] = ("plus", "minus", "positive_supply", "negative_supply", "output")
 
 
 VENDORS = {

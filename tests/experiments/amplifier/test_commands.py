@@ -27,15 +27,11 @@ ROLES = ("plus", "minus", "positive_supply", "negative_supply", "output")
 def command(*arguments):
     """Exit status and what was printed, in this process."""
     out, err = StringIO(), StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        redirect_stdout(out),
-        redirect_stderr(err),
-        pytest.raises(SystemExit) as done,
-    ):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["spu-circuit", "amplifier", *map(str, arguments)])
         patch.setattr(commands, "console", Console(file=out, markup=False, highlight=False, width=120))
-        main()
+        with pytest.raises(SystemExit) as done:
+            main()
     return SimpleNamespace(returncode=done.value.code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
