@@ -1,7 +1,7 @@
 """The commands that solve one system, or write its deck."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +13,14 @@ from rich.console import Console
 
 from experiments.shared.files import check_output, writing
 from experiments.shared.plain_json import json_text
+from netlists.dialects import DIALECTS, check_dialect, portable
 from solvers.engine import Engine
 from solvers.engines import ENGINES, engine_named
 from solvers.solution import Solution
 from solvers.spu import Spu
 from spu_circuit.arrays import read_array
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware, from_document, load_hardware, presets
+from spu_circuit.hardware import Hardware, Noise, from_document, load_hardware, presets
 from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.quantity import parse_quantity, shown
 
@@ -203,16 +204,29 @@ def netlist(
     points: Points = None,
     reltol: Reltol = None,
     method: Method = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option("--dialect", help=f"Without noise, for {', '.join(DIALECTS)}. Default: as solved, for ngspice."),
+    ] = None,
 ) -> None:
     """Write the SPICE deck of a solve to standard output; it runs in plain ngspice -b.
 
     Takes the arguments of solve. The deck is ngspice's whatever the engine, and its voltage scale is chosen by the
-    ideal law, so that ngspice need not be installed.
+    ideal law, so that ngspice need not be installed. In a dialect it is for LTspice, Xyce or any ngspice, without noise
+    sources, which ngspice alone has.
     """
+    if dialect is not None:
+        check_dialect(dialect)
     system = _system(vector, matrix, factor, damping, hessian)
     engine_named(engine)
     spu, state = _device(hardware, _engine("ngspice", points=points, reltol=reltol, method=method), initial)
-    sys.stdout.write(spu.deck(system, time, state, seed))
+    if dialect is None:
+        sys.stdout.write(spu.deck(system, time, state, seed))
+        return
+    quiet = replace(spu, hardware=spu.hardware.model_copy(update={"noise": Noise(thermal=False)}))
+    if time < inf and quiet.hardware != spu.hardware:
+        print("warning: a deck in a dialect has no noise; leave --dialect out for that of ngspice", file=sys.stderr)
+    sys.stdout.write(portable(quiet.deck(system, time, state, seed), dialect))
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -90,6 +90,20 @@ def test_netlist_is_a_deck_that_ngspice_runs(files):
     assert "v(v2)" in run.stdout
 
 
+def test_netlist_in_a_dialect_has_no_noise_and_says_so(files):
+    given = ("netlist", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--time", 2)
+    deck = spu(*given, "--dialect", "ngspice", cwd=files)
+    assert "no noise" in deck.stderr
+    assert "TRRANDOM" not in deck.stdout
+    (files / "deck.cir").write_text(deck.stdout)
+    run = subprocess.run(["ngspice", "-b", "deck.cir"], cwd=files, capture_output=True, text=True)
+    assert run.returncode == 0
+    assert "v(v2)" in run.stdout
+    wrong = spu(*given, "--dialect", "hspice", cwd=files)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert "dialects are ngspice, ltspice, xyce" in wrong.stderr
+
+
 def test_hardware_is_listed_and_shown_with_meanings():
     assert all(name in spu("hardware", "list").stdout for name in ("bench", "ideal", "paper", "rram"))
     words = spu("hardware", "show", "bench").stdout.split()
