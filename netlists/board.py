@@ -1,6 +1,6 @@
 """Which elements of a table are which parts of the board, and what values they have in Monte Carlo samples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,8 @@ Indices = NDArray[np.intp]
 AMPLIFIER = {"amplifier_offset": "offset", "amplifier_gain": "gain", "amplifier_bandwidth": "bandwidth"}
 """Kinds that are properties of an amplifier, and the parameters of its subcircuit."""
 OF_DAC = ("dac_gain", "dac_offset", "dac_inl", "dac_dnl")
+KEPT = 32
+"""Samples that a board keeps."""
 OF_ADC = ("adc_gain", "adc_offset", "adc_inl", "adc_dnl")
 
 
@@ -36,6 +38,7 @@ class Board:
 
     hardware: Hardware
     table: ElementTable
+    _drawn: dict[str, Samples] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         hardware = self.hardware
@@ -124,10 +127,17 @@ class Board:
         return characteristic(volts, self.hardware.adc, **errors) if errors else volts
 
     def drawn(self, sample: Sample) -> Samples:
-        """The parts of one sample, as a batch of one."""
-        hardware = self.hardware
-        one = range(sample.number, sample.number + 1)
-        return draw(hardware.variation, hardware.temperature, self.places, one, sample.sampling)
+        """The parts of one sample, as a batch of one. The last ones are kept: a device solves many systems."""
+        key = repr(sample)
+        found = self._drawn.pop(key, None)
+        if found is None:
+            hardware, one = self.hardware, range(sample.number, sample.number + 1)
+            found = draw(hardware.variation, hardware.temperature, self.places, one, sample.sampling)
+        # Other threads may do the same: each step is whole, and who comes late finds nothing to drop.
+        for oldest in list(self._drawn)[: 1 - KEPT]:
+            self._drawn.pop(oldest, None)
+        self._drawn[key] = found
+        return found
 
     @property
     def _cells(self) -> int:

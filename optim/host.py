@@ -18,6 +18,7 @@ from solvers.sde import white_noise
 from solvers.solution import Solutions, Solver, StatisticsArrays, statistics_arrays
 from spu_circuit.errors import MappingError, SpuError
 from spu_circuit.problem import GgnSystems, LinearSystems, Systems
+from spu_circuit.sampling import Sample, Sampling
 
 # A callback waits for copies of its arguments. With asynchronous dispatch on one core the only thread that could make
 # them is the one that waits: it would wait for ever. Takes effect where JAX has computed nothing yet.
@@ -62,7 +63,7 @@ def _called(
         stack = np.shape(draw.seed)
         matrices, wanted, vectors = (_flattened(part, stack) for part in system)
         states = None if start is None else _flattened(start, stack)
-        seeds = _seeds(draw)
+        seeds, copies = _seeds(draw), _copies(draw)
         found = _Found(np.full(vectors.shape, nan), wanted.copy(), statistics_arrays(np.full(len(seeds), nan)), seeds)
         asked = np.flatnonzero(~np.isnan(vectors).all(axis=1))
         basis, fresh = None, np.zeros(len(seeds), dtype=bool)
@@ -75,7 +76,8 @@ def _called(
                 systems = _systems(system, matrices[chosen], wanted[chosen], found.damping[chosen], vectors[chosen])
                 some = None if states is None else states[chosen]
                 solver = solver_of(None if basis is None else basis[chosen])
-                solutions = solver.solve_batch(systems, time, some, [seeds[row] for row in rows])
+                further = {"samples": [copies[row] for row in rows]} if copies else {}
+                solutions = solver.solve_batch(systems, time, some, [seeds[row] for row in rows], **further)
             except SpuError as error:
                 if len(rows) == 1:
                     found.refused[int(rows[0])] = error
@@ -197,8 +199,19 @@ def step_seed(seed: int, number: int, relaxation: int = 0) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(2)[relaxation])
 
 
+def copy_of(seed: int, number: int) -> Sample:
+    """A drawn copy of a device: every seed of a training has its own."""
+    return Sample(Sampling(seed), number)
+
+
+def _copies(draw: Draw) -> list[Sample]:
+    """On which copy each is solved; empty where the device is nominal."""
+    numbers = np.broadcast_to(draw.copy, np.shape(draw.seed)).ravel().tolist()
+    return [copy_of(seed, number) for seed, number in zip(np.ravel(draw.seed).tolist(), numbers, strict=True) if number]
+
+
 def _seeds(draw: Draw) -> list[int]:
-    columns = (np.ravel(part).tolist() for part in draw)
+    columns = (np.ravel(part).tolist() for part in draw[:3])
     return [step_seed(seed, number, relaxation) for seed, number, relaxation in zip(*columns, strict=True)]
 
 

@@ -28,7 +28,8 @@ Schedule = Callable[[Array], Any]
 class NaturalGradientState(NamedTuple):
     """What a run keeps between steps, in arrays whose shapes never change.
 
-    ``seed`` () and ``number`` () of the step make the step's random numbers. ``voltages`` (N,) is where a warm array
+    ``seed`` () and ``number`` () of the step make the step's random numbers, ``copy`` () says which drawn copy of the
+    device solves. ``voltages`` (N,) is where a warm array
     stands when the next gradient arrives; empty without warm start. ``remembered`` (N,) is the last natural gradient;
     empty without memory. ``basis`` (n, n) are the eigenvectors that the last solve was rotated into; empty where the
     solver does not rotate. ``damping`` () is the λ that the last solve took, ``doublings`` () how often it had to be
@@ -38,6 +39,7 @@ class NaturalGradientState(NamedTuple):
 
     seed: Array
     number: Array
+    copy: Array
     voltages: Array
     remembered: Array
     basis: Array
@@ -64,6 +66,7 @@ def scale_by_natural_gradient(
     doublings: int = 0,
     noise_factor: Time = 1.0,
     rows: int | None = None,
+    copy: int | Array = 0,
 ) -> optax.GradientTransformationExtraArgs:
     """Replace the gradient g by the solution of ``(BᵀB + λI) g̃ = g`` (arXiv 2405.13817).
 
@@ -97,6 +100,8 @@ def scale_by_natural_gradient(
         memory: μ, from 0 to below 1.
         doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold; the state says which
             λ was taken.
+        copy: number of the drawn copy of an ``Spu`` that solves, of those that the seed has; its hardware says how
+            copies vary. 0: the nominal device. It is kept in the state, where an ensemble may put others.
         noise_factor: on κ₀ of the ideal device; or a function of the step's number. Other solvers have none.
         rows: K, of the curvature factor. What rotates the dual system needs it before the first step.
 
@@ -141,11 +146,12 @@ def scale_by_natural_gradient(
         if mapping == "primal" and (relaxes or warm_start):
             start = system.gradient if relaxes else jnp.zeros_like(system.gradient)
             start = jnp.where(state.number == 0, start, state.voltages) if warm_start else start
-        found = _relax(solve, system, mapping, start, Draw(state.seed, state.number, jnp.int32(0)), state.basis)
+        draw = Draw(state.seed, state.number, jnp.int32(0), state.copy)
+        found = _relax(solve, system, mapping, start, draw, state.basis)
         natural = found.value + kept if memory else found.value
         voltages = natural if warm_start else state.voltages
         if delay:
-            draw = Draw(state.seed, state.number, jnp.int32(1))
+            draw = Draw(state.seed, state.number, jnp.int32(1), state.copy)
             waited = _relax(wait, system, mapping, natural, draw, found.basis)
             voltages, found = waited.value, _together(found, waited)
         return natural, state._replace(
@@ -169,6 +175,7 @@ def scale_by_natural_gradient(
         return NaturalGradientState(
             seed=jnp.asarray(seed, jnp.uint32),
             number=jnp.zeros((), jnp.int32),
+            copy=jnp.asarray(copy, jnp.int32),
             voltages=jnp.zeros(flat.size if warm_start else 0, dtype),
             remembered=jnp.zeros(flat.size if memory else 0, dtype),
             basis=jnp.zeros((unknowns, unknowns), dtype) if rotates else no_basis(dtype),

@@ -59,12 +59,13 @@ def _damped(A: Array, damping: Array, b: Array) -> Dense:
 
 
 class Draw(NamedTuple):
-    """What decides the random numbers of a relaxation: the run's seed, the number of its step, and which relaxation
-    of the step it is, 0 for the solve and 1 for the delay. All ()."""
+    """What decides the random numbers of a relaxation: the run's seed, the number of its step, which relaxation of the
+    step it is, 0 for the solve and 1 for the delay, and which drawn copy of the device it is on, 0 for none. All ()."""
 
     seed: Array
     number: Array
     relaxation: Array
+    copy: Array | int = 0
 
 
 class Relaxed(NamedTuple):

@@ -39,7 +39,7 @@ from spu_circuit.admissible import real_array
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems
-from spu_circuit.sampling import Sample, Samples, adds, deviating
+from spu_circuit.sampling import Sample, Samples, adds, deviating, joined
 from spu_circuit.seeds import check_seed
 from spu_circuit.several import Batch, Several
 
@@ -151,10 +151,14 @@ class Spu:
         analog_time: float = inf,
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
+        samples: Sequence[Sample] | None = None,
     ) -> Solutions:
         """Many systems of one size, each programmed and ranged for itself; see ``Solver``.
 
         A system's result does not depend on what else is in the batch.
+
+        Args:
+            samples: on which Monte Carlo sample each is solved; None: on the device's own.
 
         Raises:
             InputError, MappingError, SimulationError: as ``solve``, for the first system that fails.
@@ -171,9 +175,10 @@ class Spu:
 
         _keep_freed_memory()
         parts = []
-        for chosen in _chunks(count, self._together()):
+        for chosen in _chunks(count, self._together(varied=samples is not None)):
             some, own = _some(batch, chosen), None if states is None else states[chosen]
-            found = self._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
+            boards = self._set(some, numbers[chosen], samples=None if samples is None else samples[chosen])
+            found = boards.read(b[chosen], analog_time, own, numbers[chosen])
             parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
         values = np.concatenate([values for values, _ in parts])
         arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in parts[0][1]}
@@ -328,16 +333,20 @@ class Spu:
         board, _ = self._prepare(array)
         return {kind: len(places.slots) for kind, places in board.places.items()}
 
-    def _together(self, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
+    def _together(self, deviations: Mapping[str, Array] = NO_DEVIATIONS, varied: bool = False) -> int:
         """How many systems may be solved together. With wires the parts of a board depend on its matrix."""
         if isinstance(self.sample, Samples):
             return self.sample.count
-        varied = self.sample is not None or bool(deviations)
+        varied = varied or self.sample is not None or bool(deviations)
         return 1 if varied and self.hardware.array.wire_resistance > 0 else CHUNK
 
-    def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
+    def _samples(
+        self, board: Board, deviations: Mapping[str, Array], samples: Sequence[Sample] | None = None
+    ) -> Samples | None:
         """What its parts have instead of nominal values; None: nothing."""
         drawn = board.drawn(self.sample) if isinstance(self.sample, Sample) else self.sample
+        if samples is not None:
+            drawn = joined([board.drawn(sample) for sample in samples])
         if not deviations:
             return drawn
         for kind, off in deviations.items():
@@ -437,15 +446,21 @@ class Spu:
     def _refuse_oversize(self, systems: Batch) -> None:
         refuse_oversize(self.hardware, self.engine, systems.b.shape[1], _rows(systems), len(systems))
 
-    def _set(self, systems: Batch, seeds: Sequence[int], deviations: Mapping[str, Array] = NO_DEVIATIONS) -> "Boards":
+    def _set(
+        self,
+        systems: Batch,
+        seeds: Sequence[int],
+        deviations: Mapping[str, Array] = NO_DEVIATIONS,
+        samples: Sequence[Sample] | None = None,
+    ) -> "Boards":
         """Devices whose resistors are set, as many as are solved together."""
         self._refuse_oversize(systems)
         if isinstance(self.sample, Samples) and self.sample.count != len(systems):
             raise InputError(f"{self.sample.count} samples for {len(systems)} systems; give one each")
         array = self._programmed(systems, seeds)
         board, prepared = self._prepare(array)
-        samples = self._samples(board, deviations)
-        return Boards(self.hardware, systems, array, board, samples, prepared.program(array, samples))
+        drawn = self._samples(board, deviations, samples)
+        return Boards(self.hardware, systems, array, board, drawn, prepared.program(array, drawn))
 
 
 def _batch(systems: Systems | Sequence[System] | Several) -> Batch:

@@ -5,7 +5,7 @@ whose counter is the sample number. So a sample does not depend on which others 
 and the resistor at a place of the array is the same part whatever matrix is programmed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -117,6 +117,19 @@ class Samples:
             {kind: values[one] for kind, values in self.absolute.items()},
             *(self.open[one], self.closed[one], self.temperature[one], self.weights[one]),
         )
+
+
+def joined(samples: Sequence[Samples]) -> Samples:
+    """Samples of one board, one after the other."""
+    first = samples[0]
+    return Samples(
+        {kind: np.concatenate([each.relative[kind] for each in samples]) for kind in first.relative},
+        {kind: np.concatenate([each.absolute[kind] for each in samples]) for kind in first.absolute},
+        *(
+            np.concatenate([getattr(each, name) for each in samples])
+            for name in ("open", "closed", "temperature", "weights")
+        ),
+    )
 
 
 def adds(variation: Variation, kind: str) -> bool:

@@ -79,6 +79,9 @@ class Optimizer(EngineSettings):
         HardwareTable,
         Field(description="preset or TOML file, or a table: base and what differs; tngd, none: the ideal SDE"),
     ] = {"base": NONE}  # noqa: RUF012
+    copies: Annotated[
+        int, Field(ge=0, lt=2**31, description="drawn copies of the device that every seed has; 0: the nominal one")
+    ] = 0
     engine: Annotated[str, Field(description="what computes the voltages: ngspice, network or sde")] = "ngspice"
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
     mapping: Annotated[Mapping, Field(description="primal: N cells; dual: one cell for each row of B")] = "dual"
@@ -108,6 +111,11 @@ class Optimizer(EngineSettings):
             InputError: there is no such preset or file, or a field is wrong.
         """
         return hardware_of(self.hardware) if self.has_device else None
+
+    @property
+    def copy_numbers(self) -> range:
+        """The copies that it trains on, for every seed; 0 is the nominal device."""
+        return range(1, self.copies + 1) if self.copies else range(1)
 
     def told(self) -> str:
         """All that determines how it trains, hardware spelled out."""
@@ -165,6 +173,12 @@ class Optimizer(EngineSettings):
             raise ValueError("schedules.analog_time needs a finite analog_time; set one, in τ")
         if self.has_device:
             check_engine(self)
+        elif self.copies:
+            raise ValueError("copies are drawn of a device, and there is none; leave copies out")
+        if self.copies and self.precision is not None:
+            raise ValueError("precision is of nominal devices here, and copies are drawn ones; leave one of them out")
+        if self.copies and self.engine == "sde":
+            raise ValueError("engine 'sde' knows no copies; take engine 'network' or 'ngspice', or leave copies out")
         bare = "hardware" in self.taken and not self.has_device
         if bare and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")

@@ -101,7 +101,8 @@ def width(experiment: Experiment, name: str) -> int:
     settings = experiment.optimizers[name]
     if settings.simulated:
         return 1
-    trials = min(WIDTH, len(settings.learning_rates) * len(experiment.seeds_of(name)))
+    trials = len(settings.learning_rates) * len(experiment.seeds_of(name)) * len(settings.copy_numbers)
+    trials = min(WIDTH, trials)
     if not settings.entry.curved:
         return trials
     factor = factor_of(experiment, name)

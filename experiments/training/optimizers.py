@@ -162,6 +162,7 @@ OPTIMIZERS = {
             "adam",
             "betas",
             "hardware",
+            "copies",
             "injected_noise",
             "mapping",
             "analog_time",

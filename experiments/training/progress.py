@@ -32,7 +32,8 @@ class Bars(Display):
             for name, settings in experiment.optimizers.items():
                 if training.trained_at[point][name] != point:
                     continue
-                totals[name] += experiment.steps * len(experiment.seeds_of(name)) * len(settings.learning_rates)
+                trials = len(experiment.seeds_of(name)) * len(settings.learning_rates) * len(settings.copy_numbers)
+                totals[name] += experiment.steps * trials
         for name, total in totals.items():
             self._tasks[name] = self._progress.add_task(name, total=total, shown="waiting")
 

@@ -182,7 +182,7 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
     reached, error = entry["final_score"]["mean"], entry["final_score"]["standard_error"]
     if reached is None:
         return ""
-    over = "" if error is None else f" (mean and standard error over {len(entry['seeds'])} seeds)"
+    over = "" if error is None else f" (mean and standard error over {len(entry['seeds'])} seeds{_each_on(entry)})"
     text = f"{labels[name]} reaches a test {score.name} of {score.text(reached, error)}{over} after training."
     to = [f"{target} after {steps_text(own, len(entry['seeds']))} steps" for target, own in entry["steps_to"].items()]
     text += f" It reaches a training loss of {' and of '.join(to)}." if to else ""
@@ -227,6 +227,10 @@ def _effort(entry: dict[str, Any]) -> str:
         shares = ", ".join(f"{100 * count / sum(ended.values()):.3g} % {end}" for end, count in short.items())
         text += f" Some refinements ended before their tolerance and gave their best iterate: {shares}."
     return text
+
+
+def _each_on(entry: dict[str, Any]) -> str:
+    return f", each on {entry['copies']} drawn copies of the device" if entry["copies"] else ""
 
 
 def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) -> float | None:

@@ -39,7 +39,7 @@ class Job:
     """The next steps of trials of one optimizer, with all that they are computed from.
 
     Args:
-        places: trials that differ in learning rate and seed alone, and where they stand.
+        places: trials that differ in learning rate, seed and copy alone, and where they stand.
         hardware: of the optimizer, where it has a device.
         data_path: of a local copy of the samples, which the worker reads.
         data_sha256: of the samples.
@@ -64,12 +64,13 @@ def trials(training: Training) -> list[Trial]:
     What is the same at several points is trained at the first of them.
     """
     found = [
-        Trial(point, name, rate, seed)
+        Trial(point, name, rate, seed, copy)
         for point, experiment in enumerate(training.experiments)
         for name, settings in experiment.optimizers.items()
         if training.trained_at[point][name] == point
         for rate in settings.learning_rates
         for seed in experiment.seeds_of(name)
+        for copy in settings.copy_numbers
     ]
     return sorted(found, key=lambda t: not training.experiments[t.point].optimizers[t.optimizer].entry.analog)
 

@@ -92,7 +92,9 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
 
     def begun(trial: Trial) -> Stack:
         params = initial(learner, trial.seed)
-        state = natural.init(params)._replace(seed=np.uint32(trial.seed)) if natural else None
+        state = natural.init(params) if natural else None
+        if state:
+            state = state._replace(seed=np.uint32(trial.seed), copy=np.int32(trial.copy))
         plain = build_plain(method.settings, trial.learning_rate, method.steps)
         return Stack(params, state, plain.init(params), np.float32(method.settings.damping))
 

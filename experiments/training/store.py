@@ -23,15 +23,21 @@ NAME = "run.sqlite"
 
 @dataclass(frozen=True)
 class Trial:
-    """One optimizer with one learning rate and one seed at one point of the grid."""
+    """One optimizer with one learning rate and one seed at one point of the grid, on a drawn copy of its device.
+
+    Args:
+        copy: its number, of those that the seed has; 0: the nominal device, or there is none.
+    """
 
     point: int
     optimizer: str
     learning_rate: float
     seed: int
+    copy: int = 0
 
     def __str__(self) -> str:
         where = f", point {self.point} of the grid" if self.point else ""
+        where += f", copy {self.copy}" if self.copy else ""
         return f"{self.optimizer}, learning rate {self.learning_rate:g}, seed {self.seed}{where}"
 
 
@@ -57,6 +63,7 @@ class Step:
     optimizer: str
     learning_rate: float
     seed: int
+    copy: int
     step: int
     samples_seen: int
     loss: float
@@ -84,7 +91,7 @@ class Step:
 
     @property
     def trial(self) -> Trial:
-        return Trial(self.point, self.optimizer, self.learning_rate, self.seed)
+        return Trial(self.point, self.optimizer, self.learning_rate, self.seed, self.copy)
 
     @property
     def diverged(self) -> bool:
@@ -126,15 +133,15 @@ KINDS = {
     for name, hint in get_type_hints(Step).items()
 }
 """What each column's values are in Python; SQLite itself would take anything."""
-KEY = "point, optimizer, learning_rate, seed"
-OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?"
+KEY = "point, optimizer, learning_rate, seed, copy"
+OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ? AND copy = ?"
 
 
 class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
     NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 5
-    NEWS = "whose steps count solves and words, and carry checksums"
+    NEWS = "whose trials say on which copy of a device they ran, and whose rows carry checksums"
     TABLES = {  # noqa: RUF012
         "history": f"({', '.join(COLUMNS)}, checksum, PRIMARY KEY ({KEY}, step))",
         "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",

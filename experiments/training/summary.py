@@ -18,12 +18,21 @@ SMOOTH = 5
 
 @dataclass(frozen=True)
 class Result:
-    """One optimizer at one point of the grid, at its chosen learning rate; ``trials`` maps seed to steps."""
+    """One optimizer at one point of the grid, at its chosen learning rate, and the steps of each of its trials."""
 
     optimizer: str
     learning_rate: float
-    trials: dict[int, list[Step]]
+    trials: dict[Trial, list[Step]]
     complete: bool
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({trial.seed for trial in self.trials})
+
+    @property
+    def copies(self) -> int:
+        """Of the device, that each seed has; 0: the nominal one."""
+        return max(trial.copy for trial in self.trials)
 
     @property
     def steps(self) -> list[Step]:
@@ -48,8 +57,9 @@ def results(history: Sequence[Step], config: dict[str, Any]) -> list[Result]:
         if not rates:
             continue
         best = min(rates, key=lambda rate: _final_validation_loss(trials, name, rate))
-        chosen = {t.seed: steps for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, best)}
-        expected = len(settings["seeds"] or config["seeds"]) * len(settings["learning_rates"])
+        chosen = {t: steps for t, steps in trials.items() if (t.optimizer, t.learning_rate) == (name, best)}
+        seeds = settings["seeds"] or config["seeds"]
+        expected = len(seeds) * len(settings["learning_rates"]) * max(1, settings.get("copies", 0))
         ended = [s for t, s in trials.items() if t.optimizer == name and (len(s) == config["steps"] or s[-1].diverged)]
         found.append(Result(name, best, chosen, complete=len(ended) == expected))
     return found
@@ -107,19 +117,22 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
     """The results at one point."""
     optimizers, trials, score = {}, _by_trial(history), Measure(**config["score"])
     for result in results(history, config):
-        scores = [[step.score for step in steps if step.score is not None] for steps in result.trials.values()]
-        finals = [steps[-1].score for steps in result.trials.values()]
+        best = {
+            trial: score.best([step.score for step in own if step.score is not None])
+            for trial, own in result.trials.items()
+        }
+        lasts = {trial: own[-1] for trial, own in result.trials.items()}
         errors, steps = result.solve_errors, result.steps
-        losses = [[step.loss for step in own] for own in result.trials.values()]
         simulates = any(step.settled_fraction is not None for step in steps)
         optimizers[result.optimizer] = {
             "complete": result.complete,
             "learning_rate": result.learning_rate,
-            "seeds": sorted(result.trials),
-            "final_score": _over_seeds(finals),
-            "best_score": _over_seeds([score.best(own) for own in scores]),
-            "final_loss": _over_seeds([s[-1].loss if not s[-1].diverged else None for s in result.trials.values()]),
-            "steps_to": {f"{target:g}": _reached(target, losses) for target in config["targets"]},
+            "seeds": result.seeds,
+            "copies": result.copies,
+            "final_score": _over_seeds({trial: last.score for trial, last in lasts.items()}),
+            "best_score": _over_seeds(best),
+            "final_loss": _over_seeds({t: last.loss if not last.diverged else None for t, last in lasts.items()}),
+            "steps_to": {f"{target:g}": _reached(target, result.trials) for target in config["targets"]},
             "solves": len(errors),
             "solves_by_ngspice": sum(step.ngspice_runs > 0 for step in steps),
             "ngspice_runs": sum(step.ngspice_runs for step in steps),
@@ -157,15 +170,24 @@ def steps_to(target: float, losses: Sequence[float]) -> int | None:
     return int(below[0]) + SMOOTH if len(below) else None
 
 
-def _reached(target: float, losses: Sequence[Sequence[float]]) -> dict[str, Any]:
+def _reached(target: float, trials: Mapping[Trial, Sequence[Step]]) -> dict[str, Any]:
     """Steps to a training loss over the seeds that reach it, and how many those are."""
-    counts = [count for own in losses if (count := steps_to(target, own)) is not None]
-    return {**_over_seeds(counts), "reached": len(counts)}
+    counts = {trial: steps_to(target, [step.loss for step in own]) for trial, own in trials.items()}
+    return {**_over_seeds(counts), "reached": len(of_seeds(counts))}
 
 
-def _over_seeds(values: Sequence[float | None]) -> dict[str, float | None]:
+def of_seeds(values: Mapping[Trial, float | None]) -> dict[int, float]:
+    """The mean of each seed over the copies that it has; every seed has copies of its own, so these are independent."""
+    known: dict[int, list[float]] = {}
+    for trial, value in values.items():
+        if value is not None:
+            known.setdefault(trial.seed, []).append(value)
+    return {seed: float(np.mean(own)) for seed, own in known.items()}
+
+
+def _over_seeds(values: Mapping[Trial, float | None]) -> dict[str, float | None]:
     """Mean and its standard error, which a single value has not."""
-    known = [value for value in values if value is not None]
+    known = list(of_seeds(values).values())
     if not known:
         return {"mean": None, "standard_error": None}
     error = float(np.std(known, ddof=1)) / sqrt(len(known)) if len(known) > 1 else None

@@ -1,7 +1,7 @@
 """Trials of one optimizer at one point of the grid, which differ in learning rate and seed, advanced side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from math import inf, isfinite
 from time import perf_counter
@@ -19,7 +19,7 @@ from experiments.training.methods import WIDTH, Method, build_solver, learner_of
 from experiments.training.stepping import Place, evaluation, padded, stacked, stepper
 from experiments.training.store import Arrays, Chunk, Step
 from optim.errors import unpacked
-from optim.host import step_seed
+from optim.host import copy_of, step_seed
 from optim.mapping import solve_mapped
 from solvers.ideal import law_of
 from solvers.solution import ENDS, StatisticsArrays
@@ -175,10 +175,11 @@ class _Member:
             shown = number == self.experiment.steps // 2 and settings.placement == "dual"
             if shown and isinstance(method.solver, Spu):
                 seed = step_seed(trial.seed, number)
-                self.exhibit = _exhibit(method.solver, system, settings.analog_time, seed)
+                spu = replace(method.solver, sample=copy_of(trial.seed, trial.copy) if trial.copy else None)
+                self.exhibit = _exhibit(spu, system, settings.analog_time, seed)
         went = answer.statistics if answer else None
         step = Step(
-            *(trial.point, trial.optimizer, trial.learning_rate, trial.seed),
+            *(trial.point, trial.optimizer, trial.learning_rate, trial.seed, trial.copy),
             *(number, (number + 1) * self.size),
             loss=loss if isfinite(loss) else inf,
             validation_loss=validation if validation is not None and isfinite(validation) else None,

@@ -389,7 +389,7 @@ class ProgrammedNetwork:
         for k, space in found.items():
             if (first := space.growing) is not None:
                 one = device[k if len(device.dac_volts) > 1 else 0]
-                raise unstable(first.rate, first.capacitor, len(space.capacitors), one)
+                raise unstable(first.rate, first.capacitor, len(space.capacitors), one, self.samples is not None)
         return found
 
 

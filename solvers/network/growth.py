@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from netlists.array import ProgrammedArray
 from netlists.device import Device, topology_of
 from solvers.network.blocks import Factors
-from spu_circuit.errors import InputError
+from spu_circuit.errors import MappingError
 from spu_circuit.hardware import Hardware
 
 Array = NDArray[np.float64]
@@ -78,19 +78,25 @@ def decaying_drive(hardware: Hardware, cells: int, growth: Callable[[ProgrammedA
     return 0.0
 
 
-def unstable(rate: complex, capacitor: str, modes: int, device: Device) -> InputError:
-    """The error of a device of which a mode grows."""
+def unstable(rate: complex, capacitor: str, modes: int, device: Device, drawn: bool) -> MappingError:
+    """The error of a device of which a mode grows: it cannot hold this matrix.
+
+    Args:
+        drawn: its parts are those of a sample.
+    """
     hardware: Hardware = device.hardware
     growth = -float(np.linalg.eigvals(device.drift).real.min())
     if growth >= 0:
         needed = max(growth, -rate.real) * float(device.time_constant)
         cure = f"add a damping λ above {needed:.3g} to the matrix"
+    elif drawn:
+        cure = "as its levels hold it the matrix decays, but not with the parts of this sample; add a damping λ to it"
     else:
         cure = (
             "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
         )
         if hardware.amplifier.model == "subckt":
             cure = "the matrix decays, so the amplifier is too slow for it, or pins exchange its plus and minus"
-    return InputError(
+    return MappingError(
         f"the array is unstable: 1 of {modes} modes, mostly {capacitor}, grows at {-rate.real:.3g} 1/s; {cure}"
     )

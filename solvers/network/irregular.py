@@ -176,7 +176,7 @@ class Irregular:
         points, volts, peaks, waves, noisy = self._prepared.engine.points, [], [], [], []
         for k, space in enumerate(self.spaces(device, self._prepared.engine.linearise)):
             if (first := space.growing) is not None:
-                raise unstable(first.rate, first.capacitor, len(space.capacitors), device[k])
+                raise unstable(first.rate, first.capacitor, len(space.capacitors), device[k], self._samples is not None)
             time = float(seconds[k])
             if time == np.inf:
                 volts.append(space.operating_point())

@@ -18,9 +18,10 @@ from solvers.network.structure import Structure
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import KEPT, Spu
-from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.hardware import Converter, Noise, load_hardware
+from spu_circuit.errors import InputError, MappingError, SimulationError
+from spu_circuit.hardware import Converter, Noise, changed_hardware, load_hardware
 from spu_circuit.problem import LinearSystem, LinearSystems
+from spu_circuit.sampling import Sample, Sampling
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,40 @@ def test_a_device_that_has_solved_can_be_pickled_and_solves_alike(bench):
     spu, system = Spu(bench, Network()), spd_system(3, 2)
     value = spu.solve(system).value
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(spu)).solve(system).value, value)
+
+
+@pytest.mark.parametrize(
+    ("base", "wires", "kind", "tolerance"),
+    [("bench", "0 Ω", "amplifier_offset", "3 mV"), ("ideal", "1 Ω", "array_resistor", "5 %")],
+)
+def test_samples_of_a_batch_are_solved_as_each_alone(base, wires, kind, tolerance):
+    variation = {kind: {"local": {"tolerance": tolerance, "meaning": "sigma"}}}
+    spu = Spu(changed_hardware(base, {"array": {"wire_resistance": wires}, "variation": variation}), Network())
+    samples = [Sample(Sampling(seed), number) for seed, number in ((0, 1), (0, 2), (7, 1))]
+    systems = [spd_system(6, 5.0, seed=seed) for seed in range(3)]
+    batch = LinearSystems(np.stack([one.A for one in systems]), np.stack([one.b for one in systems]))
+    found = spu.solve_batch(batch, samples=samples)
+    for system, sample, value in zip(systems, samples, found.values, strict=True):
+        np.testing.assert_array_equal(replace(spu, sample=sample).solve(system).value, value)
+    assert not np.array_equal(spu.solve_batch(batch).values, found.values)
+
+
+def test_a_sample_that_makes_a_definite_matrix_indefinite_cannot_hold_it():
+    """So that training raises the damping, as where the levels do it."""
+    hardware = changed_hardware("ideal", {"variation": {"array_resistor": {"stuck_open": 0.2}}})
+    system = LinearSystem(np.diag([1.0, 1.0, 1.0]) + 0.3, np.ones(3))
+    spu = Spu(hardware, Network())
+    spu.solve(system)
+    stuck = [number for number in range(30) if _refused(replace(spu, sample=Sample(Sampling(1), number)), system)]
+    assert stuck
+
+
+def _refused(spu, system):
+    try:
+        spu.solve(system)
+    except MappingError as error:
+        return "not with the parts of this sample; add a damping" in str(error)
+    return False
 
 
 def test_a_device_with_another_engine_prepares_for_itself(ideal):

@@ -242,6 +242,8 @@ BASE = {"learning_rates": [0.1]}
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"kind": "tngd", "copies": 2, "hardware": "none"}, "copies are drawn of a device, and there is none"),
+        ({"kind": "tngd", "copies": 2, "engine": "sde"}, "engine 'sde' knows no copies"),
         ({"kind": "muon"}, "kind 'muon' needs momentum"),
         ({"kind": "ngd", "memory": 1.0}, "less than 1"),
         ({"kind": "ngd", "draws": 2}, "take 'sampled fisher'"),

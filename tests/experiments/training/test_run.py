@@ -141,7 +141,8 @@ def test_a_trial_that_fails_is_named_and_the_others_are_finished(training, tmp_p
         assert counts == {one: 2 if one in expected else 4 for one in run.trials(training)}
         assert any(f"seed 1 failed in step 2: {UNSUITABLE}" in line for line in write_reports(store))
     failed = json.loads((tmp_path / "summary.json").read_text())["failed"]
-    assert failed[0] == {"optimizer": "tngd", "learning_rate": 0.3, "seed": 1, "step": 2, "error": UNSUITABLE}
+    trial = {"optimizer": "tngd", "learning_rate": 0.3, "seed": 1, "copy": 0}
+    assert failed[0] == {**trial, "step": 2, "error": UNSUITABLE}
     # With the cause out of the way the same command goes on, and nothing is left of the failure.
     monkeypatch.setattr(methods, "build_solver", lambda settings, *_: Sde() if settings.kind == "tngd" else None)
     monkeypatch.setattr(run, "_METHODS", {})

@@ -18,9 +18,11 @@ from optim.mapping import solve_mapped
 from solvers.digital import Digital
 from solvers.sde import Sde
 from solvers.solution import solve_each
+from solvers.spu import Spu
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import GgnSystem
+from spu_circuit.sampling import Sample, Sampling
 
 TEXT = """
 name = "small"
@@ -86,6 +88,17 @@ engine = "network"
 linearise = true
 readout_bandwidth = "10 MHz"
 analog_time = 6.0
+[optimizers.copies]
+kind = "tngd"
+learning_rates = [0.3]
+curvature_samples = 1
+copies = 2
+engine = "network"
+[optimizers.copies.hardware]
+base = "bench"
+variation.array_resistor.local = { tolerance = "5 %", meaning = "sigma" }
+variation.array_resistor.stuck_open = 0.02
+variation.amplifier_offset.local = { tolerance = "3 mV", meaning = "sigma" }
 """
 
 
@@ -182,6 +195,20 @@ def test_neither_order_nor_width_nor_what_was_left_over_changes_a_bit(several, n
     narrow = several.model_copy(update={"seeds": (1,)})
     assert width(narrow, name) < width(several, name)
     equal(together(narrow, name, [trials[1]])[trials[1]], expected[trials[1]])
+
+
+def test_copies_go_together_and_each_is_the_sample_that_its_seed_and_number_draw(several):
+    settings = several.optimizers["copies"]
+    trials = [Trial(0, "copies", 0.3, seed, copy) for seed in several.seeds for copy in settings.copy_numbers]
+    assert width(several, "copies") == len(trials) == 6
+    found = together(several, "copies", trials)
+    losses = {trial: tuple(step.loss for step in chunk.steps) for trial, chunk in found.items()}
+    assert len(set(losses.values())) == 6
+    for trial in trials[::3]:
+        device = Spu(settings.device(), settings.chosen(), sample=Sample(Sampling(trial.seed), trial.copy))
+        nominal = Trial(0, "copies", 0.3, trial.seed)
+        alone = together(several, "copies", [nominal], method=Method(settings, device, several.steps))[nominal]
+        assert tuple(step.loss for step in alone.steps) == losses[trial]
 
 
 def test_statistics_of_a_step_are_those_of_each_trial(several):
