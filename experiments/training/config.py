@@ -77,7 +77,10 @@ class Optimizer(EngineSettings):
     cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None
     hardware: Annotated[
         HardwareTable,
-        Field(description="preset or TOML file, or a table: base and what differs; tngd, none: the ideal SDE"),
+        Field(
+            description="preset or TOML file, or a table: base and what differs; ngd: whose errors it has; none: no "
+            "device, of tngd the ideal SDE"
+        ),
     ] = {"base": NONE}  # noqa: RUF012
     copies: Annotated[
         int, Field(ge=0, lt=2**31, description="drawn copies of the device that every seed has; 0: the nominal one")
@@ -126,12 +129,12 @@ class Optimizer(EngineSettings):
     @property
     def simulated(self) -> bool:
         """Whether ngspice simulates every solve for itself."""
-        return self.has_device and self.engine == "ngspice"
+        return self.has_device and self.entry.analog and self.engine == "ngspice"
 
     @property
     def placement(self) -> Mapping:
-        """The mapping; what has none solves in the parameters."""
-        return self.mapping if "mapping" in self.taken else "primal"
+        """The mapping; a device without one is dual, and what has no device solves in the parameters."""
+        return self.mapping if "mapping" in self.taken else "dual" if self.has_device else "primal"
 
     def made_precise(self, spu: Spu) -> Solver | Rotating:
         """A device, wrapped as the settings say."""
@@ -171,24 +174,36 @@ class Optimizer(EngineSettings):
             raise ValueError(f"kind {self.kind!r} needs {', '.join(sorted(self.entry.needs))}; give it")
         if "analog_time" in self.schedules.given and self.analog_time == inf:
             raise ValueError("schedules.analog_time needs a finite analog_time; set one, in τ")
+        if self.copies and not self.has_device:
+            raise ValueError("copies are drawn of a device, and there is none; leave copies out")
+        if self.entry.analog:
+            self._check_array()
+        elif self.has_device and self.solver == "cholesky":
+            raise ValueError(
+                "a digital solve with errors is in the K cells of a device; take solver 'woodbury' or 'cg'"
+            )
+        elif "hardware" in self.taken and not self.has_device:
+            for name in sorted({"doublings"} & self.model_fields_set):
+                raise ValueError(f"{name} are for a matrix with a device's errors; name its hardware, or leave it out")
+        if "hardware" in self.taken and not self.has_device and len(self.hardware) > 1:
+            raise ValueError("hardware 'none' has no fields; name a base, as 'bench'")
+        return self
+
+    def _check_array(self) -> None:
+        """What is simulated must fit together."""
         if self.has_device:
             check_engine(self)
-        elif self.copies:
-            raise ValueError("copies are drawn of a device, and there is none; leave copies out")
         if self.copies and self.precision is not None:
             raise ValueError("precision is of nominal devices here, and copies are drawn ones; leave one of them out")
         if self.copies and self.engine == "sde":
             raise ValueError("engine 'sde' knows no copies; take engine 'network' or 'ngspice', or leave copies out")
-        bare = "hardware" in self.taken and not self.has_device
+        bare = not self.has_device
         if bare and (given := self.model_fields_set & EngineSettings.model_fields.keys()):
             raise ValueError(f"hardware 'none' is the ideal equation and has no {min(given)!r}; leave it out")
         if bare and self.precision is not None:
             raise ValueError("hardware 'none' is the ideal equation and has no 'precision'; leave it out")
         if not bare and "injected_noise" in self.model_fields_set | self.schedules.given:
             raise ValueError("injected_noise is for hardware 'none'; a device has noise.injected in its description")
-        if bare and len(self.hardware) > 1:
-            raise ValueError("hardware 'none' is the ideal equation and has no fields; name a base, as 'bench'")
-        return self
 
     def __hash__(self) -> int:
         return hash(self.model_dump_json())

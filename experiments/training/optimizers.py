@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments.shared.engines import EngineSettings
+from solvers.arithmetic import Arithmetic
 from solvers.digital import Digital
 from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
@@ -119,6 +120,21 @@ def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver | Rotatin
     return settings.made_precise(Spu(device, settings.chosen()))
 
 
+def _digital(settings: "Optimizer", hardware: Hardware | None) -> Solver:
+    device = hardware or settings.device()
+    if device is None:
+        return Digital(settings.solver, iterations=settings.cg_iterations)
+    iterations = settings.cg_iterations or MOST_ITERATIONS if settings.solver == "cg" else None
+    return Spu(device, Arithmetic(iterations))
+
+
+def _digital_label(settings: Settings) -> str:
+    solver, base = settings["solver"], settings["hardware"]["base"]
+    iterations = f", {settings['cg_iterations']} iterations" if settings["cg_iterations"] else ""
+    errors = "" if base == "none" else f", errors of {base}"
+    return f"{'NGD' if errors or iterations else 'exact NGD'}{_memory(settings)} ({solver}{iterations}{errors})"
+
+
 def _array_label(settings: Settings) -> str:
     base = settings["hardware"]["base"]
     where = "ideal SDE" if base == "none" else f"{settings['engine']}, {base}"
@@ -141,6 +157,8 @@ def _memory(settings: Settings) -> str:
     return f" with memory {settings['memory']:g}" if settings.get("memory") else ""
 
 
+MOST_ITERATIONS = 1000
+"""Of conjugate gradients with errors, where no number is given."""
 EVERY = frozenset({"batch_size", "schedules", "seeds"})
 CURVED = EVERY | {
     "momentum",
@@ -178,11 +196,11 @@ OPTIMIZERS = {
         hardware="bench",
     ),
     "ngd": Kind(
-        takes=CURVED | {"solver", "cg_iterations"},
-        label=lambda settings: f"exact NGD{_memory(settings)} ({settings['solver']})",
+        takes=CURVED | {"solver", "cg_iterations", "hardware", "copies", "doublings"},
+        label=_digital_label,
         plain=_sgd,
         colour="#30638e",
-        solver=lambda settings, _: Digital(settings.solver, iterations=settings.cg_iterations),
+        solver=_digital,
     ),
     "adam": Kind(takes=EVERY | {"betas"}, label=lambda settings: "Adam", plain=_adam, colour="#edae49"),
     "adamw": Kind(

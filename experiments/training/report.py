@@ -240,7 +240,10 @@ def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) ->
     for other, entry in found.items():
         theirs = config["optimizers"][other]
         alike = (
-            kind_named(theirs["kind"]).exact and not settings["adam"] and all(theirs[k] == settings[k] for k in same)
+            kind_named(theirs["kind"]).exact
+            and theirs["hardware"]["base"] == "none"
+            and not settings["adam"]
+            and all(theirs[k] == settings[k] for k in same)
         )
         if alike and all(entry[field] == found[name][field] for field in ("learning_rate", "seeds")):
             return entry["final_score"]["mean"]

@@ -196,6 +196,13 @@ hardware = { base = "paper", scaling = "jacobi" }
 kind = "tngd"
 learning_rates = [0.5]
 hardware = "none"
+[optimizers.digital]
+kind = "ngd"
+learning_rates = [0.5]
+hardware = "bench"
+[optimizers.exact]
+kind = "ngd"
+learning_rates = [0.5]
 [optimizers.adam]
 kind = "adam"
 learning_rates = [0.01]
@@ -211,6 +218,9 @@ def test_a_table_of_hardware_changes_fields_of_all_devices(tmp_path):
     assert (bench.name, bench.dac.bits, bench.adc.bits, bench.scaling) == ("bench", 5, 16, "none")
     assert (paper.name, paper.dac.bits, paper.adc.bits, paper.scaling) == ("paper", 5, 16, "jacobi")
     assert bench.variation.array_resistor.stuck_open == 0.01
+    digital = optimizers["digital"].device()
+    assert (digital.name, digital.dac.bits, digital.adc.bits) == ("bench", 5, 16)
+    assert optimizers["exact"].device() is None
     assert optimizers["ideal"].device() is None
     assert optimizers["adam"].device() is None
 
@@ -249,5 +259,5 @@ def test_changes_of_hardware_need_a_device(tmp_path):
     with pytest.raises(InputError, match="hardware changes devices, and no optimizer has one; leave it out"):
         load_experiment(path)
     path.write_text(TEXT.replace('kind = "tngd"', 'kind = "tngd"\nhardware = { base = "none", dac.bits = 5 }'))
-    with pytest.raises(InputError, match="the ideal equation and has no fields"):
+    with pytest.raises(InputError, match="hardware 'none' has no fields"):
         load_experiment(path)

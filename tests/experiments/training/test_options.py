@@ -55,6 +55,12 @@ kind = "ngd"
 learning_rates = [0.3]
 damping = 2.0
 damping_rule = "levenberg-marquardt"
+[optimizers.erring]
+kind = "ngd"
+learning_rates = [0.1]
+solver = "cg"
+cg_iterations = 5
+hardware = { base = "bench", array.bits = 4, noise.injected = "50 mV" }
 [optimizers.coarse]
 kind = "tngd"
 learning_rates = [0.1]
@@ -154,6 +160,12 @@ def test_solves_with_memory_are_compared_with_the_exact_step(data):
     assert min(step.unsolved_error for step in steps) > 1e-2
 
 
+def test_digital_solves_have_the_errors_of_their_hardware(data):
+    steps, _ = advanced("erring", [100], data)
+    assert min(step.solve_error for step in steps) > 1e-2
+    assert max(step.solve_error for step in steps) < 2.0
+
+
 def test_the_damping_follows_its_schedule_or_its_rule(data):
     scheduled = [step.damping for step in advanced("exact", [100], data)[0]]
     np.testing.assert_allclose(scheduled, 0.1 ** (np.arange(6) / 5), rtol=1e-5)  # single precision
@@ -244,6 +256,10 @@ BASE = {"learning_rates": [0.1]}
     [
         ({"kind": "tngd", "copies": 2, "hardware": "none"}, "copies are drawn of a device, and there is none"),
         ({"kind": "tngd", "copies": 2, "engine": "sde"}, "engine 'sde' knows no copies"),
+        ({"kind": "ngd", "hardware": "bench", "solver": "cholesky"}, "take solver 'woodbury' or 'cg'"),
+        ({"kind": "ngd", "doublings": 3}, "doublings are for a matrix with a device's errors"),
+        ({"kind": "ngd", "copies": 3}, "copies are drawn of a device, and there is none"),
+        ({"kind": "ngd", "hardware": "bench", "engine": "sde"}, "kind 'ngd' has no 'engine'"),
         ({"kind": "muon"}, "kind 'muon' needs momentum"),
         ({"kind": "ngd", "memory": 1.0}, "less than 1"),
         ({"kind": "ngd", "draws": 2}, "take 'sampled fisher'"),
