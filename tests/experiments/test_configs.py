@@ -31,7 +31,7 @@ def test_shipped_configs_are_read(name):
 
 def test_there_are_trainings_and_sweeps_of_both_kinds_of_data():
     trainings = {found.experiments[0].task for name in SHIPPED if isinstance(found := read(name), Training)}
-    assert trainings == {"digits", "mnist", "fashion", "poisson", "regression"}
+    assert trainings == {"digits", "mnist", "fashion", "poisson", "regression", "characters"}
     assert len(SHIPPED) > len(trainings)
 
 
@@ -40,8 +40,9 @@ def test_there_are_trainings_and_sweeps_of_both_kinds_of_data():
     [
         ("digits", "accuracy", 0, 1),
         ("fashion", "accuracy", 0, 1),
-        ("poisson", "relative L2 error", 0, inf),
+        pytest.param("poisson", "relative L2 error", 0, inf, marks=pytest.mark.slow),
         ("regression", "R²", -inf, 1),
+        pytest.param("characters", "cost", 0, inf, marks=pytest.mark.slow),
     ],
 )
 def test_two_steps_of_a_shipped_training_are_taken_and_reported(tmp_path, name, score, least, largest):
