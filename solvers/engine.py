@@ -33,6 +33,8 @@ class Reading:
             that is to be changed needs none.
         retries: settings of ngspice with which each did not converge, (batch,) or the same for all.
         notes: of each of the batch what a user must know; (): nothing of any.
+        step_errors: of each of the batch makes the error of ``volts`` by the steps of its integration, (n,), V; None
+            where it is not known; (): there is none.
     """
 
     means: Array
@@ -44,6 +46,7 @@ class Reading:
     noise: Callable[[], Array] | None = None
     retries: NDArray[np.intp] | int = 0
     notes: tuple[str, ...] = ()
+    step_errors: tuple[Callable[[], Array] | None, ...] = ()
 
     @cached_property
     def volts(self) -> Array:

@@ -1,7 +1,7 @@
 """ngspice as an engine: the whole non-linear circuit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, inf
 from typing import ClassVar
@@ -22,6 +22,7 @@ from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, r
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.pins import check_pins
 from solvers.solution import Waveform
+from solvers.steps import trapezoidal_error
 from spu_circuit.errors import InputError
 from spu_circuit.noise import input_noise_density
 from spu_circuit.quantity import shown
@@ -105,7 +106,10 @@ class Ngspice:
         found.volts[0] = device.initial_volts
         hold = analysis.noise_hold
         noise = None if hold is None else partial(held_noise, device, law, hold, seconds)
-        return Run(found.volts[-1], Waveform(found.times, found.volts), noise, found.runs, found.failed, found.note)
+        run = Run(found.volts[-1], Waveform(found.times, found.volts), noise, found.runs, found.failed, found.note)
+        if found.numerics.method == "gear":
+            return run
+        return replace(run, step_error=partial(trapezoidal_error, law, device.initial_volts, found.times, hold))
 
     def _rest(self, device: Device, law: OrnsteinUhlenbeck, table: ElementTable, kelvin: float) -> "Run":
         """Where the array rests: its operating point, or, where that is doubtful, where a transient leads.
@@ -247,6 +251,7 @@ class Run:
         runs: of ngspice.
         failed: settings with which it did not converge.
         note: what a user must know of those with which it did.
+        step_error: see ``Reading``.
     """
 
     volts: Array
@@ -255,6 +260,7 @@ class Run:
     runs: int = 1
     failed: int = 0
     note: str = ""
+    step_error: Callable[[], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +308,7 @@ class ProgrammedNgspice:
             np.array([run.runs for run in runs]),
             retries=np.array([run.failed for run in runs]),
             notes=tuple(run.note for run in runs),
+            step_errors=tuple(run.step_error for run in runs),
         )
 
     def table(self, one: Device, which: int) -> ElementTable:

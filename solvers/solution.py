@@ -129,6 +129,7 @@ class Solution:
         device: what solved it, as it was programmed; None: no device did, or it is not kept.
         refinement: how its refinement went; None: there was none.
         note: what a user must know of how the engine found it; "" where there is nothing.
+        steps: makes the error of ``value`` by the steps of a transient, (n,); None: there is none, or it is not known.
 
     Raises:
         SimulationError: a value or the residual is not finite.
@@ -142,6 +143,7 @@ class Solution:
     device: Device | None = None
     refinement: Refinement | None = None
     note: str = ""
+    steps: Callable[[], Array] | None = None
 
     def __post_init__(self) -> None:
         refuse_infinite(self.value, self.statistics.residual)
@@ -150,6 +152,17 @@ class Solution:
     def standard_error(self) -> Array | None:
         """One standard deviation of the noise in ``value``, (n,); None where there is none."""
         return None if self.variance is None else np.sqrt(self.variance())
+
+    @cached_property
+    def step_error(self) -> Array | None:
+        """What the steps of a transient add to ``value``, (n,), with its sign; None where it is not known."""
+        return None if self.steps is None else self.steps()
+
+    @property
+    def uncertainty(self) -> Array | None:
+        """Root mean square of noise and step error, (n,); None where there is no noise."""
+        noise, steps = self.standard_error, self.step_error
+        return noise if noise is None or steps is None else np.hypot(noise, steps)
 
 
 class StatisticsArrays(NamedTuple):

@@ -142,7 +142,9 @@ class Spu:
         )
         waveform = None if reading.waveforms is None else reading.waveforms[0]
         note = reading.notes[0] if reading.notes else ""
-        return Solution(value, statistics, variance, covariance, waveform, device, note=note)
+        off = reading.step_errors[0] if reading.step_errors else None
+        steps = None if off is None else partial(_scaled, off, device.unknowns_per_volt)
+        return Solution(value, statistics, variance, covariance, waveform, device, note=note, steps=steps)
 
     @on_one_thread
     def solve_batch(

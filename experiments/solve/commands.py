@@ -276,6 +276,12 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
     noisy = hardware.amplifier.model == "subckt" and hardware.noise.thermal and 0 < time < inf
     if noisy and statistics.solver == "ngspice":
         doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
+    noise, steps = solution.standard_error, solution.step_error
+    if noise is not None and steps is not None and noise.all() and (worst := float(np.abs(steps / noise).max())) > 1:
+        doubts.append(
+            f"ngspice's steps are off by up to {worst:.2g} standard deviations of the noise; raise --points, "
+            "with whose square they fall"
+        )
     if statistics.clipped_codes:
         doubts.append(f"{statistics.clipped_codes} DAC codes are clipped; raise the DAC's full scale")
     if statistics.lost_inputs:
@@ -301,21 +307,27 @@ def _as_json(solution: Solution, output: Path | None) -> dict[str, Any]:
     return value | {
         "note": solution.note,
         "standard_error": None if error is None else error.tolist(),
+        "step_error": None if solution.step_error is None else solution.step_error.tolist(),
         "residual": statistics.pop("residual"),
         "statistics": statistics,
     }
+
+
+def _of_what(solution: Solution) -> str:
+    steps = "" if solution.step_error is None else " with the error of ngspice's steps"
+    return f"one standard deviation of the noise{steps}"
 
 
 def _print_solution(solution: Solution, output: Path | None) -> None:
     if output is not None:
         console.print(f"wrote {output}", highlight=False)
     else:
-        errors = solution.standard_error
+        errors = solution.uncertainty
         for i, value in enumerate(solution.value.tolist()):
             spread = "" if errors is None else f" ± {errors[i]:.2g}"
             console.print(f"x[{i}] = {value:.8g}{spread}", highlight=False)
         if errors is not None:
-            console.print("± is one standard deviation of the noise, not the error of the device", style="dim")
+            console.print(f"± is {_of_what(solution)}, not the error of the device", style="dim")
     if solution.refinement is not None:
         console.print(f"refinement: {solution.refinement}", highlight=False)
     found = asdict(solution.statistics)
