@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.files import shortened
 from spu_circuit.pspice_formula import TOKEN, closed
 
 ASSIGNED = re.compile(r"([A-Za-z_]\w*)\s*=")
@@ -66,7 +67,8 @@ def portable(deck: str, dialect: str) -> str:
     """A deck of ``write_deck`` in another dialect.
 
     Raises:
-        InputError: there is no such dialect, or the deck has noise sources, which other simulators do not know.
+        InputError: there is no such dialect, or the deck has noise sources or a library's ternaries, which other
+            simulators do not know.
     """
     chosen = check_dialect(dialect)
     if "TRRANDOM" in deck:
@@ -75,6 +77,10 @@ def portable(deck: str, dialect: str) -> str:
     about = _about(statements)
     for rule in (*COMMON, *chosen.rules):
         statements = [made for statement in statements for made in rule.apply(statement, about)]
+    if conditional := next((line for line in statements if "?" in line and not line.startswith("*")), None):
+        raise InputError(
+            f"dialect {dialect!r}: {shortened(conditional)} has a '?', which the others do not know; write IF(a, b, c)"
+        )
     if chosen.functions or chosen.signs:
         statements = [_renamed(statement, chosen) for statement in statements]
     return "\n".join([*statements, ""])
@@ -195,6 +201,13 @@ def _coefficients(statement: str, deck: Deck) -> Sequence[str]:
     return [re.sub(r"(?i) tc1=(\S+) tc2=(\S+)", r" tc=\1,\2", statement) if statement[:1] in "Rr" else statement]
 
 
+def _plain_resistor(statement: str, deck: Deck) -> Sequence[str]:
+    words = statement.split()
+    if statement[:1] not in "Rr" or len(words) < 5 or not words[3][0].isalpha() or "=" in words[3]:
+        return [statement]
+    return [" ".join([*words[:3], *words[4:]])]
+
+
 def _swept(statement: str, deck: Deck) -> Sequence[str]:
     name, value = deck.stimulus
     if statement == ".op":
@@ -221,6 +234,7 @@ DIALECTS = {
             Rule("TABLE of sources is the function table()", _table_function),
             Rule("noisy=0 of resistors is noiseless", _silent(" noiseless")),
             Rule("temperature coefficients are one pair", _coefficients),
+            Rule("resistors have no models, whose coefficients do nothing at tnom", _plain_resistor),
         ),
         {"ternary_fcn": "if", "pwl": "table"},
         {"&&": "&", "||": "|"},

@@ -16,9 +16,9 @@ from experiments.shared.plain_json import json_text
 from solvers.pins import exchanged, follows
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError, SimulationError, did_you_mean
-from spu_circuit.files import shortened
+from spu_circuit.files import cut
 from spu_circuit.hardware import Amplifier, Hardware, Role, from_document, from_toml, load_hardware, presets
-from spu_circuit.library import read_library, used_part
+from spu_circuit.library import find_library, read_library, used_part
 from spu_circuit.quantity import parse_quantity, shown
 
 console = Console(markup=False, highlight=False)
@@ -31,7 +31,7 @@ USUAL: dict[int, tuple[Role, ...]] = {
 
 
 def amplifier(
-    file: Annotated[Path, typer.Argument(help="SPICE library.")],
+    file: Annotated[Path, typer.Argument(help="SPICE library, or one that comes with the package: opamp.lib.")],
     subcircuit: Annotated[str, typer.Argument(help="Name of the amplifier in it.")],
     pins: Annotated[
         str | None,
@@ -58,6 +58,7 @@ def amplifier(
     resistance of the output, noise, supply current, and how long a cell of a board takes to settle. What the model does
     not define is said so.
     """
+    file = find_library(str(file), Path())
     part = _amplifier(file, subcircuit, pins, supply)
     board = load_hardware(hardware)
     if board.topology == "passive":
@@ -116,7 +117,7 @@ def _amplifier(file: Path, subcircuit: str, pins: str | None, supply: str) -> Am
     document = {"model": "subckt", "library": str(file.resolve()), "subcircuit": subcircuit, "pins": list(roles)}
     if supplied:
         document["supply"] = shown(volts, "V", 12)
-    return from_document(Amplifier, document, f"amplifier {shortened(str(file))}")
+    return from_document(Amplifier, document, f"amplifier {cut(file.name)}")
 
 
 class Pasted(Description):

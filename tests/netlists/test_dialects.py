@@ -70,6 +70,7 @@ def test_decks_of_every_dialect_are_plain(dialect, name):
 FULL = (
     ".title t\n.subckt amp a b PARAMS: g=2\nB1 a 0 v={g*tanh(V(b))+ternary_fcn(v(a)>0,1,u(v(b)))}\n"
     "B2 a 0 i={pwl(v(g),0,0,1,g)+ln(2)}\nE1 a 0 TABLE {V(b,a)} = (-1,-2) (1,2)\nR1 a b 5 tc1=1m tc2=1u noisy=0\n"
+    "R2 a b RM 1k noisy=0\n"
     ".ends\nVin0 in 0 DC 0.5 AC 1\n.options temp=27.0 tnom=27.0 reltol=0.0001 method=gear\n.options seed=5\n"
     ".save v(a)\n.print op v(a)\n.op\n.end\n"
 )
@@ -85,6 +86,7 @@ def test_ltspice():
     assert "B2 a 0 I=table(v(g),0,0,1,{g})+ln(2)" in lines
     assert "E1 a 0 value={table(V(b,a),-1,-2,1,2)}" in lines
     assert "R1 a b 5 tc=1m,1u noiseless" in lines
+    assert "R2 a b 1k noiseless" in lines
     assert ".temp 27.0" in lines
     assert ".options tnom=27.0 reltol=0.0001 method=gear" in lines
     assert ".save v(a)" in lines
@@ -125,5 +127,7 @@ def test_noise_and_unknown_dialects_are_refused():
     noisy = Spu(load_hardware("bench"), Ngspice()).deck(spd_system(3, 3), 2.0)
     with pytest.raises(InputError, match="noise sources"):
         portable(noisy, "xyce")
+    with pytest.raises(InputError, match=r"B3 a 0 v=\{v\(a\)>0 \? 1 : 2\}.* has a '\?'.*write IF"):
+        portable(FULL.replace(".ends", "B3 a 0 v={v(a)>0 ? 1 : 2}\n.ends"), "xyce")
     with pytest.raises(InputError, match="did you mean 'ltspice'"):
         portable(FULL, "ltspise")
