@@ -16,7 +16,7 @@ from solvers.engine import Programmed, Reading
 from solvers.held import Answer
 from solvers.solution import StatisticsArrays, check_batch, statistics_arrays
 from spu_circuit.converters import quantize
-from spu_circuit.errors import SimulationError
+from spu_circuit.errors import MappingError, SimulationError
 from spu_circuit.hardware import Hardware
 from spu_circuit.sampling import Samples
 from spu_circuit.several import Batch
@@ -75,6 +75,11 @@ class Boards:
             scale = np.where(down, scale / 2, np.where(up, raised, scale))
             changes, lowered = changes + (down | up), lowered | down
         for failure in reading.failures:
+            if failure and samples is not None:
+                # Nominal parts rest; those of this sample make of the matrix one that does not.
+                raise MappingError(
+                    f"{failure}, at any of {RANGES} scales, with the parts of this sample; add a damping λ to it"
+                )
             if failure:
                 raise SimulationError(
                     f"{failure}, at any of {RANGES} voltage scales; check the amplifier's rail and current_limit"

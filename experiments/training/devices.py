@@ -63,3 +63,9 @@ def _has_device(optimizer: Mapping[str, Any]) -> bool:
     if kind is None or "hardware" not in kind.takes or not isinstance(optimizer.get("hardware", {}), dict):
         return False
     return bool(_hardware(optimizer)["base"] != NONE)
+
+
+def disturbs(name: str) -> bool:
+    """Whether the dotted name of a field leads into a device: to a field of its hardware, or its noise."""
+    *path, last = name.split(".")
+    return "hardware" in path or last == "injected_noise"

@@ -7,12 +7,17 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from experiments.shared.figures import draw_all as draw_entries
 from experiments.shared.files import write, write_csv
 from experiments.shared.grid import Setting, axis_name, setting_text, value_text
 from experiments.shared.page import Picture, render
+from experiments.training import resilience
 from experiments.training.config import points_of
+from experiments.training.devices import disturbs
 from experiments.training.figures import DRAWINGS, GRID, Across, Findings, colours, draw_all
 from experiments.training.optimizers import kind_named
+from experiments.training.resilience import Bearing, bearings
+from experiments.training.resilience_figures import figures as resilience_figures
 from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
 from experiments.training.summary import results, shares, summarize, trained
 from experiments.training.task import Measure
@@ -76,7 +81,6 @@ def write_reports(store: Store) -> list[str]:
             f"({type(error).__name__}: {error}); restore the file"
         ) from None
     write(folder / "config.json", json.dumps(claimed, indent=2, allow_nan=False) + "\n")
-    write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     _write_history(folder / "history.csv", history, configs)
     exhibits = store.exhibits()
     entries = summary.get("points", [summary])
@@ -85,7 +89,12 @@ def write_reports(store: Store) -> list[str]:
         _shown(point, entry["optimizers"], own, exhibits, alike, _figures_folder(folder, number, config))
         for number, (point, entry, own) in enumerate(zip(configs, entries, shares(history, configs), strict=True))
     ]
-    sentences = in_words(points)
+    reached, alike_there = bearings(history, config, failures) if "points" in config else ([], [])
+    if reached:
+        write_csv(folder / "resilience.csv", resilience.COLUMNS, resilience.rows(reached))
+        summary["resilience"] = resilience.entries(reached)
+    write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    sentences = [*resilience.sentences(reached), *in_words(points)]
     sentences += [f"{trial} failed in step {failure.step}: {failure.error}" for trial, failure in failures.items()]
     page = render(
         "training/report.html",
@@ -94,6 +103,7 @@ def write_reports(store: Store) -> list[str]:
         meaning=MEANING.format(score=points[0].score.name, better=points[0].score.better),
         config=json.dumps(config, indent=2),
         versions=versions,
+        bearing=_bearing_fields(reached, alike_there, points, folder),
         **_grid_fields(points, folder) if "points" in config else _fields(points),
     )
     write(folder / "report.html", page)
@@ -270,6 +280,21 @@ def _fields(points: Sequence[Shown]) -> dict[str, Any]:
     }
 
 
+def _bearing_fields(
+    reached: Sequence[Bearing], alike: Sequence[Bearing], points: Sequence[Shown], folder: Path
+) -> dict[str, Any]:
+    """What the page says of noise resilience; nothing where nothing is disturbed."""
+    if not reached:
+        return {}
+    entries = resilience_figures(reached, alike)
+    return {
+        "head": resilience.HEAD,
+        "rows": resilience.table(reached),
+        "rule": resilience.rule(points[0].score),
+        "pictures": draw_entries(entries, colours(_optimizers(points)), folder),
+    }
+
+
 def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     """Optimizers across the grid, and each point's figures."""
     names, score = list(dict.fromkeys(name for point in points for name in point.entries)), points[0].score
@@ -291,11 +316,13 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     }
     across = Across(score, [point.setting for point in points], reached, colours(_optimizers(points)))
     abouts = list(dict.fromkeys(_about(point.config) for point in points))
+    disturbed = any(map(disturbs, fields))
     return {
         "head": ("optimizer", *map(axis_name, fields), *beside),
         "rows": list(rows.values()),
         "abouts": abouts if len(abouts) == 1 else [f"{setting_text(p.setting)}: {_about(p.config)}" for p in points],
-        "pictures": draw_all(across, GRID, folder),
+        # Along several axes at a time a bar for each point shows nothing that a table does not.
+        "pictures": draw_all(across, GRID, folder) if len(fields) == 1 or not disturbed else [],
         "points": [(setting_text(point.setting), point.figures) for point in points if point.figures],
     }
 

@@ -12,13 +12,15 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from experiments.training.config import Experiment
+from experiments.training.config import Experiment, Optimizer
 from experiments.training.methods import Method, build_natural, build_plain, factor_of, initial, learner_of
 from experiments.training.store import Arrays, Step, Trial
 from experiments.training.task import Learner
 from optim.curvature import CURVATURES, in_micro_batches, loss_and_gradient
 from optim.damping import adapted, predicted_change
 from optim.systems import Ggn
+from solvers.solution import Solutions
+from solvers.spu import Spu
 
 compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
 """XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
@@ -159,8 +161,42 @@ def _each(function: Callable[..., Any], chosen: jax.Array, *arguments: Any) -> A
     return jax.lax.map(one, (chosen, arguments))
 
 
-@lru_cache(maxsize=16)
+@dataclass(eq=False)
+class _Exchangeable:
+    """In the place of a device where a step is compiled, so that all devices share what was compiled for one."""
+
+    device: Spu | None = None
+    analog: bool = True
+
+    def solve_batch(self, *arguments: Any, **named: Any) -> Solutions:
+        assert self.device is not None
+        return self.device.solve_batch(*arguments, **named)
+
+
 def _solution(method: Method) -> Callable[..., Any]:
+    """See ``_compiled``; on the method's own device."""
+    if not isinstance(method.solver, Spu):
+        return _compiled(method)
+    device = method.solver
+    # Which hardware it is made of changes nothing of what is compiled.
+    settings = method.settings.model_copy(update={"hardware": {"base": method.settings.hardware["base"]}})
+    place, take = _with_device(settings, method.steps)
+
+    def solve(*arguments: Any) -> Any:
+        place.device = device
+        return jax.block_until_ready(take(*arguments))
+
+    return solve
+
+
+@lru_cache(maxsize=16)
+def _with_device(settings: Optimizer, steps: int) -> tuple[_Exchangeable, Callable[..., Any]]:
+    place = _Exchangeable()
+    return place, _compiled(Method(settings, place, steps))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=16)
+def _compiled(method: Method) -> Callable[..., Any]:
     """The rest of a step, after gradients (m, N) and factors (m, K, N) are known, of those that ``going`` (m,) chooses.
 
     Returns:

@@ -173,9 +173,9 @@ class _Member:
             if self.experiment.record_systems:
                 self.systems[number] = {"B": system.B, "gradient": system.gradient, "damping": np.array(system.damping)}
             shown = number == self.experiment.steps // 2 and settings.placement == "dual"
-            if shown and isinstance(method.solver, Spu):
+            if shown and isinstance(method.solver, Spu) and method.solver.engine.points:
                 seed = step_seed(trial.seed, number)
-                spu = replace(method.solver, sample=copy_of(trial.seed, trial.copy) if trial.copy else None)
+                spu = replace(method.solver, sample=copy_of(trial.seed, trial.copy)) if trial.copy else method.solver
                 self.exhibit = _exhibit(spu, system, settings.analog_time, seed)
         went = answer.statistics if answer else None
         step = Step(

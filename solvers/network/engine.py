@@ -160,6 +160,7 @@ class ProgrammedNetwork:
             self.batch = max(self.batch, samples.count)
         self.values = values
         self._known: dict[bytes, Factors] = {}
+        self._decays_at_bias = False
         self.coefficients = self.structure.coefficients(values, conductances)
 
     @cached_property
@@ -188,6 +189,7 @@ class ProgrammedNetwork:
         if len(seconds) == 0:
             return Reading(np.zeros((0, device.cells)), (), np.zeros((0, device.cells)))
         settled = bool(np.isinf(seconds).all())
+        self._refuse_growing_samples(device)
         coefficients, rest = self.settled(device, limits)
         failures = tuple("" if found else NO_REST for found in rest.found)
         volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
@@ -229,6 +231,12 @@ class ProgrammedNetwork:
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
         """All values with inputs, and the circuits at rest."""
+        coefficients = self._driven(device)
+        families = self.structure.read | self.structure.charged
+        return coefficients, at_rest(self.structure, coefficients, self.flat, self._prepared.bias, families, limits)
+
+    def _driven(self, device: Device) -> dict[str, Array]:
+        """All values, with inputs."""
         inputs: Values = batched(device.inputs)
         if self.samples is not None:
             inputs = self._prepared.board.inputs(self.samples, inputs)
@@ -236,8 +244,7 @@ class ProgrammedNetwork:
         for group in self.structure.sources:
             if group.key in inputs:
                 coefficients[group.key] = inputs[group.key]
-        families = self.structure.read | self.structure.charged
-        return coefficients, at_rest(self.structure, coefficients, self.flat, self._prepared.bias, families, limits)
+        return coefficients
 
     def law(self, device: Device, noise: bool = True) -> Reduced:
         """The dense law of all capacitors of the batch, of behavioural sources by their tangents at rest."""
@@ -369,6 +376,24 @@ class ProgrammedNetwork:
                 return
         growth = self.growth(rest.slopes, device.time_constant)
         self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
+
+    def _refuse_growing_samples(self, device: Device) -> None:
+        """Refuse samples of which a mode grows at the bias already, before their amplifiers are followed to the rails.
+
+        Raises:
+            MappingError: one does.
+        """
+        if self.samples is None or not self.structure.behavioural or self._decays_at_bias:
+            return
+        slopes = self._prepared.bias.slopes
+        doubtful = np.flatnonzero(self.growth(slopes, device.time_constant) > 0).tolist()
+        if doubtful:
+            law = reduced(self.structure, self._driven(device), slopes, {}, self.batch)
+            for k in doubtful:
+                space = self._space(law, np.zeros(law.drift.shape[:2]), k)
+                if (first := space.growing) is not None:
+                    raise unstable(first.rate, first.capacitor, len(space.capacitors), device[k], drawn=True)
+        self._decays_at_bias = True
 
     def growth(self, slopes: Mapping[str, Array], time_constants: Array) -> Array:
         """See ``growth_of``, of arrays with these time constants, s, (batch,) or one for all."""
