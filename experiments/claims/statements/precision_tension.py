@@ -281,9 +281,8 @@ CLAIM = Claim(
     "and converters of 8 bits, and bench, at rest. The same pairs of λ and rate are tried on tuning seeds for "
     f"everything; the smallest error chooses. Eigenvectors are renewed every {EVERY} steps; at most {CORRECTIONS} "
     f"corrections to {TOLERANCE:g}; a preconditioning device has {MORE:g} λ more on its diagonal; averages are of 4 "
-    "programs. λ is doubled in steps whose matrix cannot be programmed. Controls without a device: exact solves whose λ "
-    "follows its "
-    "rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
+    "programs. λ is doubled in steps whose matrix cannot be programmed. Controls without a device: exact solves whose "
+    "λ follows its rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail.",
     full=Protocol(FRESH[60:68], (0, 1), 150),
