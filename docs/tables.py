@@ -39,6 +39,9 @@ SOURCES = {
     "data/conditioning.csv": "validation/conditioning.csv",
     "data/claims.csv": "claims/claims.csv",
     "data/digits.json": "digits/summary.json",
+    "data/poisson.json": "poisson/summary.json",
+    "data/regression.json": "regression/summary.json",
+    "data/characters.json": "characters/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
     "images/agreements.png": "validation/agreements.png",
     "images/conditioning.png": "validation/conditioning.png",
@@ -260,6 +263,30 @@ def digits() -> str:
     return table(head, rows())
 
 
+def tasks() -> str:
+    """Scores of the shipped trainings of other tasks than images."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name in ("poisson", "regression", "characters"):
+            summary = _json(f"{name}.json")
+            score = Measure(**summary["score"])
+            for optimizer, found in summary["optimizers"].items():
+                error, seeds = found["median_relative_solve_error"], len(found["seeds"])
+                mean, deviation = map(score.shown, found["final_score"].values())
+                reached = f"{mean:.3g} ± {number(deviation)}"
+                yield (
+                    f"`{name}`: {score.title}",
+                    f"`{optimizer}`",
+                    reached,
+                    f"{found['learning_rate']:g}",
+                    str(seeds),
+                    "–" if error is None else f"{number(100 * error)} %",
+                )
+
+    head = ("config: test score", "optimizer", "reached", "learning rate", "seeds", "median error of the solves")
+    return table(head, rows())
+
+
 def resistor_tolerance() -> str:
     """Yields by tolerance and size of the array."""
     yields: dict[str, dict[int, Any]] = {}
@@ -433,6 +460,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "claims": claims,
     "claim-findings": claim_findings,
     "digits": digits,
+    "tasks": tasks,
     "resistor-tolerance": resistor_tolerance,
     "presets": preset_list,
     "hardware-fields": fields,
