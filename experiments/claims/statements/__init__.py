@@ -7,6 +7,7 @@ from experiments.claims.statements import (
     cost,
     early_lead,
     interpolation,
+    output_dimension,
     precision_tension,
     refinement,
     residual_state,
@@ -26,6 +27,7 @@ CLAIMS: dict[str, Claim] = {
         buildable.CLAIM,
         early_lead.CLAIM,
         precision_tension.CLAIM,
+        output_dimension.CLAIM,
     )
 }
 

@@ -14,6 +14,7 @@ from experiments.claims.statements import (
     claim_named,
     cost,
     early_lead,
+    output_dimension,
     precision_tension,
     refinement,
     residual_state,
@@ -184,3 +185,41 @@ def test_a_way_that_breaks_off_fails_and_twice_the_error_is_the_bound():
     assert found == {"rotation": "holds", "scaling": "fails", "plain": "fails"}
     rows[1]["error"] = None  # no reference, no verdict in favour
     assert set(verdict(precision_tension.CLAIM.conditions(rows)).answers) == {"fails"}
+
+
+def test_work_by_output_dimension_is_that_of_the_counts():
+    """Of 6 bN of a gradient, 2 bN + 4 KN of a factor and K²N + 4 KN of a dual system, beside 6 bN + 2 N of SGD."""
+    protocol = replace(output_dimension.CLAIM.quick, seeds=(), outputs=(10, 1000), samples=16)
+    rows = {(row["curvature"], row["mapping"], row["outputs"]): row for row in output_dimension.CLAIM.measure(protocol)}
+    assert len(rows) == 8
+    for (curvature, mapping, outputs), row in rows.items():
+        K = 16 if curvature == output_dimension.SAMPLED else 16 * (outputs - 1)
+        work = 8 * 16 + 4 * K + (K * K + 4 * K if mapping == "dual" else 0)
+        assert row["cells"] == K
+        assert row["times_sgd"] == pytest.approx(work / (6 * 16 + 2), rel=0.05)
+
+
+def test_a_direction_reaches_no_more_than_all_of_the_decrease():
+    protocol = replace(output_dimension.CLAIM.quick, seeds=(0, 1), outputs=(5,), samples=12, devices=("paper",))
+    rows = [row for row in output_dimension.CLAIM.measure(protocol) if row["part"] == "step"]
+    assert [(row["solver"], row["seed"]) for row in rows] == [("exact", 0), ("paper", 0), ("exact", 1), ("paper", 1)]
+    for row in rows:
+        assert 0 < row["gradient"] < 1
+        assert 0 < row["share"] <= 1 + 1e-4
+    assert rows[1]["share"] == pytest.approx(rows[0]["share"], abs=0.02)  # 16 bits
+    assert rows[2]["share"] != rows[0]["share"]
+
+
+def test_work_that_grows_faster_and_shares_below_the_gradients_refute_output_dimensions():
+    costs = [
+        {"part": "cost", "curvature": "made", "mapping": "dual", "outputs": outputs, "times_sgd": outputs**power}
+        for outputs, power in ((10, 2), (100, 2))
+    ]
+    steps = [
+        {"part": "step", "solver": "made", "outputs": 10, "seed": seed, "share": 0.4 + 0.01 * seed, "gradient": 0.6}
+        for seed in range(4)
+    ]
+    assert verdict(output_dimension.CLAIM.conditions([*costs, *steps])).kind == "refuted"
+    better = [row | {"gradient": 0.2} for row in steps]
+    linear = [row | {"times_sgd": 0.9 * row["outputs"]} for row in costs[1:]]
+    assert verdict(output_dimension.CLAIM.conditions([costs[0], *linear, *better])).kind == "confirmed"
