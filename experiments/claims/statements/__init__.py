@@ -7,6 +7,8 @@ from experiments.claims.statements import (
     cost,
     early_lead,
     interpolation,
+    noise_harmless,
+    noise_resilience,
     output_dimension,
     precision_tension,
     refinement,
@@ -27,6 +29,8 @@ CLAIMS: dict[str, Claim] = {
         buildable.CLAIM,
         early_lead.CLAIM,
         precision_tension.CLAIM,
+        noise_harmless.CLAIM,
+        noise_resilience.CLAIM,
         output_dimension.CLAIM,
     )
 }

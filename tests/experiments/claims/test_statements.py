@@ -14,6 +14,8 @@ from experiments.claims.statements import (
     claim_named,
     cost,
     early_lead,
+    noise_harmless,
+    noise_resilience,
     output_dimension,
     precision_tension,
     refinement,
@@ -223,3 +225,34 @@ def test_work_that_grows_faster_and_shares_below_the_gradients_refute_output_dim
     better = [row | {"gradient": 0.2} for row in steps]
     linear = [row | {"times_sgd": 0.9 * row["outputs"]} for row in costs[1:]]
     assert verdict(output_dimension.CLAIM.conditions([costs[0], *linear, *better])).kind == "confirmed"
+
+
+def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
+    for taken, kind in ((0.002, "confirmed"), (0.05, "refuted"), (None, "refuted")):
+        rows = [
+            {"rate": 0.5, "time_tau": 1.0, "noise": noise, "seed": seed, "score": score}
+            for seed in range(5)
+            for noise, score in ((0.0, 0.95 + 0.001 * seed), (0.01, taken and 0.95 - taken), (0.1, 0.1))
+        ]
+        assert verdict(noise_harmless.CLAIM.conditions(rows)).kind == kind
+
+
+def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
+    def rows(losses):
+        return [
+            {"optimizer": name, "error": error, "level": level, "seed": seed, "score": score, "raised": 0}
+            for seed in range(5)
+            for name, lost in zip(noise_resilience.OPTIMIZERS, losses, strict=True)
+            for error, level, score in (
+                ("none", "none", 0.95 + 0.001 * seed),
+                ("levels", "3 bits", None if lost is None else 0.95 - lost),
+            )
+        ]
+
+    for losses, kind in (
+        ((0.20, 0.21, 0.25), "confirmed"),
+        ((0.20, 0.05, 0.02), "refuted"),
+        ((0.20, None, 0.02), "holds under conditions"),
+        ((None, None, 0.02), "refuted"),
+    ):
+        assert verdict(noise_resilience.CLAIM.conditions(rows(losses))).kind == kind

@@ -1,0 +1,162 @@
+"""Whether training on a circuit bears errors as well as digital natural gradients with the same errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
+from experiments.claims.figures import curves
+from experiments.claims.rules import Condition
+from experiments.claims.statements.digits import STANDARD, lost, trained
+from experiments.shared.figures import FigureEntry
+
+MARGIN = 0.01
+"""Of the test accuracy: one point."""
+CIRCUIT, NONE = "TNGD", "none"
+Changes = Mapping[str, Any]
+
+
+def _mismatch(tolerance: str) -> Changes:
+    spread = {"distribution": "lognormal", "tolerance": tolerance, "meaning": "sigma"}
+    return {"variation": {"array_resistor": {"local": spread}}}
+
+
+def _stuck(share: float) -> Changes:
+    return {"variation": {"array_resistor": {"stuck_open": share}}}
+
+
+def _levels(bits: int) -> Changes:
+    return {"array": {"bits": bits}}
+
+
+def _codes(bits: int) -> Changes:
+    return {"dac": {"bits": bits}, "adc": {"bits": bits}}
+
+
+def _noise(volts: str) -> Changes:
+    return {"noise": {"injected": volts}}
+
+
+ERRORS: dict[str, dict[str, Changes]] = {
+    "levels": {f"{bits} bits": _levels(bits) for bits in (4, 3, 2)},
+    "mismatch": {tolerance: _mismatch(tolerance) for tolerance in ("10 %", "30 %", "50 %")},
+    "stuck open": {f"{100 * share:g} %": _stuck(share) for share in (0.001, 0.003, 0.01)},
+    "converters": {f"{bits} bits": _codes(bits) for bits in (8, 6, 4)},
+    "injected noise": {volts: _noise(volts) for volts in ("0.1 V", "0.3 V", "1 V")},
+}
+"""What is changed in the hardware, by error and level, the mildest first."""
+NATURAL = {**STANDARD, "learning_rates": [0.5], "copies": 1}
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    CIRCUIT: {
+        **NATURAL,
+        "kind": "tngd",
+        "engine": "network",
+        "linearise": True,
+        "readout_bandwidth": "100 MHz",
+        "analog_time": 6.0,
+    },
+    "NGD-Woodbury": {**NATURAL, "kind": "ngd", "solver": "woodbury"},
+    "NGD-CG(10)": {**NATURAL, "kind": "ngd", "solver": "cg", "cg_iterations": 10},
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Trainings on digits on drawn copies of bench hardware, each error and level alone."""
+
+    seeds: tuple[int, ...]
+    steps: int = 100
+    levels: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {error: tuple(levels) for error, levels in ERRORS.items()}
+    )
+
+
+def _measure(protocol: Protocol) -> Rows:
+    found: list[Row] = []
+    points = [(NONE, NONE), *((error, level) for error, levels in protocol.levels.items() for level in levels)]
+    for name, optimizer in OPTIMIZERS.items():
+        for error, level in points:
+            changes = ERRORS[error][level] if error != NONE else {}
+            point = {"optimizer": name, "error": error, "level": level}
+            settings = {**optimizer, "hardware": "bench"}
+            found += [
+                {**point, **{name: value for name, value in row.items() if name != "error"}, "failure": row["error"]}
+                for row in trained(settings, protocol.seeds, protocol.steps, changes)
+            ]
+    return found
+
+
+def _losses(rows: Rows) -> dict[tuple[str, str, str], tuple[float, ...]]:
+    """What each seed loses of its score by an error: by optimizer, error and level."""
+    groups = grouped(rows, "optimizer", "error", "level")
+    return {key: lost(own, groups[key[0], NONE, NONE]) for key, own in groups.items() if key[1] != NONE}
+
+
+def _conditions(rows: Rows) -> list[Condition]:
+    losses = _losses(rows)
+    made = []
+    for (name, error, level), values in losses.items():
+        if name == CIRCUIT:
+            continue
+        # A rival that fails has lost all that there is to lose.
+        theirs = np.nan_to_num(np.array(values), nan=1.0)
+        difference = tuple((np.array(losses[CIRCUIT, error, level]) - theirs).tolist())
+        made.append(Condition(f"against {name}", f"{error}, {level}", difference, MARGIN, "below"))
+    return made
+
+
+def _finding(rows: Rows) -> str:
+    told = []
+    for (name, error), own in grouped([row for row in rows if row["error"] != NONE], "optimizer", "error").items():
+        losses = {level: _losses(rows)[name, error, level] for (level,) in grouped(own, "level")}
+        shown = (f"{level} {100 * np.mean(values):.1f}" for level, values in losses.items())
+        told.append(f"{name}, {error}: {', '.join(shown)}")
+    raised = sum(row["raised"] for row in rows if row["optimizer"] == CIRCUIT)
+    return (
+        f"Points of test accuracy that are lost, mean over seeds (nan: a training failed). {'; '.join(told)}. The "
+        f"circuit raised λ in {raised} steps in all."
+    )
+
+
+def _draw(rows: Rows) -> tuple[Figure, str] | None:
+    losses = _losses(rows)
+    names = list(dict.fromkeys(f"{error}, {level}" for _, error, level in losses))
+    shown = [
+        {"optimizer": name, "error": names.index(f"{error}, {level}"), "points": 100 * value}
+        for (name, error, level), values in losses.items()
+        for value in values
+    ]
+    drawn = curves(
+        *(shown, "optimizer", "error", "points"),
+        100 * MARGIN,
+        logarithmic=False,
+        xlabel="error and its size",
+        ylabel="points of test accuracy lost",
+        yscale="symlog",
+    )
+    if drawn is not None:
+        drawn[0].axes[0].set_xticks(range(len(names)), names, rotation=45, ha="right")
+    return drawn
+
+
+CLAIM = Claim(
+    name="noise-resilience",
+    statement="TNGD on a circuit bears levels, mismatch, stuck resistors, converters and noise as well as NGD-Woodbury "
+    "and NGD-CG with the same errors.",
+    source="open question of arXiv 2405.13817: robustness of training against errors of the hardware",
+    method="Digits, a network of 2,410 parameters, λ = 0.5, η = 0.5. Every seed has a drawn copy of bench hardware, "
+    "whose circuit is read after 6 τ, or whose levels, resistors, converters and injected noise a digital solve has. λ "
+    "is doubled where a matrix is not definite.",
+    rule=f"The circuit loses less than {100 * MARGIN:g} point of test accuracy more than the rival, each against "
+    "itself without the error, paired, in the mean over seeds, for each error and level. A training on the circuit "
+    "that fails makes its condition fail; a rival that fails has lost all.",
+    full=Protocol(FRESH[70:75]),
+    quick=Protocol((0, 1, 2), 30, {"levels": ("3 bits",), "injected noise": ("0.3 V",)}),
+    measure=_measure,
+    conditions=_conditions,
+    finding=_finding,
+    figure=FigureEntry("noise-resilience", "What errors cost", "Means over seeds, with 95 % intervals.", _draw),
+)
