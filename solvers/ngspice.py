@@ -32,8 +32,9 @@ Array = NDArray[np.float64]
 
 MOST_HOLDS = 1e6
 """Noise values of a transient, at most: about an hour of ngspice for ten cells."""
-DOUBTFUL = 0.01
-"""An operating point this far from that of ideal amplifiers, relative to its largest voltage, is looked at again."""
+DOUBTFUL = 0.1
+"""An operating point this far from that of ideal amplifiers and nominal parts, of the largest voltage, is looked at
+again: copies of a board with parts of 1 % are not."""
 SETTLED = 30.0
 """The slowest time constants until a transient counts as at rest."""
 AT_REST = 1e-3
