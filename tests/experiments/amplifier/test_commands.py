@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 
 from experiments.amplifier import commands
+from experiments.amplifier.measure import Bench
 from experiments.cli import main
 from experiments.shared.systems import spd_system
 from solvers.ngspice import Ngspice
 from solvers.pins import check_pins, follows
 from solvers.spu import Spu
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import Amplifier, changed_hardware, load_hardware, read_toml
 from tests.amplifiers.styles import facts_of_all
 from tests.cases import relative
@@ -77,6 +78,21 @@ def test_json_has_plain_numbers(folder):
     assert found["measured"]["dc_gain"] == pytest.approx(2e5, rel=0.05)
     assert found["cell"]["time_constants"] == pytest.approx(7, rel=0.05)
     assert found["failed"] == {}
+
+
+def test_an_output_that_cannot_be_overdriven_leaves_the_rest(monkeypatch):
+    """A bench whose overdriven amplifiers find no operating point."""
+
+    def fails(bench):
+        raise SimulationError("no convergence")
+
+    monkeypatch.setattr(Bench, "overdriven", property(fails))
+    done = command(FACTS["uA741"].file, "uA741")
+    assert done.returncode == 0
+    assert "warning: no limits of the output: no convergence" in done.stderr
+    assert "not measured: no convergence" in done.stdout
+    assert "105.8 dB" in done.stdout
+    assert "rail" not in done.stdout
 
 
 @pytest.mark.parametrize(
