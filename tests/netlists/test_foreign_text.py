@@ -2,7 +2,6 @@
 
 import json
 import re
-import sqlite3
 import subprocess
 from contextlib import closing
 from math import inf
@@ -26,6 +25,7 @@ from spu_circuit.problem import GgnSystem, LinearSystem
 from tests.experiments.sweeps.test_replay import DOCUMENT
 from tests.netlists.test_amplifier import PSPICE, PSPICE_PINS
 from tests.spu_circuit.test_library import GOOD, PINS
+from tests.stores import edit
 
 OWN_DOT_LINES = {".title", ".global", ".options", ".save", ".print", ".op", ".tran", ".noise", ".end"}
 """What a deck has besides the statements of libraries."""
@@ -90,8 +90,7 @@ def test_a_grid_runs_no_command(tmp_path):
 
 def test_a_reason_edited_in_a_store_runs_no_command(tmp_path):
     replayed(tmp_path / "store")
-    with closing(sqlite3.connect(tmp_path / "store" / "sweep.sqlite")) as connection, connection:
-        connection.execute("UPDATE copies SET reason = ?, status = 'failed'", (ATTACK,))
+    edit(tmp_path / "store", ("UPDATE copies SET reason = ?, status = 'failed'", (ATTACK,)))
     with closing(SweepStore(tmp_path / "store")) as store:
         deck = replay(store, 0)
     run = in_ngspice(deck, tmp_path)
@@ -102,8 +101,7 @@ def test_a_reason_edited_in_a_store_runs_no_command(tmp_path):
 
 def test_a_status_edited_in_a_store_is_refused(tmp_path):
     replayed(tmp_path / "store")
-    with closing(sqlite3.connect(tmp_path / "store" / "sweep.sqlite")) as connection, connection:
-        connection.execute("UPDATE copies SET status = ?", (ATTACK,))
+    edit(tmp_path / "store", ("UPDATE copies SET status = ?", (ATTACK,)))
     with closing(SweepStore(tmp_path / "store")) as store, pytest.raises(InputError, match="has status"):
         replay(store, 0)
 

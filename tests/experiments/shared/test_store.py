@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -12,13 +11,14 @@ import numpy as np
 import pytest
 
 from experiments import cli
-from experiments.shared.store import first_difference, sealed
+from experiments.shared.store import first_difference
 from experiments.sweeps.figures import FIGURES
 from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import study_of
 from experiments.training.store import Chunk, Step, Store, Trial
 from spu_circuit.errors import InputError
+from tests.stores import edit
 
 DOCUMENT = {
     "name": "stored",
@@ -61,19 +61,6 @@ def read_by(command, folder, out):
 def files(folder):
     """Every file of a folder with its content, the index of SQLite's log aside, in which readers mark their place."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
-
-
-def edit(folder, *statements, name="sweep.sqlite"):
-    """Change a store as somebody does who knows of the checksums."""
-    with closing(sqlite3.connect(folder / name)) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.create_function("sealed", -1, lambda *row: sealed(row)[-1])
-        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            columns = [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]
-            if "checksum" in columns:
-                values = ", ".join(f'"{column}"' for column in columns if column not in ("checksum", "more"))
-                connection.execute(f"UPDATE {table} SET checksum = sealed({values})")
 
 
 def foreign(folder):
