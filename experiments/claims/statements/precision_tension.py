@@ -20,7 +20,7 @@ from solvers.precision.rotated import Rotated, Rotating
 Table = dict[str, Any]
 BOUND = 2.0
 """Times the error of exact natural gradients: close enough."""
-EVERY, CORRECTIONS, TOLERANCE = 10, 10, 1e-4
+EVERY, CORRECTIONS, TOLERANCE = 3, 30, 1e-6
 """Steps from one renewal of the eigenvectors to the next; corrections, and the residual at which they end."""
 MORE = 9.0
 """Times λ that a preconditioning device has more on its diagonal."""
@@ -285,7 +285,7 @@ CLAIM = Claim(
     "λ follows its rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail.",
-    full=Protocol(FRESH[60:68], (0, 1), 150),
+    full=Protocol(FRESH[70:78], (0, 1), 150),
     quick=Protocol(
         (2, 3),
         (0,),
