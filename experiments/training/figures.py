@@ -26,7 +26,7 @@ from experiments.training.store import Arrays, Step
 from experiments.training.summary import Result
 from experiments.training.task import Measure
 
-MORE = ["#8d6a9f", "#5b5f97", "#b0803c", "#3a7d7c", "#7a7a7a"]
+MORE = ["#8d6a9f", "#b0803c", "#3a7d7c", "#5b5f97", "#7a7a7a"]
 """Colours of further optimizers of a kind."""
 
 Statistic = Mapping[str, float | None]
