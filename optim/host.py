@@ -12,6 +12,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from optim.errors import packed
+from optim.seeds import step_seed
 from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
 from solvers.precision.rotated import EIGENVECTORS, Rotating
 from solvers.sde import white_noise
@@ -192,11 +193,6 @@ def white_noise_of(draw: Draw, size: int, dtype: Any) -> Array:
         return noise.reshape(*np.shape(draw.seed), size).astype(dtype)
 
     return jax.pure_callback(host, jax.ShapeDtypeStruct((size,), dtype), draw, vmap_method="broadcast_all")
-
-
-def step_seed(seed: int, number: int, relaxation: int = 0) -> int:
-    """The seed of a solver's random numbers in a step; see ``Draw``."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(2)[relaxation])
 
 
 def copy_of(seed: int, number: int) -> Sample:

@@ -13,8 +13,9 @@ from jax.flatten_util import ravel_pytree
 
 from optim.errors import packed, unpacked
 from optim.host import Time, on_host
-from optim.mapping import NO_DUAL_STATE, Mapping, check_mapping
+from optim.mapping import Mapping
 from optim.native import NATIVE
+from optim.options import check_options
 from optim.systems import Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
 from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
@@ -110,24 +111,16 @@ def scale_by_natural_gradient(
             finite time or a delay asked of a digital solver; a seed or a memory out of range; memory with warm start.
             In ``init``: a solver that rotates a dual system of unknown size.
     """
-    if not callable(damping) and not _traced(damping) and not damping > 0:
-        raise InputError(f"damping is {damping}; it must be above zero")
-    if not 0 <= memory < 1:
-        raise InputError(f"memory is {memory}; it must be from 0 to below 1, as 0.9")
-    if memory and warm_start:
-        raise InputError("memory and warm_start are two memories of the last step; choose one")
-    check_mapping(mapping)
-    if mapping == "dual" and (warm_start or delay):
-        raise InputError(NO_DUAL_STATE.format("warm_start" if warm_start else "delay"))
-    if delay < 0:
-        raise InputError(f"delay is {delay}; it must be 0 or more, in τ")
-    if delay and not warm_start:
-        raise InputError("delay needs warm_start=True: an array that starts afresh has no state to go on with")
-    if not solver.analog and (analog_time != inf or delay):
-        raise InputError("a digital solver knows no time: use analog_time=inf and delay=0, or an analog solver")
-    if not _traced(seed) and not 0 <= int(seed) < 2**32:
-        raise InputError(f"seed is {seed}; it must be from 0 to 2³² − 1")
-
+    check_options(
+        solver,
+        damping=None if callable(damping) or _traced(damping) else float(damping),
+        timed=callable(analog_time) or analog_time != inf,
+        mapping=mapping,
+        warm_start=warm_start,
+        delay=delay,
+        seed=None if _traced(seed) else int(seed),
+        memory=memory,
+    )
     function = NATIVE.get(type(solver), on_host)
     if callable(noise_factor) and type(solver) is not Sde:
         raise InputError("a schedule of the injected noise belongs to the ideal device, Sde; leave it out")

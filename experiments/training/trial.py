@@ -19,8 +19,9 @@ from experiments.training.methods import WIDTH, Method, build_solver, learner_of
 from experiments.training.stepping import Place, evaluation, padded, stacked, stepper
 from experiments.training.store import Arrays, Chunk, Step
 from optim.errors import unpacked
-from optim.host import copy_of, step_seed
+from optim.host import copy_of
 from optim.mapping import solve_mapped
+from optim.seeds import step_seed
 from solvers.ideal import law_of
 from solvers.solution import ENDS, StatisticsArrays
 from solvers.spu import Spu

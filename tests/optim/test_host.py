@@ -9,7 +9,8 @@ import pytest
 
 from experiments.shared.systems import ggn_system
 from optim.errors import packed, unpacked
-from optim.host import on_host, step_seed
+from optim.host import on_host
+from optim.seeds import step_seed
 from optim.systems import ERROR_BYTES, Dense, Draw
 from solvers.digital import Digital
 from solvers.ideal import IdealLaw

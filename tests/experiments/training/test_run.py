@@ -17,7 +17,7 @@ from experiments.training import methods, run
 from experiments.training.config import load_training, read_experiment, single
 from experiments.training.report import write_reports
 from experiments.training.store import Failure, Store, Trial, open_existing
-from optim.host import step_seed
+from optim.seeds import step_seed
 from solvers.sde import Sde
 from solvers.solution import solve_each
 from spu_circuit.errors import MappingError

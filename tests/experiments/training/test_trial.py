@@ -13,8 +13,8 @@ from experiments.training.stepping import Place
 from experiments.training.store import Trial
 from experiments.training.tasks import task_named
 from experiments.training.trial import advance, exact_solution
-from optim.host import step_seed
 from optim.mapping import solve_mapped
+from optim.seeds import step_seed
 from solvers.digital import Digital
 from solvers.sde import Sde
 from solvers.solution import solve_each
