@@ -4,23 +4,27 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-inspice bench check docs figures setup ngspice chromium clean
+.PHONY: demo test test-slow test-inspice test-torch bench check docs figures setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
 
 # A file of tests runs in one process, so that its fixtures are made once.
 test: $(VENV)/.dev ngspice chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore tests/optim/torch
 
 # What takes long: whole runs that are killed and resumed, many samples, many notebooks.
 test-slow: $(VENV)/.dev ngspice chromium
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/optim/torch
 
 # Once more with the maintained fork of PySpice in its place. It asks for Python 3.12, but what is used runs on 3.11.
 test-inspice: $(VENV)/.dev $(VENV)/inspice ngspice
 	PYTHONPATH=$(VENV)/inspice $(BIN)/python -m pytest -p tests.inspice \
 		tests/solvers/test_ngspice.py tests/netlists/test_amplifier.py tests/netlists/test_deck.py
+
+# With PyTorch, which nothing else needs and whose wheels take 5 GB. Another library judges the curvature.
+test-torch: $(VENV)/.torch
+	$(BIN)/python -m pytest tests/optim/torch
 
 bench: $(VENV)/.dev ngspice
 	$(BIN)/python -m experiments.benchmarks --output runs/bench
@@ -56,6 +60,10 @@ $(VENV)/.all: $(VENV)/.python setup.cfg constraints.txt
 $(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.all
+
+$(VENV)/.torch: $(VENV)/.dev
+	$(PIP) -e '.[dev,torch]' curvlinops-for-pytorch==3.0.1
+	touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP) -e '.[docs]'

@@ -1,0 +1,226 @@
+"""Bad input: one line with the field, the value and the cure; neither gradients nor state change."""
+
+import pytest
+import torch
+from torch import nn
+
+from optim.torch import NaturalGradient
+from solvers.digital import Digital
+from spu_circuit.errors import InputError
+from tests.optim.torch.cases import COINS, IMAGES, INPUTS, LABELS, VALUES, cnn, mlp
+
+CROSS_ENTROPY = nn.CrossEntropyLoss()
+
+
+def natural_of(model, loss=CROSS_ENTROPY, damping=0.5, **options):
+    return NaturalGradient(model, loss, options.pop("solver", Digital()), damping, **options)
+
+
+def refused(model, line, inputs=INPUTS, targets=LABELS, loss=CROSS_ENTROPY, **options):
+    """A step says the line, and leaves everything as it was."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    natural = natural_of(model, loss, **options)
+    with pytest.raises(InputError, match=line) as error:
+        natural.step(inputs, targets)
+    assert "\n" not in str(error.value)
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert natural.number == 0
+    return str(error.value)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False).eval()])
+def test_samples_that_batch_norm_couples(norm):
+    model = nn.Sequential(nn.Linear(5, 4), norm, nn.Linear(4, 3))
+    line = refused(model, "^model: 1 is a BatchNorm1d that normalises over the batch, so a sample's outputs depend on")
+    assert ("by .eval() on it" if norm.training else "track_running_stats=True") in line
+    assert "GroupNorm" in line
+
+
+def test_samples_that_anything_else_couples():
+    class Centred(nn.Linear):
+        def forward(self, inputs):
+            outputs = super().forward(inputs)
+            return outputs - outputs.mean(dim=0)
+
+    refused(
+        Centred(5, 3), "^model: outputs of a sample alone differ by .* from those in its batch, so samples are coupled"
+    )
+
+
+def test_a_module_that_branches_on_values():
+    class Branching(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs if inputs.sum() > 0 else -inputs)
+
+    refused(Branching(5, 3), "^model: torch.func.vmap cannot take it sample by sample: .*; replace what it names")
+
+
+@pytest.mark.parametrize("loss", [nn.L1Loss(), nn.functional.cross_entropy, lambda outputs, targets: outputs.sum()])
+def test_a_loss_whose_curvature_is_not_known(loss):
+    with pytest.raises(
+        InputError, match=r"^loss: no curvature is known of .*; give one of torch.nn.CrossEntropyLoss\(\), "
+    ):
+        natural_of(mlp(), loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "line"),
+    [
+        (
+            nn.CrossEntropyLoss(weight=torch.ones(3)),
+            LABELS,
+            "class weights make no mean over samples; leave weight out",
+        ),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), LABELS, "label_smoothing is 0.1; .* use 0"),
+        (nn.CrossEntropyLoss(ignore_index=2), LABELS, "targets hold ignore_index 2; leave those samples"),
+        (nn.MSELoss(), VALUES[:, :1], r"outputs have shape \(6, 3\), targets \(6, 1\); they must agree"),
+        (nn.BCEWithLogitsLoss(pos_weight=torch.ones(3)), COINS, "pos_weight makes no mean over samples; leave it out"),
+    ],
+)
+def test_a_loss_that_is_no_mean_over_samples(loss, targets, line):
+    refused(mlp(), f"^loss: {line}", targets=targets, loss=loss)
+
+
+def test_scores_of_a_single_class():
+    refused(
+        nn.Linear(5, 1), r"^loss: outputs have shape \(6, 1\); give scores of two or more classes", targets=LABELS * 0
+    )
+
+
+def test_a_sum_over_the_batch():
+    with pytest.raises(InputError, match=r"^loss: reduction is 'sum'; it must be 'mean', over the batch$"):
+        natural_of(mlp(), nn.MSELoss(reduction="sum"))
+
+
+def test_gradients_that_are_not_finite():
+    class Root(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.zeros(3))
+
+        def forward(self, inputs):
+            return self.scale.sqrt() + inputs[:, :3]
+
+    refused(Root(), "^gradient of scale is not finite in step 0; lower the learning rate or raise the damping")
+    refused(mlp(), "^loss is not finite in step 0; ", inputs=INPUTS * torch.inf)
+
+
+def test_a_curvature_that_is_not_finite():
+    """The gradient of the squared root of a sum that is zero is not finite; where the outputs are right it counts for
+    nothing in the loss, but not in the Gauss-Newton matrix."""
+
+    class Cut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, inputs):
+            return Steep.apply(self.scale * inputs)
+
+    class Steep(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(inputs):
+            return inputs.clone()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return torch.where(gradient == 0, 0, gradient * 3e38 * 3e38)
+
+    refused(Cut(), "^curvature of sample 0 is not finite in step 0; ", targets=INPUTS.clone(), loss=nn.MSELoss())
+
+
+@pytest.mark.parametrize(
+    ("kind", "draws", "budget", "cure"),
+    [
+        # A row of 119 parameters takes 952 bytes.
+        ("ggn", 1, 10_000, r"K = 12 rows of 119 parameters, 1.14e-05 GB, .* draws=1 or a batch of 5 fits, or raise"),
+        (
+            "sampled fisher",
+            4,
+            12_000,
+            r"K = 24 rows of 119 parameters, .*; draws=2 or a batch of 3 fits, or raise budget$",
+        ),
+        ("fisher", 1, 2_000, r"K = 6 rows of 119 parameters, .*; a batch of 2 fits, or raise budget$"),
+        ("ggn", 1, 1_000, r"K = 12 rows of 119 parameters, .*; not even one sample fits; freeze parameters, or raise"),
+    ],
+)
+def test_a_factor_beyond_the_budget(kind, draws, budget, cure):
+    refused(cnn(), f"^curvature: {kind} makes {cure}", IMAGES, curvature=kind, draws=draws, budget=budget)
+    if "not even" not in cure:
+        fitting = {"ggn": 5, "sampled fisher": 3, "fisher": 2}[kind]
+        natural_of(cnn(), curvature=kind, draws=draws, budget=budget).step(IMAGES[:fitting], LABELS[:fitting])
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"curvature": "gnn"}, "^curvature: no 'gnn'; did you mean 'ggn'"),
+        ({"curvature": "fisher", "draws": 2}, "^draws is 2, but fisher draws nothing; use curvature='sampled fisher'$"),
+        ({"curvature": "sampled fisher", "draws": 0}, "^draws is 0; it must be 1 or more$"),
+        ({"micro_batch_size": 0}, "^micro_batch_size is 0; it must be 1 or more$"),
+        ({"damping": 0}, "^damping is 0; it must be above zero$"),
+        ({"memory": 1.0}, "^memory is 1.0; it must be from 0 to below 1"),
+        ({"analog_time": 2.0}, "^a digital solver knows no time"),
+        ({"mapping": "tripel"}, "^mapping: no 'tripel'"),
+        ({"warm_start": True}, "^warm_start belongs to the primal mapping"),
+        ({"seed": -1}, "^seed is -1; it must be from 0 to"),
+    ],
+)
+def test_options_out_of_range(options, line):
+    with pytest.raises(InputError, match=line):
+        natural_of(mlp(), **options)
+
+
+def test_a_module_without_anything_to_train():
+    with pytest.raises(InputError, match=r"^model: no parameter requires a gradient; set requires_grad"):
+        natural_of(mlp().requires_grad_(False))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "line"),
+    [
+        ((INPUTS, INPUTS[:2]), r"^inputs have first dimensions \[2, 6\]; give tensors \(b, ...\) of one batch$"),
+        (INPUTS.numpy(), "^inputs hold a ndarray; give tensors"),
+    ],
+)
+def test_inputs_that_are_no_batch(inputs, line):
+    refused(mlp(), line, inputs=inputs)
+
+
+def test_a_module_that_returns_no_tensor():
+    class Pair(nn.Linear):
+        def forward(self, inputs):
+            return {"logits": super().forward(inputs)}
+
+    refused(Pair(5, 3), r"^model returns a dict for 6 samples; it must return one tensor \(6, ...\): wrap it")
+
+
+def test_parameters_that_change_under_a_memory():
+    model = mlp()
+    natural = natural_of(model, memory=0.9)
+    natural.step(INPUTS, LABELS)
+    model[0].bias.requires_grad_(False)
+    with pytest.raises(InputError, match=r"^the trained parameters are others than a step before; make a new Natural"):
+        natural.step(INPUTS, LABELS)
+
+
+def test_a_state_that_does_not_fit():
+    model = mlp()
+    natural = natural_of(model, memory=0.9)
+    natural.step(INPUTS, LABELS)
+    state = natural.state_dict()
+    with pytest.raises(InputError, match=r"^state was saved with memory; use the same$"):
+        natural_of(model).load_state_dict(state)
+    with pytest.raises(InputError, match=r"^state is of 4 parameters, the module trains 4 or others; load it with the"):
+        natural_of(cnn(), memory=0.9).load_state_dict(state)
+    with pytest.raises(InputError, match=r"^state: remembered has shape \(2,\); this module needs \(39,\)$"):
+        natural_of(model, memory=0.9).load_state_dict(state | {"remembered": torch.zeros(2)})
+    with pytest.raises(InputError, match=r"^state has lr; it needs basis, damping, number, "):
+        natural_of(model).load_state_dict({"lr": 0.1})
