@@ -22,13 +22,13 @@ class FigureEntry(Generic[Data]):
 
     Args:
         name: of its PNG file, without the ending.
-        title: its heading.
-        caption: stands below it; where it depends on the data, how.
+        title: its heading; where it depends on the data, how.
+        caption: stands below it; as the title.
         draw: the figure, and in words what it shows; None where there is nothing to draw.
     """
 
     name: str
-    title: str
+    title: str | Callable[[Data], str]
     caption: str | Callable[[Data], str]
     draw: Callable[[Data], tuple[Figure, str] | None]
 
@@ -46,6 +46,6 @@ def draw_all(entries: Iterable[FigureEntry[Data]], data: Data, folder: Path) -> 
             figure.savefig(file, format="png")
         with writing(folder / f"{entry.name}.png") as target:
             target.write(file.getvalue())
-        caption = entry.caption if isinstance(entry.caption, str) else entry.caption(data)
-        pictures.append(Picture(file.getvalue(), entry.title, caption, words, entry.name))
+        title, caption = (text if isinstance(text, str) else text(data) for text in (entry.title, entry.caption))
+        pictures.append(Picture(file.getvalue(), title, caption, words, entry.name))
     return pictures

@@ -2,25 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import cycle
-from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-import matplotlib
-
-matplotlib.use("Agg")
+from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from experiments.shared.files import writing
+from experiments.shared.figures import FigureEntry
 from experiments.shared.grid import Setting, axis_name, value_text
-from experiments.shared.page import Picture
-from experiments.shared.plotting import STYLE
 from experiments.training.optimizers import OPTIMIZERS, kind_named
 from experiments.training.store import Arrays, Step
 from experiments.training.summary import Result
@@ -43,12 +34,14 @@ class Findings:
         config: the experiment there.
         exhibits: recorded solves.
         labels: optimizer name to its text in legends.
+        where: the point of the grid, in words; empty where there is none.
     """
 
     config: Mapping[str, Any]
     results: Sequence[Result]
     exhibits: Sequence[Arrays]
     labels: Mapping[str, str]
+    where: str = ""
 
     @property
     def score(self) -> Measure:
@@ -76,52 +69,6 @@ class Across:
     colours: Mapping[str, str]
 
 
-Drawn = TypeVar("Drawn", Findings, Across)
-
-
-@dataclass(frozen=True)
-class Drawing(Generic[Drawn]):
-    """A figure of the report.
-
-    Args:
-        file: its name in the folder.
-        title: with ``{score}`` where it names the score.
-        draw: None where there is nothing to draw.
-    """
-
-    file: str
-    title: str
-    caption: str
-    draw: Callable[[Drawn], Figure | None]
-
-
-def draw_all(found: Drawn, drawings: Sequence[Drawing[Drawn]], folder: Path, where: str = "") -> list[Picture]:
-    """Draw what there is data for.
-
-    Args:
-        drawings: ``DRAWINGS`` of a point, or ``GRID``.
-        where: the point of the grid, in words.
-
-    Returns:
-        The figures for the page; each is a PNG file in the folder too.
-    """
-    pictures = []
-    with plt.rc_context(STYLE):
-        for drawing in drawings:
-            figure = drawing.draw(found)
-            if figure is None:
-                continue
-            png = BytesIO()
-            figure.savefig(png, format="png")
-            plt.close(figure)
-            with writing(folder / drawing.file) as file:
-                file.write(png.getvalue())
-            title = drawing.title.format(score=found.score.name)
-            words = f"{title} at {where}" if where else title
-            pictures.append(Picture(png.getvalue(), title, drawing.caption, words))
-    return pictures
-
-
 def colours(optimizers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """A colour for every optimizer of a config: that of its kind for the first of a kind."""
     further, found = cycle(MORE), dict[str, str]()
@@ -131,17 +78,19 @@ def colours(optimizers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _loss(found: Findings) -> Figure:
-    figure, axes = plt.subplots()
+def _loss(found: Findings) -> tuple[Figure, str]:
+    figure = Figure()
+    axes = figure.subplots()
     _bands(axes, found, lambda step: step.loss)
     loss = Measure(**found.config["loss"])
     axes.set(xlabel="step", ylabel=f"training loss of the batch: {loss.title}", yscale="log")
     axes.legend()
-    return figure
+    return figure, _at(LOSS, found)
 
 
-def _score(found: Findings) -> Figure:
-    figure, axes = plt.subplots()
+def _score(found: Findings) -> tuple[Figure, str]:
+    figure = Figure()
+    axes = figure.subplots()
     score, share = found.score, found.score.unit == "%"
     _bands(axes, found, lambda step: None if step.score is None else score.shown(step.score))
     axes.set(xlabel="step", ylabel=f"test {score.title}")
@@ -158,7 +107,7 @@ def _score(found: Findings) -> Figure:
         else:
             axes.set_ylim(bottom=0 if share else None, top=min(100.0, high + beyond) if share else high + beyond)
     axes.legend(loc="lower right" if higher else "upper right")
-    return figure
+    return figure, _at(_score_title(found), found)
 
 
 def _bands(axes: Axes, found: Findings, value: Callable[[Step], float | None]) -> None:
@@ -176,10 +125,11 @@ def _bands(axes: Axes, found: Findings, value: Callable[[Step], float | None]) -
         axes.fill_between(x, [min(curves[k]) for k in x], [max(curves[k]) for k in x], color=shade, alpha=0.15, lw=0)
 
 
-def _solve_error(found: Findings) -> Figure | None:
+def _solve_error(found: Findings) -> tuple[Figure, str] | None:
     if not found.simulated:
         return None
-    figure, axes = plt.subplots()
+    figure = Figure()
+    axes = figure.subplots()
     shades = colours(found.config["optimizers"])
     errors = [(result, 100 * np.array([e for e in result.solve_errors if e > 0])) for result in found.simulated]
     every = np.concatenate([values for _, values in errors])
@@ -195,10 +145,10 @@ def _solve_error(found: Findings) -> Figure | None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend()
-    return figure
+    return figure, _at(SOLVE_ERROR, found)
 
 
-def _settling(found: Findings, shown: int = 6) -> Figure | None:
+def _settling(found: Findings, shown: int = 6) -> tuple[Figure, str] | None:
     """Simulated voltages over the ideal mean ± σ; the second panel magnifies what separates them."""
     if not found.exhibits:
         return None
@@ -208,7 +158,8 @@ def _settling(found: Findings, shown: int = 6) -> Figure | None:
     spread_time, deviation = exhibit["deviation_seconds"] / tau, exhibit["ideal_deviation"]
     order = np.argsort(-np.abs(mean[-1]))
     cells = order[np.linspace(0, len(order) // 2, shown).astype(int)]
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.2, 6.6), height_ratios=[3, 2])
+    figure = Figure(figsize=(7.2, 6.6))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     for cell, colour in zip(cells, [*(kind.colour for kind in OPTIMIZERS.values()), *MORE], strict=False):
         spread = np.interp(time, spread_time, deviation[:, cell])
         above.plot(time, volts[:, cell], color=colour, lw=1.2, label=f"cell {cell}")
@@ -222,16 +173,17 @@ def _settling(found: Findings, shown: int = 6) -> Figure | None:
     below.plot(spread_time[1:], widest[1:], "k--", lw=1, label="σ of the ideal law (largest of these cells)")
     below.set(xlabel="time (τ)", ylabel="|ngspice − ideal mean| (V)", yscale="log")
     below.legend(loc="upper right", fontsize=9)
-    return figure
+    return figure, _at(SETTLING, found)
 
 
 def _steps(result: Result) -> int:
     return max(step.step for step in result.steps) + 1
 
 
-def _grid(found: Across) -> Figure:
+def _grid(found: Across) -> tuple[Figure, str]:
     """The final score of every optimizer at every point."""
-    figure, axes = plt.subplots()
+    figure = Figure()
+    axes = figure.subplots()
     settings, score = found.settings, found.score
     for k, (name, statistics) in enumerate(found.reached.items()):
         known = [(x, one) for x, one in enumerate(statistics) if one["mean"] is not None]
@@ -246,33 +198,42 @@ def _grid(found: Across) -> Figure:
     axes.set_xticks(range(len(ticks)), ticks, rotation=0 if short else 45, ha="center" if short else "right")
     axes.set(xlabel=", ".join(map(axis_name, settings[0])), ylabel=f"final test {score.title}")
     axes.legend()
-    return figure
+    return figure, _grid_title(found)
+
+
+def _at(title: str, found: Findings) -> str:
+    """What a figure shows, and at which point of the grid."""
+    return f"{title} at {found.where}" if found.where else title
+
+
+def _score_title(found: Findings) -> str:
+    return f"Test {found.score.name}"
+
+
+def _grid_title(found: Across) -> str:
+    return f"Test {found.score.name} across the grid"
 
 
 BAND = "Mean over the seeds; the band is their range."
-DRAWINGS: Sequence[Drawing[Findings]] = (
-    Drawing("loss.png", "Training loss", BAND, _loss),
-    Drawing("score.png", "Test {score}", BAND, _score),
-    Drawing(
-        "solve_error.png",
-        "How exactly the circuit solved",
+LOSS, SOLVE_ERROR, SETTLING = "Training loss", "How exactly the circuit solved", "One solve, as the circuit saw it"
+FIGURES: tuple[FigureEntry[Findings], ...] = (
+    FigureEntry("loss", LOSS, BAND, _loss),
+    FigureEntry("score", _score_title, BAND, _score),
+    FigureEntry(
+        "solve_error",
+        SOLVE_ERROR,
         "Relative distance between the natural gradient that the optimizer used and the exact one.",
         _solve_error,
     ),
-    Drawing(
-        "settling.png",
-        "One solve, as the circuit saw it",
+    FigureEntry(
+        "settling",
+        SETTLING,
         "Node voltages of one solve as simulated, over the mean that the ideal linear law of the same programmed "
         "resistors predicts. The lower panel shows the distance between the two, beside the thermal noise that the "
         "ideal law predicts. What is above the noise comes from the amplifiers.",
         _settling,
     ),
 )
-GRID: Sequence[Drawing[Across]] = (
-    Drawing(
-        "grid.png",
-        "Test {score} across the grid",
-        "After training, mean over the seeds; the bar is its standard error.",
-        _grid,
-    ),
+GRID: FigureEntry[Across] = FigureEntry(
+    "grid", _grid_title, "After training, mean over the seeds; the bar is its standard error.", _grid
 )

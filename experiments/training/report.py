@@ -7,14 +7,14 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from experiments.shared.figures import draw_all as draw_entries
+from experiments.shared.figures import draw_all
 from experiments.shared.files import write, write_csv
 from experiments.shared.grid import Setting, axis_name, setting_text, value_text
 from experiments.shared.page import Picture, render
 from experiments.training import resilience
 from experiments.training.config import points_of
 from experiments.training.devices import disturbs
-from experiments.training.figures import DRAWINGS, GRID, Across, Findings, colours, draw_all
+from experiments.training.figures import FIGURES, GRID, Across, Findings, colours
 from experiments.training.optimizers import kind_named
 from experiments.training.resilience import Bearing, bearings
 from experiments.training.resilience_figures import figures as resilience_figures
@@ -123,7 +123,7 @@ def _shown(
     found = results(history, config)
     chosen = {(result.optimizer, result.learning_rate) for result in found}
     arrays = [each for t, each in exhibits.items() if trained(t, config) and (t.optimizer, t.learning_rate) in chosen]
-    drawn = draw_all(Findings(config, found, arrays, labels), DRAWINGS, folder, where) if found else []
+    drawn = draw_all(FIGURES, Findings(config, found, arrays, labels, where), folder) if found else []
     return Shown(config, entries, labels, drawn, alike)
 
 
@@ -291,7 +291,7 @@ def _bearing_fields(
         "head": resilience.HEAD,
         "rows": resilience.table(reached),
         "rule": resilience.rule(points[0].score),
-        "pictures": draw_entries(entries, colours(_optimizers(points)), folder),
+        "pictures": draw_all(entries, colours(_optimizers(points)), folder),
     }
 
 
@@ -322,7 +322,7 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
         "rows": list(rows.values()),
         "abouts": abouts if len(abouts) == 1 else [f"{setting_text(p.setting)}: {_about(p.config)}" for p in points],
         # Along several axes at a time a bar for each point shows nothing that a table does not.
-        "pictures": draw_all(across, GRID, folder) if len(fields) == 1 or not disturbed else [],
+        "pictures": draw_all([GRID], across, folder) if len(fields) == 1 or not disturbed else [],
         "points": [(setting_text(point.setting), point.figures) for point in points if point.figures],
     }
 

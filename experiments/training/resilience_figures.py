@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -38,9 +37,8 @@ def figures(reached: Found, alike: Found) -> list[FigureEntry[Mapping[str, str]]
 def _draw(reached: Found, alike: Found, colours: Mapping[str, str]) -> tuple[Figure, str]:
     solves = any(level.raised is not None for one in reached for level in one.levels)
     heights = [3, 2, 1.3] if solves else [3, 2]
-    figure, panels = plt.subplots(
-        len(heights), 1, sharex=True, figsize=(7.2, 2.6 * len(heights)), height_ratios=heights
-    )
+    figure = Figure(figsize=(7.2, 2.6 * len(heights)))
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     score = reached[0].score
     for one in alike:
         mean = interval(one.levels[0].scores)[0]
