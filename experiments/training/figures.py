@@ -22,6 +22,8 @@ MORE = ["#8d6a9f", "#b0803c", "#3a7d7c", "#5b5f97", "#7a7a7a"]
 
 Statistic = Mapping[str, float | None]
 """A mean and its standard error."""
+LEAST_RANGE = 6.0
+"""Of an axis whose numbers are 1, 2, 5, …: from its lower end to its upper one."""
 EXACT = 1e-6
 """Relative error below which solves are not worth a histogram: single precision, which gradients come in."""
 
@@ -133,7 +135,10 @@ def _solve_error(found: Findings) -> tuple[Figure, str] | None:
     shades = colours(found.config["optimizers"])
     errors = [(result, 100 * np.array([e for e in result.solve_errors if e > 0])) for result in found.simulated]
     every = np.concatenate([values for _, values in errors])
-    bins = np.geomspace(every.min() * 0.9, every.max() * 1.1, 31).tolist()
+    low, high = every.min() * 0.9, every.max() * 1.1
+    # Wide enough that the axis has two numbers at least.
+    aside = max(1.0, (LEAST_RANGE * low / high) ** 0.5)
+    bins = np.geomspace(low / aside, high * aside, 31).tolist()
     for result, values in errors:
         colour = shades[result.optimizer]
         axes.hist(
