@@ -189,7 +189,8 @@ class ProgrammedNetwork:
         if len(seconds) == 0:
             return Reading(np.zeros((0, device.cells)), (), np.zeros((0, device.cells)))
         settled = bool(np.isinf(seconds).all())
-        self._refuse_growing_samples(device)
+        if limits is not None and np.isfinite(limits).any():
+            self._refuse_growing_samples(device)
         coefficients, rest = self.settled(device, limits)
         failures = tuple("" if found else NO_REST for found in rest.found)
         volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
@@ -378,7 +379,8 @@ class ProgrammedNetwork:
         self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
 
     def _refuse_growing_samples(self, device: Device) -> None:
-        """Refuse samples of which a mode grows at the bias already, before their amplifiers are followed to the rails.
+        """Refuse samples of which a mode grows at the bias already, before their amplifiers are followed to the rails,
+        where nobody trusts them at any scale.
 
         Raises:
             MappingError: one does.
@@ -392,7 +394,8 @@ class ProgrammedNetwork:
             for k in doubtful:
                 space = self._space(law, np.zeros(law.drift.shape[:2]), k)
                 if (first := space.growing) is not None:
-                    raise unstable(first.rate, first.capacitor, len(space.capacitors), device[k], drawn=True)
+                    one = device[k if len(device.dac_volts) > 1 else 0]
+                    raise unstable(first.rate, first.capacitor, len(space.capacitors), one, drawn=True)
         self._decays_at_bias = True
 
     def growth(self, slopes: Mapping[str, Array], time_constants: Array) -> Array:
