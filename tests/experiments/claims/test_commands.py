@@ -143,6 +143,7 @@ def test_a_claim_of_the_project_from_end_to_end(tmp_path):
     assert answers["paper", "λ = 0.1"] == "holds"
 
 
+@pytest.mark.slow
 def test_workers_change_no_number(tmp_path):
     names = ["cost", "residual-state"]
     both = [{r.claim.name: r.rows for r in run.results(names, True, tmp_path / str(k), k, None)} for k in (1, 2)]

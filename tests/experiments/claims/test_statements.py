@@ -90,6 +90,7 @@ def test_a_refinement_wins_what_its_law_says():
     assert verdict(refinement.CLAIM.conditions(rows)).kind == "confirmed"
 
 
+@pytest.mark.slow
 def test_steps_of_adam_without_memory_are_signs():
     protocol = replace(sign_descent.CLAIM.quick, seeds=(0,), steps=2, times=(0.0, 0.5))
     rows = sign_descent.CLAIM.measure(protocol)
@@ -149,6 +150,7 @@ def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves():
     assert all(0 < row["current_a"] < buildable.CURRENT for row in rows if row["question"] == "current")
 
 
+@pytest.mark.slow
 def test_ways_out_of_the_tension_are_tuned_alike_and_counted():
     protocol = precision_tension.Protocol(
         *((3, 4), (0,), 4, ((10.0, 0.3),), ("bench",), ("rotation, CG",)),
@@ -204,6 +206,7 @@ def test_work_by_output_dimension_is_that_of_the_counts():
         assert row["times_sgd"] == pytest.approx(work / (6 * 16 + 2), rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_direction_reaches_no_more_than_all_of_the_decrease():
     protocol = replace(output_dimension.CLAIM.quick, seeds=(0, 1), outputs=(5,), samples=12, devices=("paper",))
     rows = [row for row in output_dimension.CLAIM.measure(protocol) if row["part"] == "step"]

@@ -125,6 +125,7 @@ def test_a_text_of_ones_own_is_read_and_strange_characters_are_question_marks(tm
         load(small(), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_gradient_and_curvature_are_those_of_the_cross_entropy(kind):
     """Against dense Jacobians; a sampled Fisher matrix has a row for each draw, not for each character."""

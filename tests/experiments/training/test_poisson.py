@@ -83,6 +83,7 @@ def test_outputs_are_weighted_residuals_and_their_targets_those_of_the_exact_sol
         np.testing.assert_allclose(outputs, -a * laplacian + b * u(points), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_gradient_and_curvature_are_those_of_the_residuals(dimension):
     """Against the dense Jacobian; and where all residuals vanish, against the Hessian of the loss."""
