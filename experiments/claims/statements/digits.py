@@ -1,10 +1,56 @@
-"""Trainings on digits that claims about disturbances rest on."""
+"""Trainings on digits that claims rest on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.training.config import Experiment
+    from experiments.training.store import Chunk
 
 STANDARD = {"damping": 0.5, "curvature_samples": 8}
 """Of natural gradients: 72 cells."""
+
+
+def experiment_of(
+    optimizer: Mapping[str, Any],
+    seeds: Sequence[int],
+    steps: int,
+    hidden: int = 32,
+    batch: int = 64,
+    hardware: Mapping[str, Any] | None = None,
+) -> "Experiment":
+    """An experiment of one optimizer, named "one", which looks at validation and test samples at the end.
+
+    Args:
+        optimizer: its table in a config.
+        hardware: what is changed in its device.
+    """
+    from experiments.training.config import read_experiment
+
+    tables: dict[str, Any] = {
+        "data": {"train": 1257, "validation": 180, "test": 360},
+        "network": {"kind": "mlp", "hidden": [hidden]},
+        "optimizers": {"one": dict(optimizer)},
+    }
+    if hardware:
+        tables["hardware"] = hardware
+    sizes = {"steps": steps, "batch_size": batch, "evaluate_every": steps, "seeds": list(seeds)}
+    return read_experiment({"name": "claim", "task": "digits", **sizes, **tables}, "claim")
+
+
+def trainings(experiment: "Experiment") -> Iterator[tuple[int, "Chunk"]]:
+    """Each seed with its whole training, at the first learning rate and on the first copy of a device where there are
+    several."""
+    from experiments.training.stepping import Place
+    from experiments.training.store import Trial
+    from experiments.training.tasks import task_named
+    from experiments.training.trial import advance
+
+    settings = experiment.optimizers["one"]
+    rate, copy = settings.learning_rates[0], settings.copy_numbers[0]
+    places = [Place(Trial(0, "one", rate, seed, copy)) for seed in experiment.seeds]
+    data = task_named(experiment.task).load(experiment.data, None)
+    yield from zip(experiment.seeds, advance(experiment, places, data, experiment.steps), strict=True)
 
 
 def trained(
@@ -13,29 +59,9 @@ def trained(
     """What each seed reaches: test score and validation loss, None where the training fails; and refused matrices.
 
     Args:
-        optimizer: its table in a config, with one learning rate; on its first copy of a device where it has copies.
-        hardware: what is changed in its device.
+        optimizer, hardware: see ``experiment_of``.
     """
-    from experiments.training.config import read_experiment
-    from experiments.training.stepping import Place
-    from experiments.training.store import Trial
-    from experiments.training.tasks import task_named
-    from experiments.training.trial import advance
-
-    tables: dict[str, Any] = {
-        "data": {"train": 1257, "validation": 180, "test": 360},
-        "network": {"kind": "mlp", "hidden": [32]},
-        "optimizers": {"one": dict(optimizer)},
-    }
-    if hardware:
-        tables["hardware"] = hardware
-    sizes = {"steps": steps, "batch_size": 64, "evaluate_every": steps, "seeds": list(seeds)}
-    experiment = read_experiment({"name": "claim", "task": "digits", **sizes, **tables}, "claim")
-    data = task_named("digits").load(experiment.data, None)
-    settings = experiment.optimizers["one"]
-    (rate,), copy = settings.learning_rates, settings.copy_numbers[0]
-    places = [Place(Trial(0, "one", rate, seed, copy)) for seed in seeds]
-    for seed, chunk in zip(seeds, advance(experiment, places, data, steps), strict=True):
+    for seed, chunk in trainings(experiment_of(optimizer, seeds, steps, hardware=hardware)):
         whole = len(chunk.steps) == steps and chunk.error is None and not chunk.steps[-1].diverged
         last = chunk.steps[-1] if whole else None
         yield {

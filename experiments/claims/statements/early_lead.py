@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
+from experiments.claims.statements.digits import experiment_of, trainings
 from experiments.shared.figures import FigureEntry
 from experiments.training.summary import SMOOTH, steps_to
 
@@ -89,24 +90,10 @@ def _field(target: float) -> str:
 
 def _trained(protocol: Protocol, name: str, setting: Setting, seeds: Sequence[int], part: str) -> Iterator[Row]:
     """A row for each seed: steps to the targets, and the loss of the validation samples at the end."""
-    from experiments.training.config import read_experiment
-    from experiments.training.stepping import Place
-    from experiments.training.store import Trial
-    from experiments.training.tasks import task_named
-    from experiments.training.trial import advance
-
-    tables: dict[str, Any] = {
-        "data": {"train": 1257, "validation": 180, "test": 360},
-        "network": {"kind": "mlp", "hidden": [protocol.hidden]},
-        "optimizers": {"one": setting},
-    }
-    sizes = {"steps": protocol.steps, "batch_size": protocol.batch, "evaluate_every": protocol.steps, "seeds": seeds}
-    experiment = read_experiment({"name": "claim", "task": "digits", **sizes, **tables}, "claim")
-    data = task_named("digits").load(experiment.data, None)
     (rate,) = setting["learning_rates"]
-    places = [Place(Trial(0, "one", rate, seed)) for seed in seeds]
     told = ", ".join(f"{field} {setting[field]}" for field in ("damping", "betas") if field in setting)
-    for seed, chunk in zip(seeds, advance(experiment, places, data, protocol.steps), strict=True):
+    experiment = experiment_of(setting, seeds, protocol.steps, protocol.hidden, protocol.batch)
+    for seed, chunk in trainings(experiment):
         losses = [step.loss for step in chunk.steps]
         row: dict[str, Any] = {"optimizer": name, "part": part, "rate": rate, "settings": told, "seed": seed}
         for target in protocol.targets:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
+from experiments.claims.statements.digits import experiment_of
 from experiments.shared.figures import FigureEntry
 
 MARGIN = 0.02
@@ -51,7 +52,6 @@ def _training(protocol: Protocol, time: float, update: str) -> Callable[[int], d
     import jax.numpy as jnp
     import optax
 
-    from experiments.training.config import read_experiment
     from experiments.training.methods import learner_of
     from experiments.training.tasks import task_named
     from experiments.training.trial import batch
@@ -59,13 +59,8 @@ def _training(protocol: Protocol, time: float, update: str) -> Callable[[int], d
     from optim.natural_gradient import scale_by_natural_gradient
     from solvers.sde import Sde
 
-    tables: dict[str, Any] = {
-        "data": {"train": 1257, "validation": 180, "test": 360},
-        "network": {"kind": "mlp", "hidden": [protocol.hidden]},
-        "optimizers": {"sign": {"kind": "signsgd", "learning_rates": [protocol.rate]}},
-    }
-    sizes = {"steps": protocol.steps, "batch_size": protocol.batch, "seeds": protocol.seeds}
-    experiment = read_experiment({"name": "claim", "task": "digits", **sizes, **tables}, "claim")
+    settings = {"kind": "signsgd", "learning_rates": [protocol.rate]}
+    experiment = experiment_of(settings, protocol.seeds, protocol.steps, protocol.hidden, protocol.batch)
     learner, data = learner_of(experiment), task_named("digits").load(experiment.data, None)
     steps = {SIGN: optax.sign_sgd(protocol.rate), ADAM: optax.adam(protocol.rate, b1=0.0, b2=0.0)}
     optimizer = optax.chain(scale_by_natural_gradient(Sde(), protocol.damping, time, "primal"), steps[update])
