@@ -84,7 +84,7 @@ class StoreBase:
         """What the store was claimed with: the config by ``CLAIM``, and "versions". Empty before that."""
         found = {}
         for row in self._select(f"SELECT * FROM {CONFIG}"):
-            name, text = self._opened(f"{CONFIG} {row[0]!r}", row)
+            name, text = self._unsealed(f"{CONFIG} {row[0]!r}", row)
             try:
                 found[name] = json.loads(text)
             except (TypeError, ValueError, RecursionError):
@@ -108,7 +108,7 @@ class StoreBase:
         except UNREADABLE as error:
             self._refuse(error)
 
-    def _opened(self, which: str, row: Sequence[Any]) -> tuple[Any, ...]:
+    def _unsealed(self, which: str, row: Sequence[Any]) -> tuple[Any, ...]:
         """A row without its checksum. Raises InputError where it is not as it was written."""
         if not intact(row):
             self._refuse_row(which, "is not what was written, by its checksum")

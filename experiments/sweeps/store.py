@@ -112,7 +112,7 @@ class SweepStore(StoreBase):
 
     def _row(self, table: str, key: Key, row: Sequence[Any]) -> Row:
         which = f"row {row[2]!r} of {table!r}, point {key[0]}, {key[1]!r},"
-        _, _, sample, status, reason, weight, metrics = self._opened(which, row)
+        _, _, sample, status, reason, weight, metrics = self._unsealed(which, row)
         if not isinstance(sample, int) or sample < 0:
             self._refuse_row(which, "has no number of a copy")
         if status not in STATUSES:

@@ -182,9 +182,8 @@ class Optimizer(EngineSettings):
             raise ValueError(
                 "a digital solve with errors is in the K cells of a device; take solver 'woodbury' or 'cg'"
             )
-        elif "hardware" in self.taken and not self.has_device:
-            for name in sorted({"doublings"} & self.model_fields_set):
-                raise ValueError(f"{name} are for a matrix with a device's errors; name its hardware, or leave it out")
+        elif "hardware" in self.taken and not self.has_device and "doublings" in self.model_fields_set:
+            raise ValueError("doublings are for a matrix with a device's errors; name its hardware, or leave it out")
         if "hardware" in self.taken and not self.has_device and len(self.hardware) > 1:
             raise ValueError("hardware 'none' has no fields; name a base, as 'bench'")
         return self

@@ -209,7 +209,7 @@ class Store(StoreBase):
     def failures(self) -> dict[Trial, Failure]:
         """Of every trial that a failed solve ended: which step, and why."""
         rows = self._select(f"SELECT * FROM failure ORDER BY {KEY}")
-        opened = (self._opened("a row of failure", row) for row in rows)
+        opened = (self._unsealed("a row of failure", row) for row in rows)
         return {self._trial(key): Failure(step, str(error)) for *key, step, error in opened}
 
     def systems(self) -> dict[tuple[Trial, int], Arrays]:
@@ -223,7 +223,7 @@ class Store(StoreBase):
         return {self._trial(key): self._arrays("exhibit", blob) for *key, blob in rows}
 
     def _step(self, row: Sequence[Any]) -> Step:
-        values = self._opened("a row of history", row)
+        values = self._unsealed("a row of history", row)
         self._check("history", COLUMNS, values)
         return Step(*values)
 
