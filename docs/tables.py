@@ -11,21 +11,18 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, isnan
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from experiments.sweeps.config import Sweep
+from docs import keys
+from docs.markdown import table
 from experiments.sweeps.metrics import METRICS
-from experiments.training.config import Experiment, Optimizer
-from experiments.training.optimizers import OPTIMIZERS
 from experiments.training.report import steps_text
 from experiments.training.task import Measure
-from experiments.training.tasks import TASKS
 from experiments.validation.conditioning import Finding, Point, findings
 from spu_circuit.description import Description
 from spu_circuit.hardware import Hardware, load_hardware, presets
@@ -63,8 +60,6 @@ SETUP = (
     "seed",
 )
 """Columns of validation.csv that tell one device from another."""
-WORDS = {float: "number", int: "whole number", str: "text", bool: "`true`, `false`"}
-"""What values of a type are called."""
 NO_BREAK = "\u00a0"
 MARK = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -95,12 +90,6 @@ def filled(text: str) -> str:
         KeyError: it names a table that is not in ``TABLES``.
     """
     return MARK.sub(lambda mark: f"{mark[1]}{TABLES[mark['name']]()}\n{mark[3]}", text)
-
-
-def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def number(value: float) -> str:
@@ -326,108 +315,6 @@ def _fields(model: type[BaseModel], path: str) -> Iterator[Sequence[str]]:
             yield f"`{path}{name}`", field.description, "" if field.default == () else default
 
 
-def training_keys() -> str:
-    """Every key of a training config but those of optimizers and tasks."""
-    return keys(Experiment, "", hidden={"data", "network", "optimizers"})
-
-
-def optimizer_keys() -> str:
-    """Every key of an optimizer, and which kinds take it."""
-    return table(
-        ("key of [optimizers.NAME]", "values", "default", "meaning", "kinds"),
-        ((*row, _takers(row[0].strip("`").split(".")[0])) for row in _keys(Optimizer, "")),
-    )
-
-
-def _takers(name: str) -> str:
-    takers = [kind for kind, entry in OPTIMIZERS.items() if name in {"kind", "learning_rates", *entry.takes}]
-    return "all" if len(takers) == len(OPTIMIZERS) else ", ".join(f"`{kind}`" for kind in takers)
-
-
-def task_keys() -> str:
-    """Every key of the tables [data] and [network] of every task."""
-    found: dict[tuple[str, ...], list[str]] = {}
-    for name, task in TASKS.items():
-        for path, model in (("data.", task.data), ("network.", task.network)):
-            for row in _keys(model, path):
-                found.setdefault(tuple(row), []).append(name)
-    return table(
-        ("key", "values", "default", "meaning", "tasks"),
-        (
-            (*row, "all" if len(tasks) == len(TASKS) else ", ".join(f"`{name}`" for name in tasks))
-            for row, tasks in found.items()
-        ),
-    )
-
-
-def sweep_keys() -> str:
-    """Every key of a sweep's config."""
-    return keys(Sweep, "", hidden=set())
-
-
-def keys(model: type[BaseModel], path: str, hidden: set[str]) -> str:
-    rows = (row for row in _keys(model, path) if row[0].strip("`").split(".")[0] not in hidden)
-    return table(("key", "values", "default", "meaning"), rows)
-
-
-def _keys(model: type[BaseModel], path: str) -> Iterator[tuple[str, ...]]:
-    """Key, values, default and meaning of every field, of tables within it too; of tables that are alike once."""
-    tables = {_alternatives(field.annotation) for field in model.model_fields.values()}
-    if len(model.model_fields) > 1 and len(tables) == 1 and _is_table(alike := next(iter(tables))[0]):
-        names = ", ".join(f"`{name}`" for name in model.model_fields)
-        yield f"`{path}KEY`", "table", "none", f"KEY is one of {names}"
-        yield from _keys(alike, f"{path}KEY.")
-        return
-    for name, field in model.model_fields.items():
-        inner = next((each for each in _alternatives(field.annotation) if _is_table(each)), None)
-        if inner is not None:
-            yield from _keys(inner, f"{path}{name}.")
-            continue
-        default = "" if field.is_required() else "none" if field.default is None else _toml(field.default)
-        yield f"`{path}{name}`", _values(field.annotation), default, field.description or ""
-
-
-def _is_table(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Description)
-
-
-def _alternatives(kind: Any) -> tuple[Any, ...]:
-    """What a field may be, None aside."""
-    return tuple(each for each in get_args(kind) if each is not NoneType) if _is_union(kind) else (kind,)
-
-
-def _is_union(kind: Any) -> bool:
-    return get_origin(kind) in (Union, UnionType)
-
-
-def _values(kind: Any) -> str:
-    """Which values TOML may give."""
-    told = []
-    for each in _alternatives(kind):
-        each = _plain(each)
-        if get_origin(each) is Literal:
-            told.append(", ".join(f"`{value}`" for value in get_args(each)))
-        elif get_origin(each) is tuple:
-            told.append(f"list of {WORDS[_plain(get_args(each)[0])]}s")
-        else:
-            told.append(WORDS.get(each, "table"))
-    return " or ".join(dict.fromkeys(told))
-
-
-def _plain(kind: Any) -> Any:
-    """A type without its notes."""
-    return _plain(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
-
-
-def _toml(value: Any) -> str:
-    """A default as a config would say it."""
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
-        return f"`{list(value)}`"
-    return f"`{value}`" if not isinstance(value, Mapping) else ""
-
-
 def part_kinds() -> str:
     """Which parts can vary, and how."""
     variation = Hardware.model_fields["variation"].annotation
@@ -464,10 +351,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "resistor-tolerance": resistor_tolerance,
     "presets": preset_list,
     "hardware-fields": fields,
-    "training-keys": training_keys,
-    "optimizer-keys": optimizer_keys,
-    "task-keys": task_keys,
-    "sweep-keys": sweep_keys,
+    "training-keys": keys.training_keys,
+    "optimizer-keys": keys.optimizer_keys,
+    "task-keys": keys.task_keys,
+    "sweep-keys": keys.sweep_keys,
     "part-kinds": part_kinds,
     "metrics": metrics,
 }
