@@ -159,8 +159,10 @@ def _alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/status")
-    return not (status.exists() and "State:\tZ" in status.read_text())
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile, or there is no such folder (macOS)
+        return not Path("/proc/self").exists()
 
 
 def test_singular_circuit_is_a_convergence_error():
@@ -170,11 +172,10 @@ def test_singular_circuit_is_a_convergence_error():
 
 def test_hanging_child_is_killed_with_its_children(tmp_path, monkeypatch):
     fake_ngspice(tmp_path, f"sleep 300 & echo $! > {tmp_path}/child; wait", monkeypatch)
-    with pytest.raises(NgspiceTimeoutError, match=r"killed after 0\.5 s"):
-        run_deck(DIVIDER, 0.5)
-    child = (tmp_path / "child").read_text().strip()
-    status = Path(f"/proc/{child}/status")  # no such folder on macOS, where this checks nothing
-    assert not status.exists() or "State:\tZ" in status.read_text()
+    with pytest.raises(NgspiceTimeoutError, match=r"killed after 2 s"):
+        run_deck(DIVIDER, 2)
+    child = int((tmp_path / "child").read_text())
+    _until(lambda: not _alive(child))  # a busy machine delivers the signal late
 
 
 def test_signal_is_a_crash(tmp_path, monkeypatch):
