@@ -95,6 +95,23 @@ def sampled_fisher_factor(
     )
 
 
+def gauss_newton_coordinates(model: Model, loss: Loss, params: Params, inputs: Array, targets: Array) -> Array:
+    """ρ (K,), the coordinates of the gradient in the rows of the Gauss-Newton factor: ``g = Bᵀρ``.
+
+    Raises:
+        InputError: the loss says no coordinates in the factor of its Hessian.
+    """
+    if loss.coordinates is None:
+        raise InputError(f"mapping 'kernel': {loss.name} says no coordinates of its gradient; use mapping 'dual'")
+    found = jax.vmap(loss.coordinates)(model(params, inputs), targets)
+    return found.reshape(-1) / jnp.sqrt(len(inputs))
+
+
+def empirical_fisher_coordinates(model: Model, loss: Loss, params: Params, inputs: Array, targets: Array) -> Array:
+    """ρ (b,), the coordinates of the gradient in the rows of the empirical Fisher's factor: ``g = Bᵀρ``."""
+    return jnp.full(len(inputs), 1 / jnp.sqrt(len(inputs)), ravel_pytree(params)[0].dtype)
+
+
 Factor = Callable[..., Array]
 """``(model, loss, params, inputs, targets, key)`` → B (K, N)."""
 
@@ -130,10 +147,13 @@ class Curvature:
     Args:
         factor: draws of a sample → what makes B. Only a sampled one draws.
         rows: (loss, d_z, draws) → rows of B for each sample, K / b.
+        coordinates: (model, loss, params, inputs, targets) → ρ (K,) with ``g = Bᵀρ`` for the gradient of the same
+            samples; None where the gradient does not lie in the rows of B.
     """
 
     factor: Callable[[int], Factor]
     rows: Callable[[Loss, int, int], int]
+    coordinates: Callable[..., Array] | None = None
 
 
 def _hessian_rank(loss: Loss, outputs: int, draws: int) -> int:
@@ -141,8 +161,10 @@ def _hessian_rank(loss: Loss, outputs: int, draws: int) -> int:
 
 
 CURVATURES = {
-    "ggn": Curvature(lambda draws: gauss_newton_factor, _hessian_rank),
-    "fisher": Curvature(lambda draws: empirical_fisher_factor, lambda loss, outputs, draws: 1),
+    "ggn": Curvature(lambda draws: gauss_newton_factor, _hessian_rank, gauss_newton_coordinates),
+    "fisher": Curvature(
+        lambda draws: empirical_fisher_factor, lambda loss, outputs, draws: 1, empirical_fisher_coordinates
+    ),
     "sampled fisher": Curvature(
         lambda draws: partial(sampled_fisher_factor, draws=draws), lambda loss, outputs, draws: draws
     ),

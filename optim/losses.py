@@ -17,12 +17,15 @@ class Loss:
         hessian_factor: (outputs (d_z,)) → L (d_z, r) with ``L Lᵀ = ∂²value/∂outputs²``.
         draw: (key, outputs (d_z,)) → a target of the distribution whose negative log-likelihood ``value`` is, up to a
             constant; None where the loss has none.
+        coordinates: (outputs (d_z,), target) → (r,), those of the gradient in L, ``L coordinates = ∂value/∂outputs``;
+            None where nobody said.
     """
 
     name: str
     value: Callable[[Array, Array], Array]
     hessian_factor: Callable[[Array], Array]
     draw: Callable[[Array, Array], Array] | None = None
+    coordinates: Callable[[Array, Array], Array] | None = None
 
     def mean(self, outputs: Array, targets: Array) -> Array:
         """Mean over the batch, outputs (b, d_z)."""
@@ -40,10 +43,22 @@ def _softmax_factor(outputs: Array) -> Array:
     orthogonal to q: the columns, all but the first, of the Householder reflection that takes q to the first axis. One
     cell per sample less than with the square factor diag(√p) − p √pᵀ, whose last direction is null.
     """
+    q, directions = _softmax_directions(outputs)
+    return q[:, None] * directions
+
+
+def _softmax_coordinates(outputs: Array, target: Array) -> Array:
+    """The gradient is p − e = diag(√p) (q − e / √p), and R is orthogonal to q: Rᵀ (q − e / √p) = −(row of R) / √p."""
+    q, directions = _softmax_directions(outputs)
+    return -directions[target] / q[target]
+
+
+def _softmax_directions(outputs: Array) -> tuple[Array, Array]:
+    """q = √p (d_z,) and R (d_z, d_z − 1)."""
     q = jnp.exp(jax.nn.log_softmax(outputs) / 2)
     v = q.at[0].add(1.0)
     reflection = jnp.eye(len(q), dtype=q.dtype) - 2 * jnp.outer(v, v) / jnp.dot(v, v)
-    return q[:, None] * reflection[:, 1:]
+    return q, reflection[:, 1:]
 
 
 def _half_squared_error(outputs: Array, target: Array) -> Array:
@@ -54,12 +69,18 @@ def _identity_factor(outputs: Array) -> Array:
     return jnp.eye(outputs.shape[0], dtype=outputs.dtype)
 
 
+def _difference(outputs: Array, target: Array) -> Array:
+    return outputs - target
+
+
 def _normal(key: Array, outputs: Array) -> Array:
     return outputs + jax.random.normal(key, outputs.shape, outputs.dtype)
 
 
-softmax_cross_entropy = Loss("softmax cross-entropy", _cross_entropy, _softmax_factor, jax.random.categorical)
+softmax_cross_entropy = Loss(
+    "softmax cross-entropy", _cross_entropy, _softmax_factor, jax.random.categorical, _softmax_coordinates
+)
 """−log p[target] with an integer target; H = diag(p) − p pᵀ."""
 
-half_squared_error = Loss("half squared error", _half_squared_error, _identity_factor, _normal)
+half_squared_error = Loss("half squared error", _half_squared_error, _identity_factor, _normal, _difference)
 """½ ‖outputs − target‖², target (d_z,), of the normal distribution N(outputs, I); H = I."""

@@ -13,10 +13,10 @@ from jax.flatten_util import ravel_pytree
 
 from optim.errors import packed, unpacked
 from optim.host import Time, on_host
-from optim.mapping import Mapping
+from optim.mapping import NO_COORDINATES, Mapping
 from optim.native import NATIVE
 from optim.options import check_options
-from optim.systems import Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
+from optim.systems import Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics, product
 from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
 from solvers.solution import SUMS, Solver, StatisticsArrays
@@ -75,11 +75,11 @@ def scale_by_natural_gradient(
     it. The array solves for what is new, ``(BᵀB + λI)(φ − μφ') = g − μ BᵀB φ'``, which is the same and puts the array's
     error on the change alone.
 
-    ``update`` takes the factor B (K, N) as the keyword ``curvature``, and λ as the keyword ``damping`` where a rule of
-    the training's own chooses it; chain it with ``optax.sgd``, ``optax.adam``
-    ("TNGD-Adam"), schedules or clipping. It works under ``jax.jit``, ``jax.vmap`` and ``jax.lax.scan``: Cholesky,
-    Woodbury and the ideal device are JAX functions, every other solver is called on the host, once for all systems of
-    a ``vmap``.
+    ``update`` takes the factor B (K, N) as the keyword ``curvature``, for the kernel mapping ρ (K,) with ``g = Bᵀρ`` as
+    the keyword ``coordinates``, and λ as the keyword ``damping`` where a rule of the training's own chooses it. Chain
+    it with ``optax.sgd``, ``optax.adam`` ("TNGD-Adam"), schedules or clipping. It works under ``jax.jit``, ``jax.vmap``
+    and ``jax.lax.scan``: Cholesky, Woodbury and the ideal device are JAX functions, every other solver is called on the
+    host, once for all systems of a ``vmap``.
 
     Systems are formed in the type of the parameters, at least in single precision. Where the curvature reaches 10⁶ λ
     their rounding drowns λ: enable double precision there.
@@ -91,8 +91,8 @@ def scale_by_natural_gradient(
         solver: digital, ideal or an ``Spu``, or what is made of one.
         damping: λ > 0; may be traced, as where an ensemble has several; or a function of the step's number.
         analog_time: t in τ, or a function of the step's number. Infinite: the natural gradient. 0: g (primal), g / λ
-            (dual).
-        mapping: "primal" relaxes N cells, "dual" K cells.
+            (dual), 0 (kernel).
+        mapping: "primal" relaxes N cells, "dual" and "kernel" K cells; see ``optim.mapping``.
         warm_start: the array keeps g̃ between steps instead of starting from g. Primal only.
         delay: t_d in τ: until the next gradient and curvature arrive, the array goes on relaxing under these for so
             long. Needs ``warm_start``.
@@ -107,9 +107,10 @@ def scale_by_natural_gradient(
         rows: K, of the curvature factor. What rotates the dual system needs it before the first step.
 
     Raises:
-        InputError: damping not above zero; warm start or delay with the dual mapping; delay without warm start; a
-            finite time or a delay asked of a digital solver; a seed or a memory out of range; memory with warm start.
-            In ``init``: a solver that rotates a dual system of unknown size.
+        InputError: damping not above zero; warm start or delay with another mapping than the primal one; delay without
+            warm start; a finite time or a delay asked of a digital solver; a seed or a memory out of range; memory with
+            warm start. In ``init``: a solver that rotates a dual system of unknown size. In ``update``: no curvature,
+            or no coordinates for the kernel mapping.
     """
     check_options(
         solver,
@@ -131,16 +132,17 @@ def scale_by_natural_gradient(
     rotates = isinstance(solver, Rotating)
 
     @jax.jit
-    def step(system: Ggn, state: NaturalGradientState) -> tuple[Array, NaturalGradientState]:
+    def step(system: Ggn, coordinates: Array | None, state: NaturalGradientState) -> tuple[Array, NaturalGradientState]:
         kept = memory * state.remembered
         if memory:
             system = system.after(kept)
+            coordinates = None if coordinates is None else coordinates - product(system.B, kept)
         start = None
         if mapping == "primal" and (relaxes or warm_start):
             start = system.gradient if relaxes else jnp.zeros_like(system.gradient)
             start = jnp.where(state.number == 0, start, state.voltages) if warm_start else start
         draw = Draw(state.seed, state.number, jnp.int32(0), state.copy)
-        found = _relax(solve, system, mapping, start, draw, state.basis)
+        found = _relax(solve, system, mapping, start, draw, state.basis, coordinates)
         natural = found.value + kept if memory else found.value
         voltages = natural if warm_start else state.voltages
         if delay:
@@ -162,7 +164,7 @@ def scale_by_natural_gradient(
         flat = jax.eval_shape(lambda: ravel_pytree(params)[0])
         # Factorisations need single precision or better.
         dtype = jnp.promote_types(flat.dtype, jnp.float32)
-        unknowns = rows if mapping == "dual" else flat.size
+        unknowns = flat.size if mapping == "primal" else rows
         if rotates and unknowns is None:
             raise InputError("a solver that rotates the dual system needs its size before the first step; give rows")
         return NaturalGradientState(
@@ -184,6 +186,7 @@ def scale_by_natural_gradient(
         params: optax.Params | None = None,
         *,
         curvature: Array | None = None,
+        coordinates: Array | None = None,
         damping: float | Array | Schedule = damping,
         **extra: Any,
     ) -> tuple[optax.Updates, NaturalGradientState]:
@@ -194,9 +197,15 @@ def scale_by_natural_gradient(
         if curvature.ndim != 2 or curvature.shape[1] != flat.size:
             raise InputError(f"curvature has shape {curvature.shape}; for this gradient it must be (K, {flat.size})")
         dtype = state.voltages.dtype
+        if mapping == "kernel":
+            if coordinates is None:
+                raise InputError(NO_COORDINATES)
+            if coordinates.shape != curvature.shape[:1]:
+                raise InputError(f"coordinates have shape {coordinates.shape}; they must be ({len(curvature)},)")
+            coordinates = coordinates.astype(dtype)
         strength = jnp.asarray(damping(state.number) if callable(damping) else damping, dtype)
         system = Ggn(curvature.astype(dtype), strength, flat.astype(dtype))
-        natural, kept = step(system, state)
+        natural, kept = step(system, coordinates if mapping == "kernel" else None, state)
         if not _traced(kept.error):
             raise_failed(kept)
         return unravel(natural.astype(flat.dtype)), kept
@@ -220,11 +229,22 @@ def raise_failed(state: optax.OptState) -> None:
                 raise unpacked(error)
 
 
-def _relax(solve: Solve, system: Ggn, mapping: Mapping, start: Array | None, draw: Draw, basis: Array) -> Relaxed:
-    """The solution in the N parameters, by one of the two mappings; see ``optim.mapping.solve_mapped``."""
+def _relax(
+    solve: Solve,
+    system: Ggn,
+    mapping: Mapping,
+    start: Array | None,
+    draw: Draw,
+    basis: Array,
+    coordinates: Array | None = None,
+) -> Relaxed:
+    """The solution in the N parameters, by one of the mappings; see ``optim.mapping.solve_mapped``."""
     if mapping == "dual":
         found = solve(system.dual(), None, draw, basis)
         value = system.from_dual(found.value, found.damping)
+    elif coordinates is not None:
+        found = solve(system.kernel(coordinates), None, draw, basis)
+        value = product(system.B.T, found.value)
     else:
         found = solve(system, start, draw, basis)
         value = found.value

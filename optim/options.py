@@ -33,7 +33,7 @@ def check_options(
     if memory and warm_start:
         raise InputError("memory and warm_start are two memories of the last step; choose one")
     check_mapping(mapping)
-    if mapping == "dual" and (warm_start or delay):
+    if mapping != "primal" and (warm_start or delay):
         raise InputError(NO_DUAL_STATE.format("warm_start" if warm_start else "delay"))
     if delay < 0:
         raise InputError(f"delay is {delay}; it must be 0 or more, in τ")

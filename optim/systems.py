@@ -32,6 +32,10 @@ class Ggn(NamedTuple):
         A = product(self.B, self.B.T)
         return _damped(A, self.damping, product(self.B, self.gradient))
 
+    def kernel(self, coordinates: Array) -> Dense:
+        """The K×K system ``(BBᵀ + λI) z = ρ`` of coordinates ρ (K,) with ``g = Bᵀρ``; then ``g̃ = Bᵀz``."""
+        return self.dual()._replace(b=coordinates)
+
     def primal(self) -> Dense:
         """The N×N system itself, formed densely."""
         A = product(self.B.T, self.B)

@@ -17,7 +17,7 @@ from experiments.training.devices import NONE, spelled, table_of, with_changes
 from experiments.training.optimizers import OPTIMIZERS, Kind, kind_named
 from experiments.training.schedules import Schedules
 from experiments.training.tasks import TASKS, task_named
-from optim.mapping import Mapping
+from optim.mapping import OUTSIDE, Mapping
 from solvers.precision.description import Precision
 from solvers.precision.rotated import Rotating
 from solvers.solution import Solver
@@ -87,7 +87,13 @@ class Optimizer(EngineSettings):
     ] = 0
     engine: Annotated[str, Field(description="what computes the voltages: ngspice, network or sde")] = "ngspice"
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
-    mapping: Annotated[Mapping, Field(description="primal: N cells; dual: one cell for each row of B")] = "dual"
+    mapping: Annotated[
+        Mapping,
+        Field(
+            description="primal: N cells; dual: one cell for each row of B; kernel: the same for a gradient that lies "
+            "in these rows, more exact where curvature is far above λ"
+        ),
+    ] = "dual"
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
     warm_start: Annotated[bool, Field(description="primal: begin from the last solution, not the gradient")] = False
     delay: Annotated[float, Field(ge=0, description="t_d in τ, with warm_start")] = 0.0
@@ -164,6 +170,8 @@ class Optimizer(EngineSettings):
             raise ValueError("nesterov belongs to a momentum; set one, as momentum = 0.9")
         if self.draws != 1 and self.curvature != "sampled fisher":
             raise ValueError(f"curvature {self.curvature!r} draws nothing; leave draws out, or take 'sampled fisher'")
+        if self.mapping == "kernel" and (self.curvature == "sampled fisher" or self.curvature_samples is not None):
+            raise ValueError(f"mapping 'kernel': {OUTSIDE}")
         if self.memory and self.warm_start:
             raise ValueError("memory and warm_start are two memories of the last step; choose one")
         if wrong := sorted(self.schedules.given - {"learning_rate"} - self.taken):

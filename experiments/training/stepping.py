@@ -57,29 +57,33 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
         A function of the stack, learning rates (m,), inputs and targets of the batches, and who takes the step (m,).
         It returns the stack after it, where a trial whose loss is not finite or whose solve failed is as before; the
         losses before it (m,); natural gradient states that say how the solves went, and factors (m, K, N), gradients
-        (m, N), natural gradients (m, N) and what they remember, (m, N) or (m, 0), None and an empty tuple where nothing
-        is solved.
+        (m, N), natural gradients (m, N), what they remember, (m, N) or (m, 0), and coordinates of the gradients in the
+        rows of the factors, (m, K) or (m, 0), None and an empty tuple where nothing is solved.
     """
     settings = method.settings
     curvature = None
     if method.solver:
-        curvature = settings.curvature, settings.curvature_samples, settings.draws, settings.micro_batch_size
+        curvature = (
+            *(settings.curvature, settings.curvature_samples, settings.draws, settings.micro_batch_size),
+            settings.placement == "kernel",
+        )
     measure = _measurement(learner_of(experiment), curvature)
     solve = _solution(method)
     follow = _following(method, learner_of(experiment)) if settings.damping_rule != "given" else None
 
     def take(stack: Stack, rates: Any, inputs: Any, targets: Any, chosen: Any) -> Any:
         draw = stack.natural[:2] if method.solver else ()
-        loss, gradients, factors = measure(stack.params, inputs, targets, draw, chosen)
+        loss, gradients, factors, coordinates = measure(stack.params, inputs, targets, draw, chosen)
         loss = np.asarray(loss)
         before = stack
-        stack, natural, solved = solve(stack, rates, gradients, factors, chosen & np.isfinite(loss))
+        going = chosen & np.isfinite(loss)
+        stack, natural, solved = solve(stack, rates, gradients, factors, coordinates, going)
         if follow:
             stack = follow(before, stack, loss, gradients, factors, inputs, targets)
         if not natural:
             return jax.block_until_ready(stack), loss, natural, ()
         kept = settings.memory * before.natural.remembered
-        return jax.block_until_ready(stack), loss, natural, (factors, gradients, solved, kept)
+        return jax.block_until_ready(stack), loss, natural, (factors, gradients, solved, kept, coordinates)
 
     return take
 
@@ -121,15 +125,19 @@ def evaluation(learner: Learner) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=16)
-def _measurement(learner: Learner, curvature: tuple[str, int | None, int, int | None] | None) -> Callable[..., Any]:
+def _measurement(
+    learner: Learner, curvature: tuple[str, int | None, int, int | None, bool] | None
+) -> Callable[..., Any]:
     """Compiled once for all trials of a process that differ in nothing here.
 
     Args:
-        curvature: its kind, of how many samples (None: all), draws of each, and samples at a time (None: all).
+        curvature: its kind, of how many samples (None: all), draws of each, samples at a time (None: all), and whether
+            the gradient's coordinates in its rows are wanted.
 
     Returns:
         Of parameters, inputs and targets of the batches, what decides the draws, and who is chosen: loss (m,), gradient
-        (m, N) and curvature factor (m, K, N), None where there is none. NaN for those that are not chosen.
+        (m, N), curvature factor (m, K, N) and the gradient's coordinates in its rows, (m, K) or (m, 0), None where
+        there is none. NaN for those that are not chosen.
     """
     model, loss = learner.model, learner.loss
 
@@ -138,12 +146,14 @@ def _measurement(learner: Learner, curvature: tuple[str, int | None, int, int | 
         # Without a finite loss there is nothing to solve.
         gradient = jnp.where(jnp.isfinite(value), ravel_pytree(gradient)[0], nan)
         if curvature is None:
-            return value, gradient, None
-        kind, used, draws, together = curvature
+            return value, gradient, None, None
+        kind, used, draws, together, wanted = curvature
+        find = CURVATURES[kind].coordinates
+        coordinates = find(model, loss, params, inputs, targets) if wanted and find else jnp.zeros(0)
         key = jax.random.fold_in(jax.random.key(draw[0]), draw[1])
         factor = CURVATURES[kind].factor(draws)
         factor = factor if together is None else in_micro_batches(factor, together)
-        return value, gradient, factor(model, loss, params, inputs[:used], targets[:used], key)
+        return value, gradient, factor(model, loss, params, inputs[:used], targets[:used], key), coordinates
 
     return compiled(
         lambda params, inputs, targets, draw, chosen: _each(measured, chosen, params, inputs, targets, draw)
@@ -197,7 +207,8 @@ def _with_device(settings: Optimizer, steps: int) -> tuple[_Exchangeable, Callab
 
 @lru_cache(maxsize=16)
 def _compiled(method: Method) -> Callable[..., Any]:
-    """The rest of a step, after gradients (m, N) and factors (m, K, N) are known, of those that ``going`` (m,) chooses.
+    """The rest of a step, after gradients (m, N), factors (m, K, N) and coordinates (m, K) are known, of those that
+    ``going`` (m,) chooses.
 
     Returns:
         The stack after the step, unchanged where nothing is chosen or the solve failed; natural gradient states (m,)
@@ -206,21 +217,23 @@ def _compiled(method: Method) -> Callable[..., Any]:
     natural = build_natural(method.settings, method.solver, method.steps) if method.solver else None
     chooses = method.settings.damping_rule != "given"
 
-    def one(own: Stack, rate: jax.Array, gradient: jax.Array, factor: jax.Array) -> Any:
+    def one(own: Stack, rate: jax.Array, gradient: jax.Array, factor: jax.Array, coordinates: jax.Array) -> Any:
         solved, state = gradient, own.natural
         if natural:
             strength = {"damping": own.damping} if chooses else {}
-            solved, state = natural.update(gradient, own.natural, curvature=factor, **strength)
+            solved, state = natural.update(gradient, own.natural, curvature=factor, coordinates=coordinates, **strength)
         updates = ravel_pytree(own.params)[1](solved)
         updates, plain = build_plain(method.settings, rate, method.steps).update(updates, own.plain, own.params)
         return Stack(optax.apply_updates(own.params, updates), state, plain, own.damping), solved
 
     @compiled
-    def take(stack: Stack, rates: jax.Array, gradients: jax.Array, factors: jax.Array, going: jax.Array) -> Any:
+    def take(
+        stack: Stack, rates: jax.Array, gradients: jax.Array, factors: Any, coordinates: Any, going: jax.Array
+    ) -> Any:
         if natural:
             # What is not finite never reaches the solver.
             gradients = jnp.where(going[:, None], gradients, nan)
-        new, solved = jax.vmap(one)(stack, rates, gradients, factors)
+        new, solved = jax.vmap(one)(stack, rates, gradients, factors, coordinates)
         kept = going & ~new.natural.failed if natural else going
 
         def choose(after: jax.Array, before: jax.Array) -> jax.Array:

@@ -20,13 +20,12 @@ from experiments.training.stepping import Place, evaluation, padded, stacked, st
 from experiments.training.store import Arrays, Chunk, Step
 from optim.errors import unpacked
 from optim.host import copy_of
-from optim.mapping import solve_mapped
 from optim.seeds import step_seed
 from solvers.ideal import law_of
 from solvers.solution import ENDS, StatisticsArrays
 from solvers.spu import Spu
 from spu_circuit.errors import SpuError
-from spu_circuit.problem import GgnSystem
+from spu_circuit.problem import GgnSystem, LinearSystem
 
 
 def advance(
@@ -96,7 +95,8 @@ def advance(
 
 class _Answer(NamedTuple):
     """How the solve of a step went: the λ that it took, and how often that was doubled for it; its factor (K, N),
-    gradient (N,), natural gradient (N,) and what of the last one that kept, (N,) or (0,)."""
+    gradient (N,), natural gradient (N,), what of the last one that kept, (N,) or (0,), and the gradient's coordinates
+    in the rows of the factor, (K,) or (0,)."""
 
     statistics: StatisticsArrays
     damping: float
@@ -105,6 +105,7 @@ class _Answer(NamedTuple):
     gradient: Any
     solved: Any
     kept: Any
+    coordinates: Any
 
     @property
     def system(self) -> GgnSystem:
@@ -113,6 +114,14 @@ class _Answer(NamedTuple):
         if self.kept.size:
             gradient = gradient - (B @ self.kept.astype(float)) @ B
         return GgnSystem(B, self.damping, gradient)
+
+    @property
+    def coordinates_of_system(self) -> NDArray[np.float64] | None:
+        """Those of the system's right-hand side, (K,); None where they are not known."""
+        if not self.coordinates.size:
+            return None
+        coordinates = self.coordinates.astype(float)
+        return coordinates - self.factor.astype(float) @ self.kept.astype(float) if self.kept.size else coordinates
 
 
 @dataclass
@@ -166,18 +175,20 @@ class _Member:
         if answer:
             system = answer.system
             kept = answer.kept.astype(float) if answer.kept.size else 0.0
-            exact = kept + exact_solution(system.B, system.damping, system.gradient)
+            coordinates = answer.coordinates_of_system
+            exact = kept + exact_solution(system.B, system.damping, system.gradient, coordinates)
             error = _relative_error(answer.solved, exact)
-            scale = system.damping if settings.placement == "dual" else 1.0
+            scale = system.damping if settings.placement != "primal" else 1.0
             unsolved = _relative_error(kept + system.gradient / scale, exact)
             analog += float(answer.statistics.analog_seconds) if isfinite(answer.statistics.analog_seconds) else 0.0
             if self.experiment.record_systems:
                 self.systems[number] = {"B": system.B, "gradient": system.gradient, "damping": np.array(system.damping)}
-            shown = number == self.experiment.steps // 2 and settings.placement == "dual"
+            shown = number == self.experiment.steps // 2 and settings.placement != "primal"
             if shown and isinstance(method.solver, Spu) and method.solver.engine.points:
                 seed = step_seed(trial.seed, number)
                 spu = replace(method.solver, sample=copy_of(trial.seed, trial.copy)) if trial.copy else method.solver
-                self.exhibit = _exhibit(spu, system, settings.analog_time, seed)
+                asked = system.dual() if coordinates is None else system.dual().facing(coordinates)
+                self.exhibit = _exhibit(spu, asked, settings.analog_time, seed)
         went = answer.statistics if answer else None
         step = Step(
             *(trial.point, trial.optimizer, trial.learning_rate, trial.seed, trial.copy),
@@ -231,26 +242,37 @@ def _row(k: int, leaf: NDArray[Any]) -> NDArray[Any]:
     return leaf[k]
 
 
-def exact_solution(B: NDArray[np.float64], damping: float, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What ``Digital("woodbury")`` gives for a system that was solved before and needs no check: (N,)."""
+def exact_solution(
+    B: NDArray[np.float64],
+    damping: float,
+    gradient: NDArray[np.float64],
+    coordinates: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """The natural gradient (N,) of a system that was solved before and needs no check; see ``optim.mapping``.
+
+    Args:
+        coordinates: of the gradient in the rows of B, (K,), where they are known: they say it more exactly, since what
+            rounding puts outside these rows is divided by λ.
+    """
     A = B @ B.T
     A.ravel()[:: len(A) + 1] += damping
-    y = cho_solve(cho_factor(A, overwrite_a=True, check_finite=False), B @ gradient, check_finite=False)
-    return np.asarray((gradient - y @ B) / damping)
+    b = B @ gradient if coordinates is None else coordinates
+    y = cho_solve(cho_factor(A, overwrite_a=True, check_finite=False), b, check_finite=False)
+    return np.asarray((gradient - y @ B) / damping if coordinates is None else y @ B)
 
 
 def _relative_error(value: NDArray[np.float64], exact: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(value - exact) / (np.linalg.norm(exact) or 1.0))
 
 
-def _exhibit(spu: Spu, system: GgnSystem, analog_time: float, seed: int) -> Arrays | None:
-    """A solve of a step once more, for the report: simulated node voltages with the mean and deviation of the ideal law
-    of the device. None where the engine simulates no waveform."""
-    solution = solve_mapped(spu, system, "dual", analog_time, seed=seed)
+def _exhibit(spu: Spu, system: LinearSystem, analog_time: float, seed: int) -> Arrays | None:
+    """A solve of an array once more, for the report: simulated node voltages with the mean and deviation of its ideal
+    law. None where the engine simulates no waveform."""
+    solution = spu.solve(system, analog_time, seed=seed)
     scale = solution.statistics.volts_per_unit
     if solution.waveform is None or scale is None:
         return None
-    device = spu.program(system.dual(), scale)
+    device = spu.program(system, scale)
     law = law_of(device)
     seconds = solution.waveform.seconds
     times = np.linspace(0, seconds[-1], 61)

@@ -125,8 +125,11 @@ def curvature_factor(
     draws: int,
     seed: int,
     micro_batch_size: int,
-) -> tuple[Array, Tensor]:
-    """B (K, N) in double precision on the host, and the outputs (b, ...) of samples that were taken one by one.
+) -> tuple[Array, Tensor, Array]:
+    """B (K, N) in double precision on the host, the outputs (b, ...) of samples that were taken one by one, and ρ (K,).
+
+    ρ are the coordinates of the gradient in the rows of B, ``g = Bᵀρ``: those of a least-squares fit, which is exact
+    where the gradient lies in these rows, as it does for all but a sampled Fisher matrix.
 
     Args:
         targets: of all samples, on the device of the outputs.
@@ -143,6 +146,7 @@ def curvature_factor(
     exact = together.to(torch.promote_types(together.dtype, torch.float32))  # losses in half precision lose too much
     targets = targets.to(exact.dtype) if targets.is_floating_point() else targets
     columns = curvature.columns(loss, exact, targets, draws, generator) / samples**0.5
+    coordinates = _coordinates(columns, _gradient_at(loss, exact, targets) / samples)
     del exact
     rows, size = columns.shape[1], sum(value.numel() for value in module.trained.values())
     B = np.empty((samples, rows, size))
@@ -153,7 +157,14 @@ def curvature_factor(
             pulled = module.pulled_back(part, columns[done : done + count])
         _write(B[done : done + count], pulled)
         done += count
-    return B.reshape(samples * rows, size), together
+    return B.reshape(samples * rows, size), together, coordinates
+
+
+def _coordinates(columns: Tensor, gradients: Tensor) -> Array:
+    """(b r,), of gradients (b, ...) in the columns (b, r, ...) of each sample."""
+    matrices = columns.flatten(2).transpose(1, 2).cpu().double()
+    found = torch.linalg.lstsq(matrices, gradients.flatten(1).cpu().double()[..., None]).solution
+    return np.asarray(found.reshape(-1).numpy())
 
 
 def _write(target: Array, pulled: Named) -> None:

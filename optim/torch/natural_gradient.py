@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from optim.mapping import Mapping, solve_mapped
+from optim.mapping import OUTSIDE, Mapping, solve_mapped
 from optim.options import check_options
 from optim.seeds import step_seed
 from optim.torch.curvature import PART, check_budget, curvature_factor, curvature_named
@@ -57,7 +57,7 @@ class NaturalGradient:
         curvature: "ggn", "fisher" (empirical) or "sampled fisher", of targets drawn from the model.
         draws: m, targets drawn for each sample; of a sampled Fisher matrix alone.
         analog_time: t in τ. Infinite: the natural gradient.
-        mapping: "primal" relaxes N cells, "dual" K cells.
+        mapping: "primal" relaxes N cells, "dual" and "kernel" K cells; see ``optim.mapping``.
         warm_start: the array keeps g̃ between steps instead of starting from g. Primal only.
         seed: of drawn targets, the device's noise and random numbers in the module, such as dropout's, together with
             the number of the step; below 2³².
@@ -99,6 +99,8 @@ class NaturalGradient:
         for name, count in (("draws", draws), ("micro_batch_size", micro_batch_size), ("budget", budget)):
             if count is not None and count < 1:
                 raise InputError(f"{name} is {count}; it must be 1 or more")
+        if mapping == "kernel" and curvature == "sampled fisher":
+            raise InputError(f"mapping 'kernel': {OUTSIDE}")
         if draws != 1 and curvature != "sampled fisher":
             raise InputError(f"draws is {draws}, but {curvature} draws nothing; use curvature='sampled fisher'")
         self.model, self.loss, self.solver, self.damping = model, loss, solver, damping
@@ -136,12 +138,13 @@ class NaturalGradient:
         if tuple(trained) != self._names and any(part is not None for part in kept):
             raise InputError("the trained parameters are others than a step before; make a new NaturalGradient")
         refuse_coupled(self.model)
-        value, gradient, B = self._linearised(trained, inputs, targets)
+        value, gradient, B, coordinates = self._linearised(trained, inputs, targets)
         system = GgnSystem(B, self._wanted_damping(), gradient)
         remembered = np.zeros_like(gradient) if self._remembered is None else self.memory * self._remembered
         if self.memory:
-            system = system.facing(gradient - B.T @ (B @ remembered))
-        solution, damping, basis = self._solved(system)
+            known = B @ remembered
+            system, coordinates = system.facing(gradient - B.T @ known), coordinates - known
+        solution, damping, basis = self._solved(system, coordinates)
         natural = solution.value + remembered
         begin = 0
         for parameter in trained.values():
@@ -208,8 +211,8 @@ class NaturalGradient:
     def _wanted_damping(self) -> float:
         return float(self.damping(self.number) if callable(self.damping) else self.damping)
 
-    def _linearised(self, trained: Named, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Array, Array]:
-        """The loss (), g (N,) and B (K, N) of this step."""
+    def _linearised(self, trained: Named, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Array, Array, Array]:
+        """The loss (), g (N,), B (K, N) and ρ (K,) of this step."""
         seed = step_seed(self.seed, self.number, 1)  # there is no delay here, whose seed this is
         with torch.enable_grad(), seeded(seed, self.model):
             before = random_state(self.model)
@@ -225,7 +228,7 @@ class NaturalGradient:
         check_budget(self.curvature, self._loss, shape, samples, self.draws, gradient.size, self.budget)
         rows = self._kind.rows(self._loss, shape, self.draws)
         together = self.micro_batch_size or max(1, PART // (rows * sum(p.nbytes for p in trained.values())))
-        B, alone = curvature_factor(
+        B, alone, coordinates = curvature_factor(
             self._kind, self._loss, PerSample(self.model, trained), inputs, targets, self.draws, seed, together
         )
         if not draws_random:
@@ -233,19 +236,19 @@ class NaturalGradient:
         if not np.isfinite(B).all():
             sample = int(np.argmin(np.isfinite(B).all(axis=1))) // rows
             raise InputError(f"curvature of sample {sample} is not finite in step {self.number}; {CALMER}")
-        return loss.detach(), gradient, B
+        return loss.detach(), gradient, B, coordinates
 
     def _check_finite(self, loss: Tensor, gradient: Named) -> None:
         for name, part in {"loss": loss, **{f"gradient of {name}": part for name, part in gradient.items()}}.items():
             if not bool(torch.isfinite(part).all()):
                 raise InputError(f"{name} is not finite in step {self.number}; {CALMER}")
 
-    def _solved(self, system: GgnSystem) -> tuple[Solution, float, Array | None]:
+    def _solved(self, system: GgnSystem, coordinates: Array) -> tuple[Solution, float, Array | None]:
         """The solution of this step, the λ that it was solved with, and the basis that the solver rotated into."""
         seed = step_seed(self.seed, self.number)
         solver, basis = self.solver, None
         if isinstance(solver, Rotating):
-            A = (system.dual() if self.mapping == "dual" else system.primal()).A
+            A = (system.primal() if self.mapping == "primal" else system.dual()).A
             if self._basis is not None and self._basis.shape != A.shape:
                 raise InputError(
                     f"the device is rotated into {len(self._basis)} eigenvectors, this batch makes {len(A)} unknowns; "
@@ -258,7 +261,9 @@ class NaturalGradient:
             damping = system.damping * 2**doubled
             try:
                 raised = system.damped(damping - system.damping)
-                found = solve_mapped(solver, raised, self.mapping, self.analog_time, self._voltages, seed)
+                found = solve_mapped(
+                    *(solver, raised, self.mapping, self.analog_time, self._voltages, seed), coordinates
+                )
                 return found, damping, basis
             except MappingError:
                 if doubled == self.doublings:

@@ -7,6 +7,7 @@ from jax.flatten_util import ravel_pytree
 from optim.curvature import (
     CURVATURES,
     empirical_fisher_factor,
+    gauss_newton_coordinates,
     gauss_newton_factor,
     in_micro_batches,
     jacobians,
@@ -102,6 +103,27 @@ def test_sampled_fisher_is_the_gauss_newton_matrix_on_average(loss, targets):
     assert (apart <= 5 * spread / np.sqrt(len(B)) + 1e-5).all()  # and single precision
 
 
+@pytest.mark.parametrize("name", ["ggn", "fisher"])
+@pytest.mark.parametrize(("loss", "targets"), [(softmax_cross_entropy, LABELS), (half_squared_error, VALUES)])
+def test_coordinates_are_those_of_the_gradient_in_the_rows(name, loss, targets):
+    with jax.enable_x64(True):
+        params = {"W": jnp.asarray(LINEAR["W"], float), "V": jax.random.normal(KEYS[3], (4, 4), float)}
+        inputs = jnp.asarray(INPUTS, float)
+        curvature = CURVATURES[name]
+        B = curvature.factor(1)(network, loss, params, inputs, targets)
+        found = curvature.coordinates(network, loss, params, inputs, targets)
+        gradient = ravel_pytree(loss_and_gradient(network, loss, params, inputs, targets)[1])[0]
+        assert found.shape == (len(B),)
+        np.testing.assert_allclose(B.T @ found, gradient, rtol=1e-12, atol=1e-14)  # rounding
+
+
+def test_coordinates_bear_certainty_of_the_wrong_class():
+    with jax.enable_x64(True):
+        outputs = jnp.array([200.0, 0.0, -200.0])
+        L, found = softmax_cross_entropy.hessian_factor(outputs), softmax_cross_entropy.coordinates(outputs, 1)
+        np.testing.assert_allclose(L @ found, jax.nn.softmax(outputs) - jnp.eye(3)[1], atol=1e-12)  # rounding
+
+
 def test_sampled_fisher_depends_on_its_key_alone():
     def factor(seed, targets):
         key = jax.random.PRNGKey(seed)
@@ -117,6 +139,8 @@ def test_sampled_fisher_names_what_it_misses():
     )
     with pytest.raises(InputError, match="hinge has no distribution"):
         sampled_fisher_factor(linear, margin, LINEAR, INPUTS, LABELS, jax.random.PRNGKey(0))
+    with pytest.raises(InputError, match=r"hinge says no coordinates .* use mapping 'dual'"):
+        gauss_newton_coordinates(linear, margin, LINEAR, INPUTS, LABELS)
     with pytest.raises(InputError, match="key"):
         sampled_fisher_factor(linear, softmax_cross_entropy, LINEAR, INPUTS, LABELS)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from math import inf
 
 import jax
@@ -21,6 +22,7 @@ from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError
 from spu_circuit.hardware import load_hardware
+from spu_circuit.problem import GgnSystem
 
 SYSTEM = ggn_system(4, 7, 0.5)
 EXACT = np.linalg.solve(SYSTEM.primal().A, SYSTEM.gradient)
@@ -136,7 +138,8 @@ def test_dual_standard_error_is_that_of_the_gradient(noisy):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mapping": "dual", "warm_start": True}, "warm_start belongs to the primal mapping: the dual array holds y"),
+        ({"mapping": "dual", "warm_start": True}, "warm_start belongs to the primal mapping: the array of the others"),
+        ({"mapping": "kernel", "warm_start": True}, "warm_start belongs to the primal mapping"),
         ({"mapping": "dual", "delay": 0.2}, "delay belongs to the primal mapping"),
         ({"mapping": "primal", "delay": 0.2}, "needs warm_start"),
         ({"mapping": "primal", "delay": -1.0}, "delay is -1"),
@@ -153,10 +156,75 @@ def test_missing_curvature_and_unknown_mapping_are_named():
     transformation = scale_by_natural_gradient(Sde(), 0.5)
     with pytest.raises(InputError, match="curvature=B"):
         transformation.update(GRADIENT, transformation.init(GRADIENT))
-    with pytest.raises(InputError, match="no 'triple'; mappings are primal, dual"):
+    with pytest.raises(InputError, match="no 'triple'; mappings are primal, dual, kernel"):
         solve_mapped(Sde(), SYSTEM, "triple")
     with pytest.raises(InputError, match="an initial state belongs to the primal"):
         solve_mapped(Sde(), SYSTEM, "dual", 1.0, np.zeros(4))
+
+
+COORDINATES = np.random.default_rng(3).standard_normal(4)
+IN_ROWS = replace(SYSTEM, gradient=SYSTEM.B.T @ COORDINATES)
+
+
+@pytest.mark.parametrize("solver", [Digital(), Sde(), Spu(IDEAL, Network())])
+@pytest.mark.parametrize("memory", [0.0, 0.9])
+def test_the_kernel_mapping_gives_the_same_steps(solver, memory):
+    """As Cholesky of the N×N system does, with and without memory."""
+    found = {}
+    for mapping, own in (("kernel", solver), ("primal", Digital())):
+        transformation = scale_by_natural_gradient(own, 0.5, inf, mapping, memory=memory)
+        gradient = jnp.asarray(IN_ROWS.gradient)
+        state = transformation.init(gradient)
+        for _ in range(3):
+            value, state = transformation.update(
+                gradient, state, None, curvature=jnp.asarray(SYSTEM.B), coordinates=jnp.asarray(COORDINATES)
+            )
+        found[mapping] = np.asarray(value)
+        assert state.statistics.residual < 1e-4
+    np.testing.assert_allclose(found["kernel"], found["primal"], rtol=2e-4, atol=1e-5)  # single precision
+    alone = solve_mapped(solver, IN_ROWS, "kernel", coordinates=COORDINATES)
+    np.testing.assert_allclose(alone.value, np.linalg.solve(IN_ROWS.primal().A, IN_ROWS.gradient), rtol=1e-6)
+
+
+def test_the_kernel_mapping_bears_errors_where_the_dual_one_amplifies_them():
+    """Curvature of 1e8 λ, and a device of 12 bits: ε σ²/λ is hopeless, ε is not."""
+    stiff = GgnSystem(SYSTEM.B * 1e4, 0.5, IN_ROWS.gradient)
+    coordinates = COORDINATES / 1e4
+    exact = Digital("cholesky").solve(stiff.dual().facing(coordinates)).value @ stiff.B
+    coarse = IDEAL.model_copy(update={"array": IDEAL.array.model_copy(update={"bits": 12})})
+    errors = {
+        mapping: np.linalg.norm(
+            solve_mapped(Spu(coarse, IdealLaw()), stiff, mapping, coordinates=coordinates).value - exact
+        )
+        / np.linalg.norm(exact)
+        for mapping in ("dual", "kernel")
+    }
+    assert errors["kernel"] < 0.05
+    assert errors["dual"] > 1
+
+
+def test_kernel_standard_error_is_that_of_the_natural_gradient(noisy):
+
+    hardware = noisy.model_copy(update={"noise": noisy.noise.model_copy(update={"injected": 0.05})})
+    solutions = [
+        solve_mapped(Spu(hardware, IdealLaw()), IN_ROWS, "kernel", 4.0, seed=k, coordinates=COORDINATES)
+        for k in range(200)
+    ]
+    spread = np.std([s.value for s in solutions], axis=0, ddof=1)
+    # The ratio of 200 draws has deviation √(0.5/200).
+    np.testing.assert_allclose(solutions[0].standard_error, spread, rtol=4 * np.sqrt(0.5 / 200))
+
+
+def test_coordinates_that_are_missing_or_do_not_fit_are_named():
+    transformation = scale_by_natural_gradient(Sde(), 0.5, mapping="kernel")
+    state = transformation.init(GRADIENT)
+    B = jnp.asarray(SYSTEM.B)
+    with pytest.raises(InputError, match=r"needs the coordinates ρ.* mapping 'dual'"):
+        transformation.update(GRADIENT, state, curvature=B)
+    with pytest.raises(InputError, match=r"coordinates have shape \(3,\); they must be \(4,\)"):
+        transformation.update(GRADIENT, state, curvature=B, coordinates=jnp.zeros(3))
+    with pytest.raises(InputError, match="needs the coordinates"):
+        solve_mapped(Sde(), SYSTEM, "kernel")
 
 
 def test_what_a_delay_takes_is_counted():

@@ -264,6 +264,8 @@ BASE = {"learning_rates": [0.1]}
         ({"kind": "ngd", "memory": 1.0}, "less than 1"),
         ({"kind": "ngd", "draws": 2}, "take 'sampled fisher'"),
         ({"kind": "tngd", "memory": 0.5, "warm_start": True, "mapping": "primal"}, "choose one"),
+        ({"kind": "tngd", "mapping": "kernel", "curvature": "sampled fisher"}, "must lie in the rows of B"),
+        ({"kind": "tngd", "mapping": "kernel", "curvature_samples": 3}, "must lie in the rows of B"),
         ({"kind": "sgd", "nesterov": True}, "nesterov belongs to a momentum"),
         ({"kind": "adam", "memory": 0.5}, "has no 'memory'"),
         ({"kind": "adam", "schedules": {"damping": {"shape": "linear"}}}, "schedules.damping: kind 'adam' has no"),

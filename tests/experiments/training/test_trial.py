@@ -88,6 +88,14 @@ engine = "network"
 linearise = true
 readout_bandwidth = "10 MHz"
 analog_time = 6.0
+[optimizers.kernel]
+kind = "tngd"
+learning_rates = [0.1, 0.2]
+memory = 0.5
+damping = 0.1
+mapping = "kernel"
+engine = "network"
+hardware = "ideal"
 [optimizers.copies]
 kind = "tngd"
 learning_rates = [0.3]
@@ -116,7 +124,20 @@ def advanced(name, sizes):
     return steps, state, systems
 
 
-@pytest.mark.parametrize("name", ["adam", "dual", "primal"])
+def test_the_kernel_mapping_trains():
+    """Its solves are the exact ones of their systems, with memory, and what is recorded solves to the same."""
+    steps, _, systems = advanced("kernel", [100])
+    assert len(steps) == 6
+    for step in steps:
+        assert step.solve_error < 1e-3  # single precision of the systems
+        assert step.unsolved_error > 0.1
+    assert steps[-1].loss < steps[0].loss
+    last = systems[5]
+    g = GgnSystem(last["B"], float(last["damping"]), last["gradient"])
+    assert g.residual(exact_solution(g.B, g.damping, g.gradient)) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["adam", "dual", "primal", "kernel"])
 def test_chunks_change_no_bit(name):
     """Also where momentum, a warm start or the gradients of the last step are part of the state."""
     steps, state, systems = advanced(name, [100])

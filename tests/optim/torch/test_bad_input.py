@@ -169,6 +169,7 @@ def test_a_factor_beyond_the_budget(kind, draws, budget, cure):
         ({"memory": 1.0}, "^memory is 1.0; it must be from 0 to below 1"),
         ({"analog_time": 2.0}, "^a digital solver knows no time"),
         ({"mapping": "tripel"}, "^mapping: no 'tripel'"),
+        ({"mapping": "kernel", "curvature": "sampled fisher"}, "^mapping 'kernel': the gradient must lie in the rows"),
         ({"warm_start": True}, "^warm_start belongs to the primal mapping"),
         ({"seed": -1}, "^seed is -1; it must be from 0 to"),
     ],
