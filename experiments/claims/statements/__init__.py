@@ -2,9 +2,11 @@
 
 from experiments.claims.claim import Claim
 from experiments.claims.statements import (
+    ablation,
     averaging,
     buildable,
     cost,
+    delay,
     early_lead,
     interpolation,
     noise_harmless,
@@ -13,7 +15,9 @@ from experiments.claims.statements import (
     precision_tension,
     refinement,
     residual_state,
+    rival,
     sign_descent,
+    to_target,
 )
 from spu_circuit.errors import InputError, did_you_mean
 
@@ -32,6 +36,10 @@ CLAIMS: dict[str, Claim] = {
         noise_harmless.CLAIM,
         noise_resilience.CLAIM,
         output_dimension.CLAIM,
+        delay.CLAIM,
+        ablation.CLAIM,
+        to_target.CLAIM,
+        rival.CLAIM,
     )
 }
 

@@ -18,18 +18,20 @@ def experiment_of(
     hidden: int = 32,
     batch: int = 64,
     hardware: Mapping[str, Any] | None = None,
+    kind: str = "mlp",
 ) -> "Experiment":
     """An experiment of one optimizer, named "one", which looks at validation and test samples at the end.
 
     Args:
         optimizer: its table in a config.
         hardware: what is changed in its device.
+        kind: of the network.
     """
     from experiments.training.config import read_experiment
 
     tables: dict[str, Any] = {
         "data": {"train": 1257, "validation": 180, "test": 360},
-        "network": {"kind": "mlp", "hidden": [hidden]},
+        "network": {"kind": kind, "hidden": [hidden]},
         "optimizers": {"one": dict(optimizer)},
     }
     if hardware:

@@ -1,0 +1,159 @@
+"""Whether a state that is kept, or a delay, beats exact natural gradients, across kinds of networks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
+from experiments.claims.figures import PALETTE
+from experiments.claims.rules import Condition
+from experiments.claims.statements.digits import trainings
+from experiments.shared.figures import FigureEntry
+
+Table = dict[str, Any]
+IMAGES: Table = {"task": "digits", "data": {"train": 1257, "validation": 180, "test": 360}}
+TEXTS: Table = {
+    "task": "characters",
+    "data": {"train": 4000, "validation": 500, "test": 500, "context": 16, "words": 30},
+}
+NETWORKS: dict[str, Table] = {
+    "perceptron": IMAGES | {"network": {"kind": "mlp", "hidden": [32]}},
+    "convolutional": IMAGES | {"network": {"kind": "cnn", "hidden": [16], "channels": 4}},
+    "recurrent": TEXTS | {"network": {"kind": "gru", "width": 8, "hidden": 16}},
+    "transformer": TEXTS | {"network": {"kind": "transformer", "width": 8, "hidden": 16}},
+}
+EXACT = "exact NGD"
+CURVED: Table = {"curvature": "sampled fisher"}
+WARM: Table = CURVED | {"kind": "tngd", "hardware": "none", "mapping": "primal", "warm_start": True, "analog_time": 5.0}
+WAYS: dict[str, Table] = {
+    EXACT: CURVED | {"kind": "ngd"},
+    "no delay": WARM,
+    "delay of 0.2 τ": WARM | {"delay": 0.2},
+    "delay of 1 τ": WARM | {"delay": 1.0},
+}
+CONTROLS: dict[str, Table] = {
+    "NGD with momentum": CURVED | {"kind": "ngd", "momentum": 0.9},
+    "NGD with memory": CURVED | {"kind": "ngd", "memory": 0.9},
+}
+"""What else carries old steps on. They are shown, and are no conditions of the claim."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Trainings with batches of 64; learning rates are chosen on the tuning seeds, for each network and way."""
+
+    seeds: tuple[int, ...]
+    tuning: tuple[int, ...]
+    steps: int = 100
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    ways: tuple[str, ...] = (*WAYS, *CONTROLS)
+    rates: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    damping: float = 0.3
+    batch: int = 64
+
+
+def _measure(protocol: Protocol) -> Rows:
+    found: list[Row] = []
+    for network in protocol.networks:
+        for way in protocol.ways:
+            best, chosen = np.inf, protocol.rates[0]
+            for rate in protocol.rates:
+                rows = list(_trained(protocol, network, way, rate, protocol.tuning, "tuning"))
+                found += rows
+                loss = float(np.mean([np.inf if row["loss"] is None else row["loss"] for row in rows]))
+                if loss < best:
+                    best, chosen = loss, rate
+            found += _trained(protocol, network, way, chosen, protocol.seeds, "verdict")
+    return found
+
+
+def _trained(protocol: Protocol, network: str, way: str, rate: float, seeds: Sequence[int], part: str) -> Iterator[Row]:
+    """A row for each seed: the validation loss at the end, None where a training broke off."""
+    from experiments.training.config import read_experiment
+
+    optimizer = (WAYS | CONTROLS)[way] | {"damping": protocol.damping, "learning_rates": [rate]}
+    sizes = {"steps": protocol.steps, "batch_size": protocol.batch, "evaluate_every": protocol.steps}
+    experiment = read_experiment(
+        {"name": "claim", **NETWORKS[network], **sizes, "seeds": list(seeds), "optimizers": {"one": optimizer}}, "claim"
+    )
+    for seed, chunk in trainings(experiment):
+        whole = len(chunk.steps) == protocol.steps and chunk.error is None
+        last = chunk.steps[-1] if whole else None
+        told: Table = {"network": network, "way": way, "rate": rate, "part": part, "seed": seed}
+        yield told | {"loss": last.validation_loss if last else None, "score": last.score if last else None}
+
+
+def _conditions(rows: Rows) -> list[Condition]:
+    judged = grouped([row for row in rows if row["part"] == "verdict"], "network", "way")
+    return [
+        Condition(
+            network,
+            way,
+            tuple(np.subtract(column(own, "loss"), column(judged[network, EXACT], "loss")).tolist()),
+            0.0,
+            "below",
+        )
+        for (network, way), own in judged.items()
+        if way in WAYS and way != EXACT
+    ]
+
+
+def _finding(rows: Rows) -> str:
+    told = []
+    for (network,), own in grouped([row for row in rows if row["part"] == "verdict"], "network").items():
+        ends = ", ".join(
+            f"{way} {np.mean(column(some, 'loss')):.3f} (rate {some[0]['rate']:g})"
+            for (way,), some in grouped(own, "way").items()
+        )
+        told.append(f"{network}: {ends}")
+    return f"Validation losses at the end, means over seeds, nan where one broke off. {'; '.join(told)}."
+
+
+def _draw(rows: Rows) -> tuple[Figure, str] | None:
+    figure = Figure(figsize=(8, 5))
+    panel = figure.subplots()
+    judged = grouped([row for row in rows if row["part"] == "verdict"], "network", "way")
+    networks = list(dict.fromkeys(network for network, _ in judged))
+    ways = [way for way in dict.fromkeys(way for _, way in judged) if way != EXACT]
+    told = []
+    for k, way in enumerate(ways):
+        for n, network in enumerate(networks):
+            apart = np.subtract(column(judged[network, way], "loss"), column(judged[network, EXACT], "loss"))
+            if not np.isfinite(apart).all():
+                continue
+            mean, low, high = Condition("", "", tuple(apart.tolist()), 0.0, "below").interval
+            panel.errorbar(
+                [n + 0.12 * (k - len(ways) / 2)], [mean], [[mean - low], [high - mean]],
+                fmt="o", ms=5, capsize=3, color=PALETTE[k % len(PALETTE)], label=None if n else way,
+            )  # fmt: skip
+            told.append(f"{network}, {way}: {mean:+.3g}")
+    if not told:
+        return None
+    panel.axhline(0, color="k", lw=1, ls="--")
+    panel.set_xticks(range(len(networks)), networks)
+    panel.set(ylabel="validation loss less that of exact NGD")
+    panel.legend(fontsize=9)
+    return figure, f"Validation loss at the end less that of exact NGD. {'; '.join(told)}"
+
+
+CLAIM = Claim(
+    name="delay",
+    statement="A state that the array keeps, and a delay of gradient and curvature, act as a momentum that beats exact "
+    "natural gradients, whatever the network.",
+    source="arXiv 2405.13817, for one convolutional network; across networks it is an open question there",
+    method="The ideal equation in all parameters, warm, read after 5 τ, with no delay, 0.2 τ and 1 τ; exact NGD; "
+    "and as controls NGD with a momentum, and with the memory of SPRING. A perceptron and a convolutional network on "
+    "digits, gated recurrent units and a transformer on characters. Batches of 64 with one drawn label each, λ = 0.3. "
+    "Learning rates are chosen on tuning seeds, the same ones for everything.",
+    rule="The validation loss at the end is below that of exact NGD in the mean over seeds, paired, for each network "
+    "and delay. A training that breaks off makes its condition fail.",
+    full=Protocol(FRESH[30:36], (0, 1)),
+    quick=Protocol((2, 3), (0,), 30, ("perceptron",), (EXACT, "no delay", "delay of 1 τ"), (0.1,)),
+    measure=_measure,
+    conditions=_conditions,
+    finding=_finding,
+    figure=FigureEntry("delay", "What a kept state is worth", "Means over seeds with 95 % intervals.", _draw),
+)
