@@ -12,7 +12,7 @@ from netlists.deck import OperatingPoint, Transient, write_deck
 from netlists.device import Device, batch_of
 from solvers.ideal import law_of
 from solvers.moments import moments
-from solvers.network.engine import PreparedNetwork
+from solvers.network.programmed import PreparedNetwork
 from solvers.ngspice import PreparedNgspice, voltages
 from solvers.settling import settling_times
 from spu_circuit.sampling import Samples

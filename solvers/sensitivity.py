@@ -10,7 +10,7 @@ from netlists.device import Device, input_gain
 from solvers.engine import Programmed
 from solvers.network.adjoint import Adjoint
 from solvers.network.adjoint_relaxation import RelaxationAdjoint
-from solvers.network.engine import ProgrammedNetwork
+from solvers.network.programmed import ProgrammedNetwork
 from spu_circuit.errors import InputError
 from spu_circuit.sampling import Parts, Samples, varying
 from spu_circuit.variation import KINDS

@@ -14,7 +14,7 @@ from netlists.device import Device, batch_of, load, program_array, stacked
 from netlists.elements import ElementTable
 from solvers.engine import Engine, Reading
 from solvers.network import Network
-from solvers.network.engine import ProgrammedNetwork
+from solvers.network.programmed import ProgrammedNetwork
 from spu_circuit.hardware import Amplifier, Hardware, Noise, load_hardware
 from spu_circuit.problem import GgnSystem, System
 from spu_circuit.sampling import Parts, Samples, Sampling, draw

@@ -13,7 +13,7 @@ from experiments.shared.systems import ggn_system
 from netlists.board import Board
 from netlists.device import Device, batch_of, load, program_array
 from solvers.network import Network
-from solvers.network.engine import PreparedNetwork
+from solvers.network.programmed import PreparedNetwork
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.hardware import Hardware, load_hardware

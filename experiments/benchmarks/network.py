@@ -17,7 +17,7 @@ from netlists.device import Device, batch_of, load, program_array
 from solvers.ideal import law_of
 from solvers.moments import moments
 from solvers.network import Network
-from solvers.network.engine import PreparedNetwork
+from solvers.network.programmed import PreparedNetwork
 from solvers.ngspice import Ngspice
 from spu_circuit.hardware import Hardware, Noise, load_hardware
 from spu_circuit.sampling import Samples, Sampling, draw

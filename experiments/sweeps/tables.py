@@ -1,6 +1,5 @@
 """Findings as tables of values: the terminal, the page and the files show the same ones."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
@@ -63,8 +62,3 @@ class Table:
 
 def finite(value: float) -> float | None:
     return value if isfinite(value) else None
-
-
-def by_size(values: Sequence[float]) -> list[int]:
-    """Places of the largest first; what is no number last."""
-    return sorted(range(len(values)), key=lambda k: -values[k] if values[k] == values[k] else float("inf"))

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.training.optimizers import OPTIMIZERS
+from experiments.training.settings import NONE
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import merged
-
-NONE = "none"
-"""In the place of a preset: no device."""
 
 
 def spelled(document: Mapping[str, Any]) -> dict[str, Any]:

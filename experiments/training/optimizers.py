@@ -1,10 +1,11 @@
-"""Kinds of optimizers. A kind is one entry here; its fields are those of ``config.Optimizer``."""
+"""Kinds of optimizers. A kind is one entry here; its fields are those of ``Settings``."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.shared.engines import EngineSettings
+from experiments.training.settings import Settings
 from solvers.arithmetic import Arithmetic
 from solvers.digital import Digital
 from solvers.precision.rotated import Rotating
@@ -15,10 +16,7 @@ from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
 from spu_circuit.hardware import Hardware
 
-if TYPE_CHECKING:
-    from experiments.training.config import Optimizer
-
-Settings = Mapping[str, Any]
+Table = Mapping[str, Any]
 """An optimizer's table in a resolved config: what its kind takes, and nothing else."""
 
 
@@ -39,10 +37,10 @@ class Kind:
     """
 
     takes: frozenset[str]
-    label: Callable[[Settings], str]
-    plain: "Callable[[Optimizer, Any], Any]"
+    label: Callable[[Table], str]
+    plain: Callable[[Settings, Any], Any]
     colour: str
-    solver: "Callable[[Optimizer, Hardware | None], Solver | Rotating] | None" = None
+    solver: Callable[[Settings, Hardware | None], Solver | Rotating] | None = None
     needs: frozenset[str] = frozenset()
     hardware: str = "none"
 
@@ -69,37 +67,37 @@ def kind_named(name: str) -> Kind:
     raise InputError(f"no optimizer of kind {shortened(name)}; {did_you_mean(name, OPTIMIZERS, 'kinds')}")
 
 
-def _adam(settings: "Optimizer", rate: Any) -> Any:
+def _adam(settings: Settings, rate: Any) -> Any:
     import optax
 
     return optax.adam(rate, *settings.betas)
 
 
-def _adamw(settings: "Optimizer", rate: Any) -> Any:
+def _adamw(settings: Settings, rate: Any) -> Any:
     import optax
 
     return optax.adamw(rate, *settings.betas, weight_decay=settings.weight_decay)
 
 
-def _muon(settings: "Optimizer", rate: Any) -> Any:
+def _muon(settings: Settings, rate: Any) -> Any:
     import optax.contrib
 
     return optax.contrib.muon(rate, beta=settings.momentum, weight_decay=settings.weight_decay)
 
 
-def _sign(settings: "Optimizer", rate: Any) -> Any:
+def _sign(settings: Settings, rate: Any) -> Any:
     import optax
 
     return optax.sign_sgd(rate)
 
 
-def _sgd(settings: "Optimizer", rate: Any) -> Any:
+def _sgd(settings: Settings, rate: Any) -> Any:
     import optax
 
     return optax.sgd(rate, settings.momentum or None, settings.nesterov)
 
 
-def _array_step(settings: "Optimizer", rate: Any) -> Any:
+def _array_step(settings: Settings, rate: Any) -> Any:
     """Steps of natural gradients. With Adam the momentum is one of what goes into it."""
     if not settings.adam:
         return _sgd(settings, rate)
@@ -109,18 +107,18 @@ def _array_step(settings: "Optimizer", rate: Any) -> Any:
     return optax.chain(*before, _adam(settings, rate))
 
 
-def _sgd_label(settings: Settings) -> str:
+def _sgd_label(settings: Table) -> str:
     return f"SGD, momentum {settings['momentum']:g}" if settings["momentum"] else "SGD"
 
 
-def _array(settings: "Optimizer", hardware: Hardware | None) -> Solver | Rotating:
+def _array(settings: Settings, hardware: Hardware | None) -> Solver | Rotating:
     device = hardware or settings.device()
     if device is None:
         return Sde(settings.injected_noise)
     return settings.made_precise(Spu(device, settings.chosen()))
 
 
-def _digital(settings: "Optimizer", hardware: Hardware | None) -> Solver:
+def _digital(settings: Settings, hardware: Hardware | None) -> Solver:
     device = hardware or settings.device()
     if device is None:
         return Digital(settings.solver, iterations=settings.cg_iterations)
@@ -128,20 +126,20 @@ def _digital(settings: "Optimizer", hardware: Hardware | None) -> Solver:
     return Spu(device, Arithmetic(iterations))
 
 
-def _digital_label(settings: Settings) -> str:
+def _digital_label(settings: Table) -> str:
     solver, base = settings["solver"], settings["hardware"]["base"]
     iterations = f", {settings['cg_iterations']} iterations" if settings["cg_iterations"] else ""
     errors = "" if base == "none" else f", errors of {base}"
     return f"{'NGD' if errors or iterations else 'exact NGD'}{_memory(settings)} ({solver}{iterations}{errors})"
 
 
-def _array_label(settings: Settings) -> str:
+def _array_label(settings: Table) -> str:
     base = settings["hardware"]["base"]
     where = "ideal SDE" if base == "none" else f"{settings['engine']}, {base}"
     return f"TNGD{'-Adam' if settings['adam'] else ''}{_memory(settings)} ({where}{_precision(settings)})"
 
 
-def _precision(settings: Settings) -> str:
+def _precision(settings: Table) -> str:
     """What is done for more precision, in words."""
     given = settings.get("precision") or {}
     told = [
@@ -153,7 +151,7 @@ def _precision(settings: Settings) -> str:
     return "".join(f", {text}" for text in told if text)
 
 
-def _memory(settings: Settings) -> str:
+def _memory(settings: Table) -> str:
     return f" with memory {settings['memory']:g}" if settings.get("memory") else ""
 
 

@@ -24,7 +24,7 @@ from spu_circuit.hardware import Converter
 from spu_circuit.sampling import Samples
 
 if TYPE_CHECKING:
-    from solvers.network.engine import ProgrammedNetwork
+    from solvers.network.programmed import ProgrammedNetwork
 
 Array = NDArray[np.float64]
 Pin = tuple[int, NDArray[np.intp]]

@@ -22,7 +22,7 @@ from solvers.network.relaxation import GROWTH, STEP, TERMS, charges, series_of, 
 from spu_circuit.errors import InputError
 
 if TYPE_CHECKING:
-    from solvers.network.engine import ProgrammedNetwork
+    from solvers.network.programmed import ProgrammedNetwork
 
 Array = NDArray[np.float64]
 States = dict[str, Array]

@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BlockPlan:
     """An order of elimination.
 
     Args:
@@ -85,7 +85,7 @@ class Plan:
         return tuple(inward), tuple(outward)
 
 
-def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: tuple[int, ...]) -> Plan:
+def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: tuple[int, ...]) -> BlockPlan:
     """Choose pivots from typical values.
 
     The cheapest diagonal block goes first, as long as it costs less than leaving its unknowns to the dense core
@@ -121,7 +121,7 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
         rows.discard(step.row)
         columns.discard(step.column)
         work = {(r, c): block for (r, c), block in work.items() if r in rows and c in columns}
-    return Plan(tuple(steps), tuple(sorted(rows)), tuple(sorted(columns)), row_sizes, column_sizes)
+    return BlockPlan(tuple(steps), tuple(sorted(rows)), tuple(sorted(columns)), row_sizes, column_sizes)
 
 
 def _large(work: Mapping[Key, Array], row: int, column: int, columns: set[int], alone: bool) -> bool:
@@ -216,7 +216,7 @@ class Factors:
     """
 
     def __init__(
-        self, order: Plan, blocks: Mapping[Key, Array], batch: int, functionals: Sizes = (), inputs: Sizes = ()
+        self, order: BlockPlan, blocks: Mapping[Key, Array], batch: int, functionals: Sizes = (), inputs: Sizes = ()
     ) -> None:
         self.order, self.batch = order, batch
         work = dict(blocks)

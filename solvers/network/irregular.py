@@ -1,11 +1,8 @@
 """Circuits that are no blocks of families, as wires between resistors make them: element by element, then dense."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
-from netlists.deck import circuit_of, lines_of
 from netlists.device import Device
 from netlists.elements import ElementTable, Values
 from solvers.engine import Reading
@@ -13,14 +10,11 @@ from solvers.network.dense import Motion, Reduced
 from solvers.network.groups import inner_of
 from solvers.network.growth import unstable
 from solvers.network.nodal import NodalAnalysis, settled
-from solvers.network.reader import read_lines
+from solvers.network.preparation import Preparation, analysis_of
 from solvers.network.state_space import StateSpace
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.sampling import Samples
-
-if TYPE_CHECKING:
-    from solvers.network.engine import PreparedNetwork
 
 Array = NDArray[np.float64]
 
@@ -28,13 +22,6 @@ Array = NDArray[np.float64]
 def is_irregular(table: ElementTable) -> bool:
     """Whether nodes of a table are numbered by two numbers: those of wires."""
     return any(nodes.column is not None for group in table.elements for nodes in group.nodes)
-
-
-def analysis_of(table: ElementTable) -> NodalAnalysis:
-    """The equations of a table, by way of its text: an oracle for the blocks."""
-    circuit = read_lines(lines_of(circuit_of(table)))
-    nodes = [name for nodes, _ in table.injected for name in nodes.names]
-    return NodalAnalysis(circuit, table.probes, nodes)
 
 
 def space_of(
@@ -82,13 +69,13 @@ def start_of(analysis: NodalAnalysis, reduced: Reduced, precharged: bool) -> Arr
 class Irregular:
     """A batch of devices with wires, one dense law each. See ``Programmed``."""
 
-    def __init__(self, prepared: "PreparedNetwork", values: Values, samples: Samples | None) -> None:
+    def __init__(self, prepared: Preparation, values: Values, samples: Samples | None) -> None:
         self._prepared, self._values, self._samples = prepared, values, samples
         self.batch = max([len(value) for value in values.values()] + [samples.count if samples is not None else 1])
 
     def spaces(self, device: Device, linearise: bool) -> list[StateSpace]:
         """The dense law of each of the batch. Raises InputError where it is not linear and not to be linearised."""
-        board, engine, found = self._prepared.board, self._prepared.engine, []
+        board, settings, found = self._prepared.board, self._prepared.settings, []
         noise = board.hardware.noise
         for k in range(self.batch):
             one = device[k] if len(device.dac_volts) > 1 else device[0]
@@ -102,7 +89,7 @@ class Irregular:
             kelvin = None
             if noise.thermal:
                 kelvin = board.hardware.temperature if self._samples is None else float(self._samples.temperature[k])
-            found.append(space_of(table, kelvin, linearise, engine.readout_bandwidth))
+            found.append(space_of(table, kelvin, linearise, settings.readout_bandwidth))
         return found
 
     def law(self, device: Device, noise: bool = True) -> Reduced:
@@ -152,7 +139,7 @@ class Irregular:
 
     def refuse_nonlinear(self) -> None:
         """See ``ProgrammedNetwork``."""
-        space_of(self._prepared.board.table, None, self._prepared.engine.linearise)
+        space_of(self._prepared.board.table, None, self._prepared.settings.linearise)
 
     def _law(self, found: list[StateSpace]) -> Reduced:
         return Reduced(
@@ -169,12 +156,12 @@ class Irregular:
 
     def space(self, device: Device, which: int = 0) -> StateSpace:
         """The dense law of one of the batch."""
-        return self.spaces(device, self._prepared.engine.linearise)[which]
+        return self.spaces(device, self._prepared.settings.linearise)[which]
 
     def read(self, device: Device, seconds: Array, seeds: Array, limits: Array | None = None) -> Reading:
         """See ``Programmed``."""
-        points, volts, peaks, waves, noisy = self._prepared.engine.points, [], [], [], []
-        for k, space in enumerate(self.spaces(device, self._prepared.engine.linearise)):
+        points, volts, peaks, waves, noisy = self._prepared.settings.points, [], [], [], []
+        for k, space in enumerate(self.spaces(device, self._prepared.settings.linearise)):
             if (first := space.growing) is not None:
                 raise unstable(first.rate, first.capacitor, len(space.capacitors), device[k], self._samples is not None)
             time = float(seconds[k])

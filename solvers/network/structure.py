@@ -14,7 +14,7 @@ import scipy
 from numpy.typing import NDArray
 
 from netlists.elements import ElementTable
-from solvers.network.blocks import Factors, Key, Plan, SingularError, add, plan, total
+from solvers.network.blocks import BlockPlan, Factors, Key, SingularError, add, plan, total
 from solvers.network.groups import FlatTable, Group
 from solvers.network.stamps import ONE, Term, filled, is_range, placed
 from spu_circuit.errors import InputError
@@ -148,7 +148,7 @@ class Structure(FlatTable):
         return {place: terms for place, terms in chosen.items() if terms}
 
     @cached_property
-    def order(self) -> Plan:
+    def order(self) -> BlockPlan:
         """How the equations are eliminated: planned for typical values, settled and on the way, saturated and not."""
         nominal = self.coefficients({})
         # Supplies have their voltages, without which clamps beside them would be at work.

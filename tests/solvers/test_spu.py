@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 
-import solvers.network.engine
+import solvers.network.programmed
 from experiments.shared.systems import ggn_system, spd_system
 from solvers.boards import RANGES
 from solvers.engine import Reading
@@ -81,7 +81,7 @@ def test_saturation_halves_the_scale_until_all_nodes_fit(ideal):
 def test_ranging_a_linear_device_factorises_nothing_again_and_draws_noise_once(monkeypatch):
     """Of two scales that it is read at, the first under-uses the ADC."""
     lengths, drawn = [], []
-    stepping, sampled = Structure.stepping, solvers.network.engine.sampled
+    stepping, sampled = Structure.stepping, solvers.network.programmed.sampled
     monkeypatch.setattr(
         Structure,
         "stepping",
@@ -89,7 +89,7 @@ def test_ranging_a_linear_device_factorises_nothing_again_and_draws_noise_once(m
             lengths.append(shares["C"].tobytes()) or stepping(self, blocks, shares, batch)
         ),
     )
-    monkeypatch.setattr("solvers.network.engine.sampled", lambda *args: drawn.append(args) or sampled(*args))
+    monkeypatch.setattr("solvers.network.programmed.sampled", lambda *args: drawn.append(args) or sampled(*args))
     solution = Spu(load_hardware("paper"), Network()).solve(spd_system(8, 30, 10), 2.0)
     assert solution.statistics.range_changes == 1
     assert len(drawn) == 1

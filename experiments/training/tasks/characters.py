@@ -1,15 +1,15 @@
 """The next character of a text: of a made-up language with known entropy, or of a file."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from experiments.training.data import Sizes, Split, split
 from experiments.training.task import Learner, Measure, Task
+from experiments.training.tasks.architectures import Reader
 from experiments.training.tasks.text import ALPHABET, encoded, language
-from spu_circuit.description import Description
 from spu_circuit.errors import InputError
 
 
@@ -18,28 +18,6 @@ class Excerpts(Sizes):
 
     context: Annotated[int, Field(ge=1, description="characters that the next one is told from")] = 32
     words: Annotated[int, Field(ge=2, le=10000, description="of the made-up language")] = 100
-
-
-class Reader(Description):
-    """The model: gated recurrent units, or a transformer."""
-
-    kind: Literal["gru", "transformer"]
-    width: Annotated[int, Field(ge=1, description="of the embedding of a character")] = 16
-    hidden: Annotated[
-        int, Field(ge=1, description="gru: units of a layer; transformer: width between dense layers")
-    ] = 48
-    layers: Annotated[int, Field(ge=1, description="recurrent layers, or blocks of the transformer")] = 1
-    heads: Annotated[int, Field(ge=1, description="of the attention (transformer)")] = 2
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.kind == "transformer" and self.width % self.heads:
-            raise ValueError(
-                f"width {self.width} is no multiple of heads {self.heads}; take {self.heads} or a multiple"
-            )
-        if self.kind == "gru" and "heads" in self.model_fields_set:
-            raise ValueError("a gru has no 'heads'; leave it out, or take kind = 'transformer'")
-        return self
 
 
 def _load(sizes: Excerpts, path: Path | None) -> Split:

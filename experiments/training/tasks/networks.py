@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from experiments.training.task import Learner
-from experiments.training.tasks.images import Architecture
+from experiments.training.tasks.architectures import Architecture
 from experiments.training.tasks.modules import Mlp, begin_and_model
 from optim.losses import softmax_cross_entropy
 

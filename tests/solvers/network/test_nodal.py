@@ -12,8 +12,9 @@ from experiments.shared.systems import spd_system
 from netlists.deck import circuit_of, lines_of
 from netlists.device import load, program_array
 from solvers.moments import moments
-from solvers.network.irregular import analysis_of, start_of
+from solvers.network.irregular import start_of
 from solvers.network.nodal import NodalAnalysis
+from solvers.network.preparation import analysis_of
 from solvers.network.reader import read_lines
 from solvers.network.state_space import StateSpace
 from solvers.ngspice_process import run_deck

@@ -385,7 +385,7 @@ def proving_board(hardware, first):
 def looks(monkeypatch):
     """Sizes of the batches whose modes were looked at."""
     found = []
-    monkeypatch.setattr("solvers.network.engine.growth_of", lambda s, n: found.append(s.batch) or growth_of(s, n))
+    monkeypatch.setattr("solvers.network.programmed.growth_of", lambda s, n: found.append(s.batch) or growth_of(s, n))
     return found
 
 
