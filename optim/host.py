@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optim.errors import packed
 from optim.seeds import step_seed
 from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
+from solvers.held import on_samples
 from solvers.precision.rotated import EIGENVECTORS, Rotating
 from solvers.sde import white_noise
 from solvers.solution import Solutions, Solver, StatisticsArrays, statistics_arrays
@@ -77,8 +78,8 @@ def _called(
                 systems = _systems(system, matrices[chosen], wanted[chosen], found.damping[chosen], vectors[chosen])
                 some = None if states is None else states[chosen]
                 solver = solver_of(None if basis is None else basis[chosen])
-                further = {"samples": [copies[row] for row in rows]} if copies else {}
-                solutions = solver.solve_batch(systems, time, some, [seeds[row] for row in rows], **further)
+                solver = on_samples(solver, [copies[row] for row in rows]) if copies else solver
+                solutions = solver.solve_batch(systems, time, some, [seeds[row] for row in rows])
             except SpuError as error:
                 if len(rows) == 1:
                     found.refused[int(rows[0])] = error

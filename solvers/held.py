@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ from solvers.solution import (
     statistics_arrays,
 )
 from spu_circuit.admissible import real_array
+from spu_circuit.errors import InputError
 from spu_circuit.problem import System, Systems
+from spu_circuit.sampling import Sample
 from spu_circuit.several import Batch, Several
 
 Array = NDArray[np.float64]
@@ -150,6 +152,10 @@ class Wrapper(ABC):
         """See ``Holder``."""
         ...
 
+    def of_samples(self, samples: Sequence[Sample]) -> Self:
+        """The same of a device where each system of a batch is on a Monte Carlo sample of its own."""
+        return replace(self, solver=on_samples(self.solver, samples))
+
     def solve(
         self, system: System, analog_time: float = inf, initial_state: Array | None = None, seed: int = 0
     ) -> Solution:
@@ -185,6 +191,19 @@ class Wrapper(ABC):
         )
         seconds = perf_counter() - began
         return Solutions(found.values, statistics, seconds, found.solver, found.variances, found.refinements)
+
+
+def on_samples(solver: Solver, samples: Sequence[Sample]) -> Solver:
+    """The same solver, where each system of a batch is on a sample of its own.
+
+    Raises:
+        InputError: it has no device whose parts could vary.
+    """
+    make = getattr(solver, "of_samples", None)
+    if make is None:
+        raise InputError(f"{type(solver).__name__} is no device whose parts vary; solve without samples")
+    found: Solver = make(samples)
+    return found
 
 
 def together(first: StatisticsArrays, second: StatisticsArrays, asked: Rows) -> StatisticsArrays:

@@ -79,8 +79,8 @@ class Spu:
     Args:
         hardware: what it is made of.
         engine: what computes its voltages.
-        sample: which Monte Carlo sample of the hardware it is; or samples that were drawn for its board, one for each
-            system of a batch; None: its parts are nominal.
+        sample: which Monte Carlo sample of the hardware it is; or which each system of a batch is on, or these as drawn
+            for its board; None: its parts are nominal.
         rounding: which levels resistors take: the nearest ones, or "stochastic", drawn by the seed of the solve, whose
             mean is the matrix that is asked for.
 
@@ -91,7 +91,7 @@ class Spu:
     hardware: Hardware
     engine: Engine
     analog: bool = True
-    sample: Sample | Samples | None = None
+    sample: Sample | tuple[Sample, ...] | Samples | None = None
     rounding: str = "nearest"
     _prepared: dict[Any, tuple[Board, Prepared]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -102,6 +102,12 @@ class Spu:
     def __getstate__(self) -> dict[str, Any]:
         """Without prepared structures, which are soon made anew and cannot be pickled."""
         return {**self.__dict__, "_prepared": {}}
+
+    def of_samples(self, samples: Sequence[Sample]) -> "Spu":
+        """The same device, where each system of a batch is on a Monte Carlo sample of its own."""
+        found = replace(self, sample=tuple(samples))
+        object.__setattr__(found, "_prepared", self._prepared)
+        return found
 
     @on_one_thread
     def solve(
@@ -153,14 +159,10 @@ class Spu:
         analog_time: float = inf,
         initial_states: Array | None = None,
         seeds: Sequence[int] | None = None,
-        samples: Sequence[Sample] | None = None,
     ) -> Solutions:
         """Many systems of one size, each programmed and ranged for itself; see ``Solver``.
 
         A system's result does not depend on what else is in the batch.
-
-        Args:
-            samples: on which Monte Carlo sample each is solved; None: on the device's own.
 
         Raises:
             InputError, MappingError, SimulationError: as ``solve``, for the first system that fails.
@@ -177,10 +179,9 @@ class Spu:
 
         _keep_freed_memory()
         parts = []
-        for chosen in _chunks(count, self._together(varied=samples is not None)):
+        for chosen, device in self._parts(count):
             some, own = _some(batch, chosen), None if states is None else states[chosen]
-            boards = self._set(some, numbers[chosen], samples=None if samples is None else samples[chosen])
-            found = boards.read(b[chosen], analog_time, own, numbers[chosen])
+            found = device._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
             parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
         values = np.concatenate([values for values, _ in parts])
         arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in parts[0][1]}
@@ -200,8 +201,8 @@ class Spu:
         _, numbers = check_batch(batch.b, None, seeds)
         self._refuse_oversize(batch)
         parts = []
-        for chosen in _chunks(len(batch), self._together()):
-            parts.append((chosen, self._set(_some(batch, chosen), numbers[chosen])))
+        for chosen, device in self._parts(len(batch)):
+            parts.append((chosen, device._set(_some(batch, chosen), numbers[chosen])))
         return HeldBoards(self.engine.name, self.hardware, tuple(parts))
 
     @on_one_thread
@@ -335,20 +336,30 @@ class Spu:
         board, _ = self._prepare(array)
         return {kind: len(places.slots) for kind, places in board.places.items()}
 
-    def _together(self, deviations: Mapping[str, Array] = NO_DEVIATIONS, varied: bool = False) -> int:
+    def _parts(self, count: int) -> Iterator[tuple[slice, "Spu"]]:
+        """Systems that are solved together, and the device with the samples that these are on.
+
+        Raises:
+            InputError: there are not as many samples as systems.
+        """
+        _check_samples(self.sample, count)
+        each = self.sample if isinstance(self.sample, tuple) else None
+        for chosen in _chunks(count, self._together()):
+            yield chosen, self if each is None else self.of_samples(each[chosen])
+
+    def _together(self, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
         """How many systems may be solved together. With wires the parts of a board depend on its matrix."""
         if isinstance(self.sample, Samples):
             return self.sample.count
-        varied = varied or self.sample is not None or bool(deviations)
+        varied = self.sample is not None or bool(deviations)
         return 1 if varied and self.hardware.array.wire_resistance > 0 else CHUNK
 
-    def _samples(
-        self, board: Board, deviations: Mapping[str, Array], samples: Sequence[Sample] | None = None
-    ) -> Samples | None:
+    def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
         """What its parts have instead of nominal values; None: nothing."""
-        drawn = board.drawn(self.sample) if isinstance(self.sample, Sample) else self.sample
-        if samples is not None:
-            drawn = joined([board.drawn(sample) for sample in samples])
+        if isinstance(self.sample, tuple):
+            drawn: Samples | None = joined([board.drawn(sample) for sample in self.sample])
+        else:
+            drawn = board.drawn(self.sample) if isinstance(self.sample, Sample) else self.sample
         if not deviations:
             return drawn
         for kind, off in deviations.items():
@@ -453,16 +464,21 @@ class Spu:
         systems: Batch,
         seeds: Sequence[int],
         deviations: Mapping[str, Array] = NO_DEVIATIONS,
-        samples: Sequence[Sample] | None = None,
     ) -> "Boards":
         """Devices whose resistors are set, as many as are solved together."""
         self._refuse_oversize(systems)
-        if isinstance(self.sample, Samples) and self.sample.count != len(systems):
-            raise InputError(f"{self.sample.count} samples for {len(systems)} systems; give one each")
+        _check_samples(self.sample, len(systems))
         array = self._programmed(systems, seeds)
         board, prepared = self._prepare(array)
-        drawn = self._samples(board, deviations, samples)
+        drawn = self._samples(board, deviations)
         return Boards(self.hardware, systems, array, board, drawn, prepared.program(array, drawn))
+
+
+def _check_samples(sample: Sample | tuple[Sample, ...] | Samples | None, systems: int) -> None:
+    """Raises InputError where there are samples, and not one for each system."""
+    several = sample.count if isinstance(sample, Samples) else len(sample) if isinstance(sample, tuple) else systems
+    if several != systems:
+        raise InputError(f"{several} samples for {systems} systems; give one each")
 
 
 def _batch(systems: Systems | Sequence[System] | Several) -> Batch:

@@ -108,8 +108,6 @@ class Optimizer(Settings):
         """What is simulated must fit together."""
         if self.has_device:
             check_engine(self)
-        if self.copies and self.precision is not None:
-            raise ValueError("precision is of nominal devices here, and copies are drawn ones; leave one of them out")
         if self.copies and self.engine == "sde":
             raise ValueError("engine 'sde' knows no copies; take engine 'network' or 'ngspice', or leave copies out")
         bare = not self.has_device

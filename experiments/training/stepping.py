@@ -21,6 +21,7 @@ from optim.damping import adapted, predicted_change
 from optim.systems import Ggn
 from solvers.solution import Solutions
 from solvers.spu import Spu
+from spu_circuit.sampling import Sample
 
 compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
 """XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
@@ -178,9 +179,13 @@ class _Exchangeable:
     device: Spu | None = None
     analog: bool = True
 
-    def solve_batch(self, *arguments: Any, **named: Any) -> Solutions:
+    def solve_batch(self, *arguments: Any) -> Solutions:
         assert self.device is not None
-        return self.device.solve_batch(*arguments, **named)
+        return self.device.solve_batch(*arguments)
+
+    def of_samples(self, samples: Sequence[Sample]) -> Spu:
+        assert self.device is not None
+        return self.device.of_samples(samples)
 
 
 def _solution(method: Method) -> Callable[..., Any]:

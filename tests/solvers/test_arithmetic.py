@@ -43,7 +43,7 @@ def test_samples_of_a_batch_are_each_its_own():
     systems = [spd_system(8, 4.0, seed=seed) for seed in range(2)]
     samples = [Sample(Sampling(seed), 1) for seed in range(2)]
     batch = LinearSystems(np.stack([one.A for one in systems]), np.stack([one.b for one in systems]))
-    for system, sample, value in zip(systems, samples, spu.solve_batch(batch, samples=samples).values, strict=True):
+    for system, sample, value in zip(systems, samples, spu.of_samples(samples).solve_batch(batch).values, strict=True):
         np.testing.assert_array_equal(replace(spu, sample=sample).solve(system).value, value)
 
 

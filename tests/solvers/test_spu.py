@@ -191,10 +191,12 @@ def test_samples_of_a_batch_are_solved_as_each_alone(base, wires, kind, toleranc
     samples = [Sample(Sampling(seed), number) for seed, number in ((0, 1), (0, 2), (7, 1))]
     systems = [spd_system(6, 5.0, seed=seed) for seed in range(3)]
     batch = LinearSystems(np.stack([one.A for one in systems]), np.stack([one.b for one in systems]))
-    found = spu.solve_batch(batch, samples=samples)
+    found = spu.of_samples(samples).solve_batch(batch)
     for system, sample, value in zip(systems, samples, found.values, strict=True):
         np.testing.assert_array_equal(replace(spu, sample=sample).solve(system).value, value)
     assert not np.array_equal(spu.solve_batch(batch).values, found.values)
+    with pytest.raises(InputError, match="3 samples for 2 systems; give one each"):
+        spu.of_samples(samples).solve_batch(systems[:2])
 
 
 @pytest.mark.parametrize("base", ["ideal", "bench"])

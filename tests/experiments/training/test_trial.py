@@ -96,6 +96,14 @@ damping = 0.1
 mapping = "kernel"
 engine = "network"
 hardware = "ideal"
+[optimizers.precise-copies]
+kind = "tngd"
+learning_rates = [0.3]
+curvature_samples = 1
+copies = 2
+engine = "network"
+precision = { refine = 3, tolerance = 1e-3, rotate = 2 }
+hardware = { base = "bench", variation.array_resistor.local = { tolerance = "5 %", meaning = "sigma" } }
 [optimizers.copies]
 kind = "tngd"
 learning_rates = [0.3]
@@ -230,6 +238,22 @@ def test_copies_go_together_and_each_is_the_sample_that_its_seed_and_number_draw
         nominal = Trial(0, "copies", 0.3, trial.seed)
         alone = together(several, "copies", [nominal], method=Method(settings, device, several.steps))[nominal]
         assert tuple(step.loss for step in alone.steps) == losses[trial]
+
+
+def test_copies_may_be_made_precise(several):
+    """Each seed and copy as on its own device; refined, they differ by less than the devices do."""
+    name = "precise-copies"
+    settings = several.optimizers[name]
+    trials = [Trial(0, name, 0.3, several.seeds[0], copy) for copy in settings.copy_numbers]
+    found = together(several, name, trials, steps=2)
+    for trial, chunk in found.items():
+        assert [step.refinement for step in chunk.steps] == ["converged"] * 2
+        assert all(step.solve_error < 0.02 for step in chunk.steps)
+        device = Spu(settings.device(), settings.chosen(), sample=Sample(Sampling(trial.seed), trial.copy))
+        nominal = Trial(0, name, 0.3, trial.seed)
+        method = Method(settings, settings.made_precise(device), several.steps)
+        alone = together(several, name, [nominal], steps=2, method=method)[nominal]
+        assert [step.loss for step in alone.steps] == [step.loss for step in chunk.steps]
 
 
 def test_statistics_of_a_step_are_those_of_each_trial(several):

@@ -1,19 +1,24 @@
 """Systems in the eigenvectors of an older matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from experiments.shared.systems import ggn_system, spd_system
 from netlists.device import program_array
 from solvers.digital import Digital
+from solvers.held import on_samples
 from solvers.network import Network
+from solvers.precision.averaged import Averaged
 from solvers.precision.refined import Refined
 from solvers.precision.rotated import Rotated, Rotating, rotated, rotation
 from solvers.sde import Sde
 from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError
-from spu_circuit.hardware import load_hardware
+from spu_circuit.hardware import changed_hardware, load_hardware
 from spu_circuit.problem import LinearSystem, LinearSystems
+from spu_circuit.sampling import Sample, Sampling
 
 SYSTEM = spd_system(8, 1e5, 2)
 STACK = LinearSystems(SYSTEM.A[None], SYSTEM.b[None])
@@ -32,6 +37,25 @@ def test_fresh_eigenvectors_leave_the_identity():
     T = rotation(STACK.A, stale(0.0))
     np.testing.assert_allclose(rotated(STACK, T).A[0], np.eye(8), atol=1e-9)  # condition 1e5
     np.testing.assert_allclose(T[0] @ T[0].T, np.linalg.inv(SYSTEM.A), rtol=1e-6)
+
+
+def test_each_of_a_batch_may_be_on_a_sample_of_its_own():
+    """Through all that a device is wrapped in."""
+    spread = {"array_resistor": {"local": {"tolerance": "5 %", "meaning": "sigma"}}}
+    spu = Spu(changed_hardware("ideal", {"variation": spread}), Network())
+    systems = [spd_system(6, 5.0, seed=seed) for seed in range(2)]
+    batch = LinearSystems(np.stack([one.A for one in systems]), np.stack([one.b for one in systems]))
+    samples = [Sample(Sampling(seed), seed + 1) for seed in range(2)]
+    basis = np.linalg.eigh(batch.A).eigenvectors[:1].repeat(2, axis=0)
+
+    def wrapped(device):
+        return Refined(Rotated(Averaged(device, reads=2), basis[0]), 3, 1e-12)
+
+    found = on_samples(wrapped(spu), samples).solve_batch(batch)
+    for system, sample, value in zip(systems, samples, found.values, strict=True):
+        np.testing.assert_array_equal(wrapped(replace(spu, sample=sample)).solve(system).value, value)
+    with pytest.raises(InputError, match="Digital is no device whose parts vary"):
+        on_samples(Refined(Digital()), samples)
 
 
 def test_any_basis_leaves_a_unit_diagonal_and_the_solution():
