@@ -12,6 +12,7 @@ from solvers.network.adjoint import Adjoint
 from solvers.network.adjoint_relaxation import RelaxationAdjoint
 from solvers.network.programmed import ProgrammedNetwork
 from spu_circuit.errors import InputError
+from spu_circuit.hardware import Hardware
 from spu_circuit.sampling import Parts, Samples, varying
 from spu_circuit.variation import KINDS
 
@@ -97,8 +98,9 @@ class Contributions:
 
     Args:
         value: the x that shares are relative to, (n,).
-        local: kind → what mismatch of each of its parts adds, (parts,).
-        common: kind → what its lot and gradient add; "temperature" among them. Correlated lots share what they add
+        local: kind → what mismatch of each of its parts adds, and a temperature coefficient of its own, (parts,).
+        common: kind → what its lot, gradient and shared temperature coefficient add; "temperature" among them, by the
+            mean coefficients. Correlated lots share what they add
             together, which can be below zero.
         moved: δx of each of the samples that were given, (samples, n).
         board: what the parts are.
@@ -143,7 +145,14 @@ def contributions_of(
     own, n = own_board(board, device[0]), len(value)
     variation, places = own.hardware.variation, own.places
     kinds = [kind for kind in varying(variation) if kind != "temperature"]
-    local = {kind: np.zeros(len(places[kind].slots)) for kind in kinds if getattr(variation, kind).mismatch}
+    drifts = {kind: getattr(variation, kind).temperature_coefficient for kind in kinds}
+    local = {
+        kind: np.zeros(len(places[kind].slots))
+        for kind in kinds
+        if getattr(variation, kind).mismatch or drifts[kind].own
+    }
+    shared_drifts = {kind: 0.0 for kind in kinds if drifts[kind].common}
+    warm = _mean_square_rise(own.hardware)
     lots = {kind: np.zeros(n) for kind in kinds if getattr(variation, kind).lot}
     slopes = {kind: 0.0 for kind in kinds if getattr(getattr(variation, kind), "gradient", None)}
     heat, moved = np.zeros(n), np.zeros((0 if samples is None else samples.count, n))
@@ -155,14 +164,20 @@ def contributions_of(
             by_part = found[0]
             of_kind = getattr(variation, kind)
             if kind in local:
-                local[kind] += (by_part**2).sum(axis=1) * of_kind.mismatch.standard_deviation**2
+                variance = of_kind.mismatch.standard_deviation**2 if of_kind.mismatch else 0.0
+                if drifts[kind].own:
+                    variance += warm * drifts[kind].own.standard_deviation ** 2
+                local[kind] += (by_part**2).sum(axis=1) * variance
+            if kind in shared_drifts:
+                variance = warm * drifts[kind].common.standard_deviation ** 2
+                shared_drifts[kind] += float((by_part.sum(axis=0) ** 2).sum()) * variance
             if kind in lots:
                 lots[kind][cells] = by_part.sum(axis=0) * of_kind.lot.standard_deviation
             if kind in slopes:
                 across = np.stack([places[kind].x, places[kind].y]) @ by_part
                 slopes[kind] += float((across**2).sum()) * of_kind.gradient.standard_deviation**2
             if variation.temperature is not None:
-                heat[cells] += by_part.sum(axis=0) * getattr(of_kind, "temperature_coefficient", 0.0)
+                heat[cells] += by_part.sum(axis=0) * of_kind.temperature_coefficient.mean
             if samples is not None:
                 if kind in samples.relative:
                     moved[:, cells] += (samples.relative[kind] - 1) @ by_part
@@ -174,7 +189,7 @@ def contributions_of(
         vectors = np.stack(list(lots.values()))
         shared = (variation.lot_correlation[np.ix_(chosen, chosen)] * (vectors @ vectors.T)).sum(axis=1)
         common = dict(zip(lots, shared.tolist(), strict=True))
-    for kind, addition in slopes.items():
+    for kind, addition in (*slopes.items(), *shared_drifts.items()):
         common[kind] = common.get(kind, 0.0) + addition
     if variation.temperature is not None:
         common["temperature"] = float(heat @ heat) * variation.temperature.standard_deviation**2
@@ -186,6 +201,14 @@ def contributions_of(
         moved,
         own,
     )
+
+
+def _mean_square_rise(hardware: Hardware) -> float:
+    """Of the temperature above the parts' reference, K²: coefficients about zero move parts by its root."""
+    variation, temperature = hardware.variation, hardware.temperature
+    rise = temperature - (variation.reference_temperature or temperature)
+    spread = variation.temperature
+    return rise**2 + (spread.standard_deviation**2 if spread else 0.0)
 
 
 def own_board(board: Board, device: Device) -> Board:

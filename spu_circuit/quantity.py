@@ -19,6 +19,7 @@ FACTORS = {
     "µm²": {"µm²": 1e-12, "mm²": 1e-6},
     "LSB": {"LSB": 1.0},
     "V/µs": {"V/µs": 1e6},
+    "µV/K": {"µV/K": 1e-6, "mV/K": 1e-3},
 }
 """Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
 UNSCALED = ("", "K", "°C")
@@ -176,6 +177,7 @@ KelvinDifference = _non_negative("K")
 Fraction = _non_negative("%")
 SignedFraction = _bounded("%")
 PerKelvin = _bounded("ppm/K")
+VoltsPerKelvin = _bounded("µV/K")
 MatchingCoefficient = _positive("% µm")
 Area = _positive("µm²")
 Seconds = _non_negative("s")

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from spu_circuit.errors import InputError
 from spu_circuit.seeds import check_seed
-from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Spread, Variation
+from spu_circuit.variation import KINDS, ArrayVariation, Drift, RelativeVariation, Spread, Variation
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 STEPS = 1 << 53
 """Uniform numbers come in steps of 2⁻⁵³; half a step keeps them off 0 and 1."""
+DRIFT = "temperature coefficient"
+"""What its random numbers are for."""
+FARTHEST = 6.0
+"""Standard deviations that importance sampling goes to, so that no part comes near zero. Two in 10⁹ lie beyond."""
 SOBOL_DIMENSIONS = 21_201
 """Of SciPy's direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30:2635, 2008)."""
 
@@ -58,7 +62,7 @@ class Sampling:
         total: number of samples of a Latin hypercube.
         streams: other seeds for some kinds of parts, which then vary for themselves.
         inflation: importance sampling: what all parts of a sample share (lots, gradients, temperature) is drawn with
-            normal scores this many times as wide, and the samples get weights that make up for it.
+            normal scores this many times as wide, up to ``FARTHEST``, and the samples get weights that make up for it.
 
     Raises:
         InputError: a seed below 0 or above 2⁶⁴ − 1.
@@ -195,9 +199,10 @@ def draw(
         if not _moves(variation, kind):
             continue
         local = of_kind.mismatch.quantile(numbers[f"{kind} local"]) if of_kind.mismatch else None
+        warmth = _coefficients(of_kind.temperature_coefficient, kind, numbers) * rise[:, None]
         if isinstance(of_kind, RelativeVariation):
             factors = np.full((len(samples), len(places.slots)), variation.ageing(kind))
-            factors *= 1 + of_kind.temperature_coefficient * rise[:, None]
+            factors *= _warm(1 + warmth, kind, kelvin)
             if kind in lots:
                 factors *= 1 + lots[kind][:, None]
             if of_kind.gradient:
@@ -207,7 +212,7 @@ def draw(
                 factors *= 1 + local
             relative[kind] = factors
         else:
-            deviations = np.zeros((len(samples), len(places.slots)))
+            deviations = np.zeros((len(samples), len(places.slots))) + warmth
             if kind in lots:
                 deviations += lots[kind][:, None]
             if local is not None:
@@ -257,13 +262,16 @@ def corners(
     for kind, places in parts.items():
         of_kind = getattr(variation, kind)
         lot, local = moved(f"{kind} lot", of_kind.lot, 1), moved(f"{kind} local", of_kind.mismatch, len(places.slots))
+        drift = of_kind.temperature_coefficient
+        warmth = drift.mean + moved(f"{kind} {DRIFT}", drift.common, 1)
+        warmth = rise[:, None] * (warmth + moved(f"{kind} {DRIFT} local", drift.own, len(places.slots)))
         if isinstance(of_kind, RelativeVariation):
             slope = moved(f"{kind} gradient", of_kind.gradient, 2)
             factors = (1 + lot) * (1 + slope[:, :1] * places.x + slope[:, 1:] * places.y) * (1 + local)
-            factors *= variation.ageing(kind) * (1 + of_kind.temperature_coefficient * rise[:, None])
+            factors *= variation.ageing(kind) * _warm(1 + warmth, kind, kelvin)
             relative[kind] = factors
         else:
-            absolute[kind] = lot + local
+            absolute[kind] = lot + local + warmth
     nothing = np.zeros((count, 0), dtype=bool)
     return Samples(relative, absolute, nothing, nothing, kelvin, np.ones(count))
 
@@ -276,9 +284,28 @@ def varying(variation: Variation) -> tuple[str, ...]:
 
 def _moves(variation: Variation, kind: str) -> bool:
     """Whether parts of a kind are ever off."""
-    of_kind = getattr(variation, kind)
-    steady = not isinstance(of_kind, RelativeVariation) or of_kind.temperature_coefficient == 0
+    steady = getattr(variation, kind).temperature_coefficient.steady
     return bool(_purposes(variation, kind)) or not steady or variation.ageing(kind) != 1
+
+
+def _warm(factors: Array, kind: str, kelvin: Array) -> Array:
+    """Factors (samples, parts). Raises InputError where one is not above zero."""
+    if (found := np.broadcast_to(factors, np.broadcast_shapes(factors.shape, (len(kelvin), 1))).min(axis=1)).min() <= 0:
+        raise InputError(
+            f"variation.{kind}.temperature_coefficient leaves {found.min():.2g} of a part at "
+            f"{kelvin[int(found.argmin())]:.4g} K; lower its mean or spread, or the temperature's"
+        )
+    return factors
+
+
+def _coefficients(drift: Drift, kind: str, numbers: Mapping[str, Array]) -> Array:
+    """Temperature coefficients of the parts of a kind, (samples, parts) or broadcast to it."""
+    found = np.full((1, 1), drift.mean)
+    if drift.common:
+        found = found + drift.common.quantile(numbers[f"{kind} {DRIFT}"])
+    if drift.own:
+        found = found + drift.own.quantile(numbers[f"{kind} {DRIFT} local"])
+    return found
 
 
 def shared(variation: Variation) -> int:
@@ -297,6 +324,10 @@ def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
         needed[f"{kind} gradient"] = 2
     if of_kind.mismatch:
         needed[f"{kind} local"] = None
+    if of_kind.temperature_coefficient.common:
+        needed[f"{kind} {DRIFT}"] = 1
+    if of_kind.temperature_coefficient.own:
+        needed[f"{kind} {DRIFT} local"] = None
     if isinstance(of_kind, ArrayVariation) and of_kind.stuck_open + of_kind.stuck_closed > 0:
         needed[f"{kind} stuck"] = None
     return needed
@@ -324,10 +355,10 @@ def _inflate(numbers: dict[str, Array], inflation: float, samples: int) -> Array
     weights = np.ones(1)
     for purpose, shares in numbers.items():
         if inflation > 1 and not purpose.endswith(("local", "stuck")):
-            scores = inflation * scipy.special.ndtri(shares)
-            # The largest number below 1 is a whole step away from it.
-            numbers[purpose] = np.clip(scipy.special.ndtr(scores), 0.5 / STEPS, 1 - 1 / STEPS)
-            ratio = inflation * np.exp(-(scores**2) * (1 - inflation**-2) / 2)
+            beyond = scipy.special.ndtr(-FARTHEST / inflation)
+            scores = inflation * scipy.special.ndtri(beyond + shares * (1 - 2 * beyond))
+            numbers[purpose] = scipy.special.ndtr(scores)
+            ratio = inflation * (1 - 2 * beyond) * np.exp(-(scores**2) * (1 - inflation**-2) / 2)
             weights = weights * ratio.prod(axis=1)
     return np.broadcast_to(weights, samples)
 

@@ -1,12 +1,12 @@
 """How samples of a device differ: the spread of every kind of part, as data.
 
 A relative deviation multiplies, an absolute one adds: a resistor of a sample is
-``R (1 + lot) (1 + gradient · (x, y)) (1 + local) (1 + α (T − T₀)) (1 + a log₁₀(1 + t / 1 h))``.
+``R (1 + lot) (1 + gradient · (x, y)) (1 + local) (1 + α (T − T₀)) (1 + a log₁₀(1 + t / 1 h))``, where α may spread too.
 """
 
 from itertools import combinations
 from math import erf, exp, expm1, log1p, pi, sqrt
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import scipy
@@ -25,6 +25,7 @@ from spu_circuit.quantity import (
     PerKelvin,
     SignedFraction,
     VoltsOrZero,
+    VoltsPerKelvin,
 )
 
 Array = NDArray[np.float64]
@@ -173,6 +174,81 @@ class Matching(Description):
         return RelativeSpread(tolerance=self.coefficient / sqrt(self.area), meaning="sigma")
 
 
+class Drift(Description):
+    """How a property moves with temperature: every part has a coefficient of its own, about the mean of its kind.
+
+    "± 100 ppm/K" on a data sheet is a limit of each part: mean 0, spread 100 ppm/K, meaning "limit". Parts of one
+    network track: they share their deviation but for ``tracking``. Limits are those of uniform distributions, which add
+    to the spread; σ are those of normal ones, whose squares add.
+    """
+
+    mean: float = 0.0
+    spread: float = 0.0
+    meaning: Annotated[Meaning | None, Field(description="what spread and tracking are of the distribution")] = None
+    tracking: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_all(cls, given: Any) -> Any:
+        """A coefficient alone is that of all parts."""
+        return given if isinstance(given, dict | Drift) else {"mean": given}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("spread", "tracking"):
+            if (value := getattr(self, name) or 0.0) < 0:
+                raise ValueError(f"{name} is {value:g}; it must be 0 or more, to both sides of the mean")
+        if bool(self.spread) != (self.meaning is not None):
+            cure = "give meaning = 'limit', '3 sigma' or 'sigma'" if self.spread else "give a spread, or leave it out"
+            raise ValueError(f"spread and meaning belong together; {cure}")
+        if self.tracking is not None and self.tracking > self.spread:
+            raise ValueError("tracking is above spread; it is the part of the spread that parts do not share")
+        return self
+
+    @property
+    def own(self) -> Spread | None:
+        """Of the deviation that each part has for itself; None: there is none."""
+        return self._spread(self.spread if self.tracking is None else self.tracking)
+
+    @property
+    def common(self) -> Spread | None:
+        """Of the deviation that all parts of a copy share; None: there is none."""
+        own = self.spread if self.tracking is None else self.tracking
+        return self._spread(self.spread - own if self.meaning == "limit" else sqrt(self.spread**2 - own**2))
+
+    def _spread(self, tolerance: float) -> Spread | None:
+        if tolerance == 0 or self.meaning is None:
+            return None
+        shape: Literal["uniform", "normal"] = "uniform" if self.meaning == "limit" else "normal"
+        return Spread(distribution=shape, tolerance=tolerance, meaning=self.meaning)
+
+    @property
+    def steady(self) -> bool:
+        """Whether temperature moves nothing."""
+        return self.mean == 0 and self.spread == 0
+
+
+class RelativeDrift(Drift):
+    """Of a share of the nominal value."""
+
+    mean: Annotated[PerKelvin, Field(description="relative, per kelvin above the reference")] = 0.0
+    spread: Annotated[PerKelvin, Field(description="of each part's coefficient about the mean")] = 0.0
+    tracking: Annotated[
+        PerKelvin | None, Field(description="what of the spread parts do not share; none: each part has all for itself")
+    ] = None
+
+
+class VoltageDrift(Drift):
+    """Of a voltage."""
+
+    mean: Annotated[VoltsPerKelvin, Field(description="volts per kelvin above the reference")] = 0.0
+    spread: Annotated[VoltsPerKelvin, Field(description="of each part's coefficient about the mean")] = 0.0
+    tracking: Annotated[
+        VoltsPerKelvin | None,
+        Field(description="what of the spread parts do not share; none: each part has all for itself"),
+    ] = None
+
+
 class RelativeVariation(Description):
     """How the parts of a kind deviate from their nominal value, relatively."""
 
@@ -182,7 +258,9 @@ class RelativeVariation(Description):
     gradient: Annotated[
         RelativeSpread | None, Field(description="from edge to edge of the die, in x and in y independently")
     ] = None
-    temperature_coefficient: Annotated[PerKelvin, Field(description="relative, per kelvin above the reference")] = 0.0
+    temperature_coefficient: Annotated[
+        RelativeDrift, Field(description="relative, per kelvin above the reference: of all parts alike, or a table")
+    ] = RelativeDrift()
     ageing: Annotated[SignedFraction, Field(description="relative drift per decade of hours")] = 0.0
 
     @model_validator(mode="after")
@@ -214,6 +292,9 @@ class VoltageVariation(Description):
 
     lot: Annotated[VoltageSpread | None, Field(description="one deviation for all parts of a copy")] = None
     local: Annotated[VoltageSpread | None, Field(description="each part for itself")] = None
+    temperature_coefficient: Annotated[
+        VoltageDrift, Field(description="volts per kelvin above the reference: of all parts alike, or a table")
+    ] = VoltageDrift()
 
     @property
     def mismatch(self) -> VoltageSpread | None:
@@ -229,6 +310,7 @@ class CodeVariation(Description):
 
     local: Annotated[CodeSpread | None, Field(description="each channel for itself, LSB")] = None
     lot: None = None
+    temperature_coefficient: ClassVar[Drift] = Drift()
 
     @property
     def mismatch(self) -> CodeSpread | None:

@@ -144,7 +144,7 @@ def _traits(variation: Variation, samples: Samples, board: Board) -> list[Trait]
         of_kind, name = getattr(variation, kind), titled(kind)
         deviations, unit = _deviations(variation, samples, kind)
         found.append(Trait(f"{name} mean", unit, deviations.mean(axis=1)))
-        if of_kind.mismatch and deviations.shape[1] > 1:
+        if (of_kind.mismatch or of_kind.temperature_coefficient.own) and deviations.shape[1] > 1:
             found.append(Trait(f"{name} spread", unit, deviations.std(axis=1)))
         if isinstance(of_kind, RelativeVariation) and of_kind.gradient:
             for axis, place in (("x", board.places[kind].x), ("y", board.places[kind].y)):

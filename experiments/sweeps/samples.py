@@ -40,7 +40,8 @@ class SampleSet:
     def moves(self, variation: Variation) -> Variation:
         """What varies in these samples; correlations mean nothing where one kind varies alone.
 
-        Ageing and temperature coefficients, which are not random, stay.
+        Ageing and mean temperature coefficients, which are not random, stay. What spreads coefficients is part of what
+        temperature does, and goes with it.
         """
         if self.only is None:
             return variation
@@ -52,5 +53,8 @@ class SampleSet:
                 random = ("lot", "local", "matching", "gradient", "stuck_open", "stuck_closed")
                 of_kind = getattr(variation, other)
                 off = {name: type(of_kind).model_fields[name].default for name in random if hasattr(of_kind, name)}
+                drift = of_kind.temperature_coefficient
+                if self.only != "temperature" and not drift.steady:
+                    off["temperature_coefficient"] = type(drift)(mean=drift.mean)
                 nothing[other] = of_kind.model_copy(update=off)
         return variation.model_copy(update=nothing)

@@ -1,6 +1,7 @@
 """Parts at the ends of their distributions: what corners and the worst case have in common."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,19 +19,20 @@ CAPTION = "The ends of each metric over the corners, and the nominal copy. An un
 
 
 def with_extremes(variation: Variation, analysis: str) -> tuple[str, ...]:
-    """The kinds that corners move: those whose parts, or lot, deviate as a whole. Gradients and stuck ones do not.
+    """The kinds that corners move: those whose parts, lot or temperature coefficients deviate as a whole. Gradients and
+    stuck ones do not.
 
     Raises:
         InputError: there is none.
     """
-    moved = tuple(
-        kind
-        for kind in varying(variation)
-        if kind == "temperature" or getattr(variation, kind).lot or getattr(variation, kind).mismatch
-    )
+    moved = tuple(kind for kind in varying(variation) if kind == "temperature" or _deviates(getattr(variation, kind)))
     if not moved:
         raise InputError(f"analysis.kind {analysis!r}: only stuck resistors or gradients vary; take 'monte carlo'")
     return moved
+
+
+def _deviates(of_kind: Any) -> bool:
+    return bool(of_kind.lot or of_kind.mismatch or of_kind.temperature_coefficient.spread)
 
 
 def bounds(group: Group, metric: str) -> dict[str, tuple[float, int]]:

@@ -334,6 +334,28 @@ def test_first_order_contributions_are_the_variance_of_samples() -> None:
     assert found.local[kind][found.board.names(kind).index(name)] == addition
 
 
+@pytest.mark.parametrize("kind", ["array_resistor", "capacitor", "amplifier_offset"])
+def test_coefficients_that_spread_contribute_by_the_mean_square_of_the_temperature(kind: str) -> None:
+    """Half of it is the way to the reference, half the temperature's own spread; those of all parts and of each."""
+    unit = 50e-6 if kind == "amplifier_offset" else 200e-6
+    drift = {"spread": unit, "tracking": 0.5 * unit, "meaning": "limit"}
+    variation = {
+        kind: {"temperature_coefficient": drift},
+        "temperature": {"tolerance": 10, "meaning": "sigma"},
+        "reference_temperature": 290.15,
+    }
+    hardware = exact("bench").model_copy(update={"variation": Variation.model_validate(variation)})
+    system, count = system_of(6), 4000
+
+    def samples(board: Board) -> Samples:
+        return draw(board.hardware.variation, 300.15, board.places, range(count), Sampling(5))
+
+    found = Spu(hardware, Network()).contributions(system, samples)
+    moved = (found.moved**2).sum(axis=1) / (found.value @ found.value)
+    assert moved.mean() == pytest.approx(found.total, rel=4 * moved.std() / np.sqrt(count) / max(moved.mean(), 1e-30))
+    assert (found.total > 0) == (kind != "capacitor")  # which settles as it likes
+
+
 def test_a_sample_has_no_contributions() -> None:
     with pytest.raises(InputError, match="leave sample out"):
         Spu(load_hardware("ideal"), Network(), sample=Sample(Sampling(0), 0)).contributions(system_of(2))
