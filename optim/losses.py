@@ -61,6 +61,29 @@ def _softmax_directions(outputs: Array) -> tuple[Array, Array]:
     return q, reflection[:, 1:]
 
 
+def _ends(outputs: Array) -> Array:
+    """Logits of both ends, (2, d_z / 2)."""
+    return outputs.reshape(2, -1)
+
+
+def _span_cross_entropy(outputs: Array, target: Array) -> Array:
+    return jnp.sum(jnp.where(target[:2] < 0, 0, jax.vmap(_cross_entropy)(_ends(outputs), target[:2])))
+
+
+def _span_factor(outputs: Array) -> Array:
+    first, last = jax.vmap(_softmax_factor)(_ends(outputs))
+    return jax.scipy.linalg.block_diag(first, last)
+
+
+def _span_coordinates(outputs: Array, target: Array) -> Array:
+    found = jax.vmap(_softmax_coordinates)(_ends(outputs), target[:2])
+    return jnp.where(target[:2, None] < 0, 0, found).ravel()
+
+
+def _span(key: Array, outputs: Array) -> Array:
+    return jax.random.categorical(key, _ends(outputs))
+
+
 def _half_squared_error(outputs: Array, target: Array) -> Array:
     return jnp.sum((outputs - target) ** 2) / 2
 
@@ -81,6 +104,10 @@ softmax_cross_entropy = Loss(
     "softmax cross-entropy", _cross_entropy, _softmax_factor, jax.random.categorical, _softmax_coordinates
 )
 """−log p[target] with an integer target; H = diag(p) − p pᵀ."""
+
+span_cross_entropy = Loss("span cross-entropy", _span_cross_entropy, _span_factor, _span, _span_coordinates)
+"""−log p[first] − log q[last] of a span: outputs are the logits of its first and then of its last place, the target
+begins with both, or with −1 where there is nothing to tell, which costs nothing."""
 
 half_squared_error = Loss("half squared error", _half_squared_error, _identity_factor, _normal, _difference)
 """½ ‖outputs − target‖², target (d_z,), of the normal distribution N(outputs, I); H = I."""

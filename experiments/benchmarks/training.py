@@ -129,7 +129,8 @@ def _stepping(settings: Optimizer, trials: int) -> Callable[[], object]:
     stack, take = stacked(experiment, method, places, trials), stepper(experiment, method)
     rows = np.stack([batch(0, experiment.batch_size, len(labels), seed) for seed in range(trials)])
     rates, everyone = np.full(trials, settings.learning_rates[0], np.float32), np.ones(trials, dtype=bool)
-    return lambda: take(stack, rates, images[rows], labels[rows], everyone)
+    draws = np.arange(trials, dtype=np.uint32), np.zeros(trials, np.uint32)
+    return lambda: take(stack, rates, images[rows], labels[rows], draws, everyone)
 
 
 def _processor_seconds(work: Callable[[], object], runs: int) -> float:

@@ -9,6 +9,7 @@ EXTRAS = {
     "report": PAGES,
     "sweep": ("dask", "distributed", "pyarrow", "SALib", *PAGES),
     "train": ("jax", "optax", "equinox", "sklearn", "dask", "distributed", *PAGES),
+    "language": ("safetensors", "tokenizers"),
 }
 """Modules by extra. Where one is in several, the first extra that has it is named."""
 

@@ -30,11 +30,16 @@ class Sizes(Description):
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts."""
+    """The three parts.
+
+    Args:
+        notes: what could not be used of the file, in sentences.
+    """
 
     train: Samples
     validation: Samples
     test: Samples
+    notes: tuple[str, ...] = ()
 
 
 def split(inputs: NDArray[Any], targets: NDArray[Any], sizes: Sizes) -> Split:

@@ -16,7 +16,7 @@ from experiments.training.config import Experiment, Optimizer
 from experiments.training.methods import Method, build_natural, build_plain, factor_of, initial, learner_of
 from experiments.training.store import Arrays, Step, Trial
 from experiments.training.task import Learner
-from optim.curvature import CURVATURES, in_micro_batches, loss_and_gradient
+from optim.curvature import CURVATURES, Model, in_micro_batches, loss_and_gradient
 from optim.damping import adapted, predicted_change
 from optim.systems import Ggn
 from solvers.solution import Solutions
@@ -26,6 +26,8 @@ from spu_circuit.sampling import Sample
 compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
 """XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
 compiled function holds in every process, also in one that has computed with JAX before; XLA_FLAGS would not."""
+DROPPED = 2**31
+"""Makes of a step's key another one, of what a model drops."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
     """A compiled step of trials side by side.
 
     Returns:
-        A function of the stack, learning rates (m,), inputs and targets of the batches, and who takes the step (m,).
+        A function of the stack, learning rates (m,), inputs and targets of the batches, seeds and numbers of the steps
+        (m,), which decide what is drawn, and who takes the step (m,).
         It returns the stack after it, where a trial whose loss is not finite or whose solve failed is as before; the
         losses before it (m,); natural gradient states that say how the solves went, and factors (m, K, N), gradients
         (m, N), natural gradients (m, N), what they remember, (m, N) or (m, 0), and coordinates of the gradients in the
@@ -72,15 +75,14 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
     solve = _solution(method)
     follow = _following(method, learner_of(experiment)) if settings.damping_rule != "given" else None
 
-    def take(stack: Stack, rates: Any, inputs: Any, targets: Any, chosen: Any) -> Any:
-        draw = stack.natural[:2] if method.solver else ()
-        loss, gradients, factors, coordinates = measure(stack.params, inputs, targets, draw, chosen)
+    def take(stack: Stack, rates: Any, inputs: Any, targets: Any, draws: Any, chosen: Any) -> Any:
+        loss, gradients, factors, coordinates = measure(stack.params, inputs, targets, draws, chosen)
         loss = np.asarray(loss)
         before = stack
         going = chosen & np.isfinite(loss)
         stack, natural, solved = solve(stack, rates, gradients, factors, coordinates, going)
         if follow:
-            stack = follow(before, stack, loss, gradients, factors, inputs, targets)
+            stack = follow(before, stack, loss, gradients, factors, inputs, targets, draws)
         if not natural:
             return jax.block_until_ready(stack), loss, natural, ()
         kept = settings.memory * before.natural.remembered
@@ -140,9 +142,10 @@ def _measurement(
         (m, N), curvature factor (m, K, N) and the gradient's coordinates in its rows, (m, K) or (m, 0), None where
         there is none. NaN for those that are not chosen.
     """
-    model, loss = learner.model, learner.loss
+    loss = learner.loss
 
     def measured(params: Any, inputs: jax.Array, targets: jax.Array, draw: Any) -> Any:
+        model = _trained_model(learner, draw)
         value, gradient = loss_and_gradient(model, loss, params, inputs, targets)
         # Without a finite loss there is nothing to solve.
         gradient = jnp.where(jnp.isfinite(value), ravel_pytree(gradient)[0], nan)
@@ -151,7 +154,7 @@ def _measurement(
         kind, used, draws, together, wanted = curvature
         find = CURVATURES[kind].coordinates
         coordinates = find(model, loss, params, inputs, targets) if wanted and find else jnp.zeros(0)
-        key = jax.random.fold_in(jax.random.key(draw[0]), draw[1])
+        key = _key(draw)
         factor = CURVATURES[kind].factor(draws)
         factor = factor if together is None else in_micro_batches(factor, together)
         return value, gradient, factor(model, loss, params, inputs[:used], targets[:used], key), coordinates
@@ -159,6 +162,16 @@ def _measurement(
     return compiled(
         lambda params, inputs, targets, draw, chosen: _each(measured, chosen, params, inputs, targets, draw)
     )
+
+
+def _key(draw: Any) -> jax.Array:
+    """Of a step: (seed, number)."""
+    return jax.random.fold_in(jax.random.key(draw[0]), draw[1])
+
+
+def _trained_model(learner: Learner, draw: Any) -> Model:
+    """The model as it is in a step."""
+    return learner.in_training(jax.random.fold_in(_key(draw), DROPPED)) if learner.in_training else learner.model
 
 
 def _each(function: Callable[..., Any], chosen: jax.Array, *arguments: Any) -> Any:
@@ -254,10 +267,10 @@ def _following(method: Method, learner: Learner) -> Callable[..., Any]:
     """What makes λ follow how well a step was predicted on its own batch; see ``optim.damping``."""
 
     def followed(
-        before: Stack, after: Stack, loss: jax.Array, gradient: jax.Array, factor: Any, inputs: Any, targets: Any
+        before: Stack, after: Stack, loss: Any, gradient: Any, factor: Any, inputs: Any, targets: Any, draw: Any
     ) -> Any:
         step = ravel_pytree(after.params)[0] - ravel_pytree(before.params)[0]
-        reached = learner.loss.mean(learner.model(after.params, inputs), targets)
+        reached = learner.loss.mean(_trained_model(learner, draw)(after.params, inputs), targets)
         predicted = predicted_change(Ggn(factor, before.damping, gradient), step)
         changed = (step != 0).any()
         return jnp.where(changed, adapted(before.damping, reached - loss, predicted), before.damping)

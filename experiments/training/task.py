@@ -58,6 +58,7 @@ class Learner:
         loss: of a sample's outputs and target.
         score: outputs (n, d_z) and targets (n, ...) → what the task is judged by, ().
         sample: one input and its target, or their ``jax.ShapeDtypeStruct``.
+        in_training: key → the model as it is trained, where that differs by chance from the one that is judged.
     """
 
     begin: Callable[[int], Any]
@@ -65,6 +66,7 @@ class Learner:
     loss: "Loss"
     score: Callable[[Any, Any], Any]
     sample: tuple[Any, Any]
+    in_training: "Callable[[Any], Model] | None" = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def advance(
                 break
             began = perf_counter()
             rows = np.stack([member.rows(len(targets)) for member in padded(members, wide)])
-            stack, loss, natural, systems = take(stack, rates, inputs[rows], targets[rows], active)
+            draws = np.array([member.draw for member in padded(members, wide)], np.uint32).T
+            stack, loss, natural, systems = take(stack, rates, inputs[rows], targets[rows], tuple(draws), active)
             going = active & np.isfinite(loss)
             share = (perf_counter() - began) / active.sum()
             errors = np.asarray(natural.error) if natural else np.zeros((wide, 1), np.uint8)
@@ -143,6 +144,11 @@ class _Member:
     def number(self) -> int:
         """Of the next step."""
         return self.last.step + 1 if self.last else 0
+
+    @property
+    def draw(self) -> tuple[int, int]:
+        """What decides the random numbers of the next step."""
+        return self.place.trial.seed % 2**32, self.number
 
     @property
     def ended(self) -> bool:

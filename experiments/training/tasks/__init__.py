@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.training.task import Task
-from experiments.training.tasks import characters, digits, fashion, mnist, poisson, regression
+from experiments.training.tasks import characters, digits, fashion, mnist, poisson, qa, regression
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
 
@@ -16,6 +16,7 @@ TASKS = {
         poisson.TASK,
         regression.TASK,
         characters.TASK,
+        qa.TASK,
     )
 }
 

