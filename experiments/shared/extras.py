@@ -5,11 +5,12 @@ from importlib.util import find_spec
 from spu_circuit.errors import InputError
 
 PAGES = ("matplotlib", "jinja2")
+TRAINING = ("jax", "optax", "equinox", "sklearn", "dask", "distributed", *PAGES)
 EXTRAS = {
     "report": PAGES,
     "sweep": ("dask", "distributed", "pyarrow", "SALib", *PAGES),
-    "train": ("jax", "optax", "equinox", "sklearn", "dask", "distributed", *PAGES),
-    "language": ("safetensors", "tokenizers"),
+    "train": TRAINING,
+    "language": (*TRAINING, "safetensors", "tokenizers"),
 }
 """Modules by extra. Where one is in several, the first extra that has it is named."""
 

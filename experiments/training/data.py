@@ -1,7 +1,7 @@
 """Samples in three parts, and how they are split. What the samples are is the task's business."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -34,12 +34,14 @@ class Split:
 
     Args:
         notes: what could not be used of the file, in sentences.
+        beside: digest of what a model is begun with besides.
     """
 
     train: Samples
     validation: Samples
     test: Samples
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    beside: str = field(default="", kw_only=True)
 
 
 def split(inputs: NDArray[Any], targets: NDArray[Any], sizes: Sizes) -> Split:
@@ -57,7 +59,7 @@ def split(inputs: NDArray[Any], targets: NDArray[Any], sizes: Sizes) -> Split:
 
 def fingerprint(split: Split) -> str:
     """SHA-256 of all samples with their shapes and types, to notice when a run goes on with other data."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(split.beside.encode())
     for part in (split.train, split.validation, split.test):
         for array in part:
             digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -94,7 +94,8 @@ def write_reports(store: Store) -> list[str]:
         write_csv(folder / "resilience.csv", resilience.COLUMNS, resilience.rows(reached))
         summary["resilience"] = resilience.entries(reached)
     write(folder / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    sentences = [*resilience.sentences(reached), *in_words(points)]
+    notes = dict.fromkeys(note for point in configs for note in point.get("notes", ()))
+    sentences = [*notes, *resilience.sentences(reached), *in_words(points)]
     sentences += [f"{trial} failed in step {failure.step}: {failure.error}" for trial, failure in failures.items()]
     page = render(
         "training/report.html",

@@ -108,13 +108,14 @@ def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
     Raises:
         InputError: see ``resolve`` and ``Task.load``.
     """
-    digests: dict[tuple[str, Sizes], str] = {}
+    digests: dict[tuple[str, Sizes], dict[str, Any]] = {}
     found = []
     for experiment in training.experiments:
         resolved, key = resolve(experiment), (experiment.task, experiment.data)
         if key not in digests:
-            digests[key] = fingerprint(task_named(experiment.task).load(experiment.data, data_path))
-        found.append(resolved | {"data_sha256": digests[key]})
+            data = task_named(experiment.task).load(experiment.data, data_path)
+            digests[key] = {"data_sha256": fingerprint(data)} | ({"notes": list(data.notes)} if data.notes else {})
+        found.append(resolved | digests[key])
     if not training.grids:
         return found[0]
     parts = zip(training.settings, training.trained_at, found, strict=True)

@@ -31,7 +31,7 @@ def test_shipped_configs_are_read(name):
 
 def test_there_are_trainings_and_sweeps_of_both_kinds_of_data():
     trainings = {found.experiments[0].task for name in SHIPPED if isinstance(found := read(name), Training)}
-    assert trainings == {"digits", "mnist", "fashion", "poisson", "regression", "characters"}
+    assert trainings == {"digits", "mnist", "fashion", "poisson", "regression", "characters", "qa"}
     assert len(SHIPPED) > len(trainings)
 
 

@@ -1,10 +1,9 @@
 """A BERT encoder in Equinox (arXiv 1810.04805): embeddings of tokens, then layers of attention and dense layers.
 
-Every layer is ``x = norm(x + attention(x))``, ``x = norm(x + down(f(up(x))))``. DistilBERT (arXiv 1910.01108) is the same
-without embeddings of segments, MiniLM (arXiv 2002.10957) the same with other numbers.
+Every layer is ``x = norm(x + attention(x))``, ``x = norm(x + down(f(up(x))))``. DistilBERT (arXiv 1910.01108) is the
+same without embeddings of segments, MiniLM (arXiv 2002.10957) the same with other numbers.
 """
 
-import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -128,10 +127,18 @@ def assembled(shape: Shape, part: Part) -> Encoder:
         return Norm(part(name, k, "weight", (width,)), part(name, k, "bias", (width,)), shape.epsilon)
 
     def layer(k: int) -> Layer:
-        attention = (dense(name, k, width, width) for name in ("query", "key", "value", "out"))
-        between, after = norm("between", k), norm("after", k)
-        up, down = dense("up", k, width, hidden), dense("down", k, hidden, width)
-        return Layer(*attention, between, up, down, after, shape.heads, shape.activation)
+        return Layer(
+            query=dense("query", k, width, width),
+            key=dense("key", k, width, width),
+            value=dense("value", k, width, width),
+            out=dense("out", k, width, width),
+            between=norm("between", k),
+            up=dense("up", k, width, hidden),
+            down=dense("down", k, hidden, width),
+            after=norm("after", k),
+            heads=shape.heads,
+            activation=shape.activation,
+        )
 
     return Encoder(
         part("words", 0, "weight", (shape.vocabulary, width)),
@@ -140,17 +147,3 @@ def assembled(shape: Shape, part: Part) -> Encoder:
         norm("norm", 0),
         [layer(k) for k in range(shape.layers)],
     )
-
-
-def random_encoder(shape: Shape, key: Array) -> Encoder:
-    """Weights drawn as BERT's were before training: normal numbers, no biases, normalisations that change nothing."""
-
-    def part(name: str, number: int, kind: str, size: tuple[int, ...]) -> Array:
-        if kind == "bias":
-            return jnp.zeros(size)
-        if len(size) == 1:
-            return jnp.ones(size)
-        own = jax.random.fold_in(key, zlib.crc32(f"{name} {number}".encode()))
-        return shape.deviation * jax.random.normal(own, size)
-
-    return assembled(shape, part)

@@ -1,5 +1,6 @@
 """The folder of a pretrained encoder: its shape and where its weights and tokenizer are."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spu_circuit.errors import InputError, did_you_mean
-from spu_circuit.files import is_file, read_file, shortened
+from spu_circuit.files import is_file, open_file, read_file, shortened
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
@@ -154,7 +155,9 @@ def encoder_folder(name: str) -> Path:
     if not _is_folder(folder):
         if name not in PACKAGES:
             known = did_you_mean(name, PACKAGES, "packages")
-            raise InputError(f"data.model: no folder {shortened(name)}; give one with {_files()}, or a package; {known}")
+            raise InputError(
+                f"data.model: no folder {shortened(name)}; give one with {_files()}, or a package: {known}"
+            )
         package = PACKAGES[name]
         found = find_spec(package.module)
         if found is None or not found.submodule_search_locations:
@@ -194,12 +197,18 @@ def read_shape(folder: Path) -> Shape:
         kind=kind,
         **{"segments": 0} | numbers,
         activation=activation,
-        epsilon=float(config.get("layer_norm_eps", 1e-12)),
-        deviation=float(config.get("initializer_range", 0.02)),
+        epsilon=_real(config, "layer_norm_eps", 1e-12, path),
+        deviation=_real(config, "initializer_range", 0.02, path),
     )
     if found.width % found.heads:
         raise InputError(f"data.model: {shortened(path)} has width {found.width}, no multiple of {found.heads} heads")
     return found
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the weights, to notice when a run goes on with others."""
+    with open_file(folder / WEIGHTS, "data.model") as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _number(config: Mapping[str, Any], key: str, path: Path) -> int:
@@ -208,6 +217,15 @@ def _number(config: Mapping[str, Any], key: str, path: Path) -> int:
         return value
     raise InputError(
         f"data.model: {shortened(path)} has {key} = {shortened(value)}; it must be a whole number from 1 to {LARGEST}"
+    )
+
+
+def _real(config: Mapping[str, Any], key: str, default: float, path: Path) -> float:
+    value = config.get(key, default)
+    if isinstance(value, int | float) and 0 <= value <= 1:
+        return float(value)
+    raise InputError(
+        f"data.model: {shortened(path)} has {key} = {shortened(value)}; it must be a number from 0 to 1, as {default}"
     )
 
 

@@ -33,9 +33,7 @@ class Adapted(eqx.Module):
         return self.dense(x) + self.scale * (seen @ self.narrow.T) @ self.wide.T
 
 
-def adapted(
-    encoder: Encoder, matrices: Sequence[str], rank: int, alpha: float, dropout: float, key: Array
-) -> Encoder:
+def adapted(encoder: Encoder, matrices: Sequence[str], rank: int, alpha: float, dropout: float, key: Array) -> Encoder:
     """An encoder whose chosen matrices have a change beside them, which is zero at first: A is random, C zero.
 
     Args:

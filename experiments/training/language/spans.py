@@ -44,9 +44,7 @@ class SpanReader(eqx.Module):
         return jnp.where(part == CONTEXT, logits, NOWHERE).ravel()
 
 
-def answer_finder(
-    encoder: Encoder, deviation: float, length: int, longest: int, adaptation: "Adaptation"
-) -> Learner:
+def answer_finder(encoder: Encoder, deviation: float, length: int, longest: int, adaptation: "Adaptation") -> Learner:
     """Learns to mark answers, by the cross-entropy of both ends; judged by F1.
 
     Args:

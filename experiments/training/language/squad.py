@@ -76,7 +76,7 @@ def _questions(document: Any) -> Any:
         for paragraph in article["paragraphs"]:
             context = _text(paragraph["context"])
             for asked in paragraph["qas"]:
-                answers = tuple(Answer(_text(own["text"]), int(own["answer_start"])) for own in asked["answers"])
+                answers = tuple(Answer(_text(own["text"]), _whole(own["answer_start"])) for own in asked["answers"])
                 if answers:
                     yield Question(number, context, _text(asked["question"]), answers)
             number += 1
@@ -85,4 +85,10 @@ def _questions(document: Any) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r:.40} is no whole number")
     return value

@@ -64,7 +64,7 @@ def windows_of(
         context, head = read[question.paragraph], own.numbers[:longest]
         room = length - len(head) - MARKS
         for first in _firsts(len(context.numbers), room, min(stride, room)):
-            found.append(_window(number, question, head, context, first, room, length, tokenizer))
+            found.append(_window(number, question, head, context, first, length, tokenizer))
     return found
 
 
@@ -74,9 +74,15 @@ def _firsts(tokens: int, room: int, stride: int) -> range:
 
 
 def _window(
-    number: int, question: Question, head: Ints, context: Tokens, first: int, room: int, length: int, tokenizer: Tokenizer
+    number: int,
+    question: Question,
+    head: Ints,
+    context: Tokens,
+    first: int,
+    length: int,
+    tokenizer: Tokenizer,
 ) -> Window:
-    piece = slice(first, first + room)
+    piece = slice(first, first + length - len(head) - MARKS)
     numbers, begins, ends = context.numbers[piece], context.begins[piece], context.ends[piece]
     offset = len(head) + 2
     row = [tokenizer.first, *head, tokenizer.between, *numbers, tokenizer.between]
@@ -93,4 +99,4 @@ def _window(
         inside = np.flatnonzero((ends > answer.begin) & (begins < answer.begin + len(answer.text)))
         if len(inside):
             span = offset + int(inside[0]), offset + int(inside[-1])
-    return Window(number, tokens, *places, question.context[origin:finish], span)
+    return Window(number, tokens, places[0], places[1], question.context[origin:finish], span)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from experiments.shared.extras import require
 from experiments.training.data import Samples, Sizes, Split
-from experiments.training.language.folder import Shape, encoder_folder, read_shape
+from experiments.training.language.folder import Shape, digest, encoder_folder, read_shape
 from experiments.training.language.squad import OFFICIAL, Question, is_placed, read_questions
 from experiments.training.language.windows import MARKS, Window, windows_of
 from experiments.training.task import Learner, Measure, Task
@@ -96,7 +96,8 @@ def _load(sizes: Questions, path: Path | None) -> Split:
         spans = np.array([window.span for window in own], np.int32)
         return inputs, with_texts(own, questions) if judged else spans
 
-    return Split(some(train, False, False), some(validation, True, False), some(test, True, True), notes)
+    parts = some(train, False, False), some(validation, True, False), some(test, True, True)
+    return Split(*parts, notes=notes, beside=digest(folder))
 
 
 def _encoder(sizes: Questions) -> tuple[Path, Shape]:

@@ -26,7 +26,7 @@ learning_rates = [0.5]
 
 
 def test_shipped_configs_load_and_put_the_circuit_first():
-    for name in ("digits", "mnist", "fashion", "poisson", "regression", "characters"):
+    for name in ("digits", "mnist", "fashion", "poisson", "regression", "characters", "qa"):
         training = load_training(name)
         assert trials(training)[0].optimizer.startswith("tngd")
         resolve(training.experiments[0])
@@ -63,13 +63,13 @@ def test_resolved_config_spells_out_the_hardware():
         (
             'task = "digits"',
             "",
-            "task is missing; add task = 'NAME', one of digits, mnist, fashion, poisson, regression, characters",
+            "task is missing; add task = 'NAME', one of digits, mnist, fashion, poisson, regression, characters, qa",
         ),
         ('task = "digits"', 'task = "digit"', "task: no 'digit'; did you mean 'digits'"),
         (
             'task = "digits"',
             "task = []",
-            r"task: no \[\]; tasks are digits, mnist, fashion, poisson, regression, characters",
+            r"task: no \[\]; tasks are digits, mnist, fashion, poisson, regression, characters, qa",
         ),
         ("validation = 20", "validations = 20", "unknown key 'data.validations'; did you mean 'validation'"),
         ("[data]\ntrain = 100\nvalidation = 20\ntest = 20", "data = 3", "data: .*dictionary"),
@@ -97,7 +97,7 @@ def test_network_engine_takes_its_options_from_the_config(tmp_path):
 
 def test_missing_config_lists_the_shipped_ones():
     with pytest.raises(
-        InputError, match="configs that come with it are characters, digits, fashion, mnist, poisson, regression"
+        InputError, match="configs that come with it are characters, digits, fashion, mnist, poisson, qa, regression"
     ):
         load_experiment("digit")
 
