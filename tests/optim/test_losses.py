@@ -42,3 +42,10 @@ def test_drawn_spans_have_the_probabilities_of_the_model():
     error = products.std(axis=0) / np.sqrt(n)
     # 64 entries beyond five standard errors of a normal law: a false alarm in 27,000.
     assert (jnp.abs(products.mean(axis=0) - hessian) <= 5 * error + 1e-6).all()
+
+
+def test_coordinates_of_the_gradient_are_those_in_the_factor():
+    for span in ([2, 3], [0, 0], [-1, -1]):
+        target = jnp.array(span)
+        found = span_cross_entropy.hessian_factor(OUTPUTS) @ span_cross_entropy.coordinates(OUTPUTS, target)
+        np.testing.assert_allclose(found, jax.grad(span_cross_entropy.value)(OUTPUTS, target), atol=1e-6)
