@@ -17,6 +17,12 @@ from spu_circuit.files import is_file
 
 console = Console()
 
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Pretrained encoder of the task qa: a folder in the usual layout, or a package by its name."
+    ),
+]
 DataPath = Annotated[
     Path | None,
     typer.Option(
@@ -38,6 +44,7 @@ def train(
         Path | None, typer.Option("--output", help="Folder of the run. Default: runs/NAME, NAME from the config.")
     ] = None,
     data: DataPath = None,
+    model: ModelName = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
     record_systems: Annotated[
@@ -52,6 +59,8 @@ def train(
     solve that fails ends its own training; the others are finished before the error is shown.
     """
     training = load_training(config)
+    if model is not None:
+        training = training.with_model(model)
     if record_systems:
         training = training.changed(record_systems=True)
     _train(training, output or Path("runs") / training.name, data, workers, scheduler)

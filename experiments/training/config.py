@@ -226,6 +226,20 @@ class Training:
         """With other values of fields at every point."""
         return replace(self, experiments=tuple(each.model_copy(update=changes) for each in self.experiments))
 
+    def with_model(self, model: str) -> Self:
+        """With another pretrained model at every point.
+
+        Raises:
+            InputError: the task has none.
+        """
+        first = self.experiments[0]
+        if "model" not in type(first.data).model_fields:
+            raise InputError(f"model: task {first.task!r} has no pretrained model; leave --model out")
+        parts = [
+            each.model_copy(update={"data": each.data.model_copy(update={"model": model})}) for each in self.experiments
+        ]
+        return replace(self, experiments=tuple(parts))
+
 
 def read_experiment(document: dict[str, Any], where: str) -> Experiment:
     """Build an experiment from tables that were read from TOML; its task says what [data] and [network] hold.

@@ -106,8 +106,10 @@ def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
         The resolved experiment; where there is a grid, that of every point.
 
     Raises:
-        InputError: see ``resolve`` and ``Task.load``.
+        InputError: see ``resolve``, ``Task.load`` and ``check_memory``.
     """
+    from experiments.training.size import check_memory
+
     digests: dict[tuple[str, Sizes], dict[str, Any]] = {}
     found = []
     for experiment in training.experiments:
@@ -115,6 +117,8 @@ def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
         if key not in digests:
             data = task_named(experiment.task).load(experiment.data, data_path)
             digests[key] = {"data_sha256": fingerprint(data)} | ({"notes": list(data.notes)} if data.notes else {})
+        for name in experiment.optimizers:
+            check_memory(experiment, name)
         found.append(resolved | digests[key])
     if not training.grids:
         return found[0]

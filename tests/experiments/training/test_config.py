@@ -267,3 +267,9 @@ def test_changes_of_hardware_need_a_device(tmp_path):
     path.write_text(TEXT.replace('kind = "tngd"', 'kind = "tngd"\nhardware = { base = "none", dac.bits = 5 }'))
     with pytest.raises(InputError, match="hardware 'none' has no fields"):
         load_experiment(path)
+
+
+def test_a_pretrained_model_is_that_of_the_command_where_the_task_has_one():
+    assert [each.data.model for each in load_training("qa").with_model("folder").experiments] == ["folder"]
+    with pytest.raises(InputError, match="model: task 'digits' has no pretrained model; leave --model out"):
+        load_training("digits").with_model("folder")
