@@ -11,7 +11,7 @@ from math import isfinite, log
 from scipy.constants import Boltzmann
 
 from netlists.device import Device
-from netlists.ledger import dissipation
+from netlists.ledger import output_power, parts
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 
@@ -137,7 +137,7 @@ def device_step(device: Device, analog_time: float, work: Work, machine: Machine
     bits = resistors * _bits(hardware) + channels * (hardware.dac.bits or 64) + cells * (hardware.adc.bits or 64)
     seconds = analog_time * float(device.time_constant)
     flop = PREPARED[hardware.topology](work)
-    array_power = float(dissipation(device, device.at_rest()[None])[0])
+    array_power = float(output_power(device, device.at_rest()[None])[0])
     amplifiers = counts.get("amplifier", 0)
 
     def item(name: str, duration: float, field: str, count: float, extra: float = 0.0) -> Item:
@@ -180,14 +180,6 @@ def landauer(device: Device) -> float:
     """kT ln 2 for each bit of the solution that is read, J: the least that erasing them takes (Landauer 1961)."""
     hardware = device.hardware
     return device.cells * (hardware.adc.bits or 64) * Boltzmann * hardware.temperature * log(2)
-
-
-def parts(device: Device) -> dict[str, int]:
-    """How many parts of each kind the circuit has."""
-    found: dict[str, int] = {}
-    for group in device.circuit.elements:
-        found[group.part] = found.get(group.part, 0) + group.count
-    return found
 
 
 def _bits(hardware: Hardware) -> float:

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError
-from spu_circuit.quantity import BitsPerSecond, Joules, JoulesPerBit, Seconds, Watts
+from spu_circuit.quantity import BitsPerSecond, Joules, JoulesPerBit, KelvinPerWatt, Seconds, Watts
 
 
 class Sourced(Description):
@@ -39,6 +39,13 @@ class SourcedEnergyPerBit(Sourced):
     value: JoulesPerBit
 
 
+class SourcedPackage(Sourced):
+    """Thermal resistance from the junctions of a package to the air, with how many amplifiers are in it."""
+
+    value: KelvinPerWatt
+    amplifiers: Annotated[int, Field(ge=1, description="in a package, that heat each other")] = 1
+
+
 class Costs(Description):
     """Times and energies. What is not given is not known, and whoever needs it says so."""
 
@@ -53,6 +60,10 @@ class Costs(Description):
     adc_time: Annotated[SourcedTime | None, Field(description="of one conversion of an ADC, s")] = None
     adc_energy: Annotated[SourcedEnergy | None, Field(description="of one conversion of an ADC, J")] = None
     amplifier_power: Annotated[SourcedPower | None, Field(description="quiescent, of one amplifier, W")] = None
+    amplifier_package: Annotated[
+        SourcedPackage | None,
+        Field(description="thermal resistance from an amplifier's junctions to the air, K/W, and amplifiers in it"),
+    ] = None
     transfer_rate: Annotated[
         SourcedRate | None, Field(description="of words between the digital side and the device, bit/s")
     ] = None

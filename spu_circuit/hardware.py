@@ -121,7 +121,7 @@ ONCE = ("plus", "minus", "output")
 """Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
 AMPLIFIER_FIELDS = {
     "ideal": "",
-    "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise",
+    "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise supply",
     "subckt": "library subcircuit pins supply rail output_resistance current_limit library_text",
 }
 """What each amplifier model takes."""
@@ -170,7 +170,10 @@ class Amplifier(Description):
         tuple[Role, ...],
         Field(description=f"subckt: its pins in order, each one of {', '.join(get_args(Role))} (1 GΩ to ground)"),
     ] = ()
-    supply: Annotated[Volts | None, Field(description="subckt: ± this voltage at the supply pins, V")] = None
+    supply: Annotated[
+        Volts | None,
+        Field(description="± this voltage at the supply pins, V; of a macromodel for the power that it takes alone"),
+    ] = None
     library_text: Annotated[
         str | None, Field(description="subckt: what is used of the library; left out: read from its file")
     ] = None
@@ -188,6 +191,8 @@ class Amplifier(Description):
             )
         if self.model == "macromodel" and self.current_limit is not None and self.output_resistance == 0:
             raise ValueError("current_limit needs an output_resistance above 0, on which it acts; give both")
+        if self.model == "macromodel" and self.supply is not None and self.rail is not None and self.rail > self.supply:
+            raise ValueError(f"rail {self.rail:g} V is above supply {self.supply:g} V; lower it")
         if self.model == "subckt":
             folder = (info.context or {}).get("folder", Path())
             object.__setattr__(self, "library_text", self._used_of_library(folder))
@@ -309,8 +314,13 @@ def changed_hardware(base: str | Path, changes: Mapping[str, Any]) -> Hardware:
         InputError: as ``load_hardware``.
     """
     path, where = _path(base), f"hardware {cut(str(base))}"
-    document = merged(read_toml(read_file(path, where), where), changes)
-    return from_document(Hardware, document, f"{where} with changes", path.parent)
+    return from_document(Hardware, merged(hardware_tables(base), changes), f"{where} with changes", path.parent)
+
+
+def hardware_tables(name_or_path: str | Path) -> dict[str, Any]:
+    """A preset or TOML file as it is written. Raises InputError where there is none, or it is not TOML."""
+    where = f"hardware {cut(str(name_or_path))}"
+    return read_toml(read_file(_path(name_or_path), where), where)
 
 
 def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ FACTORS = {
     "LSB": {"LSB": 1.0},
     "V/µs": {"V/µs": 1e6},
     "µV/K": {"µV/K": 1e-6, "mV/K": 1e-3},
+    "ppm/V": {"ppm/V": 1e-6, "%/V": 1e-2},
+    "K/W": {"K/W": 1.0, "°C/W": 1.0},
 }
 """Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
 UNSCALED = ("", "K", "°C")
@@ -186,3 +188,6 @@ Watts = _non_negative("W")
 BitsPerSecond = _positive("b/s")
 JoulesPerBit = _non_negative("J/b")
 LeastSignificantBits = _non_negative("LSB")
+SlewRate = _positive("V/µs")
+PerVolt = _non_negative("ppm/V")
+KelvinPerWatt = _positive("K/W")

@@ -64,6 +64,8 @@ def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
     for system in systems_of(sweep.workload):
         exact = Digital("cholesky").solve(system).value
         device = Spu(hardware, IdealLaw()).ranged(system)
+        for law in filter(None, (METRICS[name].law for name in sweep.recorded)):
+            law(device, device.at_rest()[None])
         # What is refined is programmed with other matrices, too, which need all resistors.
         table = device.circuit if sweep.precision is None else populated(device.circuit, hardware)
         board = Board(hardware, table)

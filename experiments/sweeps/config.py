@@ -5,7 +5,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
@@ -68,6 +68,30 @@ class Limit(Description):
     max: float = inf
 
 
+def _with_units(limits: Any) -> Any:
+    """Text with the metric's unit becomes a number in SI."""
+    if not isinstance(limits, Mapping):
+        return limits
+    read: dict[str, Any] = {}
+    for name, limit in limits.items():
+        unit = METRICS[_metric(name)].unit
+        if not isinstance(limit, Mapping):
+            raise ValueError(f"{name} is {limit!r}; write a table such as {{ max = {_example(unit)!r} }}")
+        read[name] = {end: _quantity(name, value, unit) for end, value in limit.items()}
+        for end, value in read[name].items():
+            if isinstance(value, float) and value != value:
+                raise ValueError(f"{name}: {end} is nan, which nothing keeps; write a number, or leave it out")
+        low, high = read[name].get("min", -inf), read[name].get("max", inf)
+        if isinstance(low, float) and isinstance(high, float) and low > high:
+            raise ValueError(f"{name}: min {low:g} is above max {high:g}; swap them")
+    return read
+
+
+Limits = Annotated[
+    dict[str, Limit], BeforeValidator(_with_units), Field(description="of metrics: what a good copy keeps")
+]
+
+
 class Sweep(EngineSettings):
     """A tolerance sweep."""
 
@@ -81,33 +105,13 @@ class Sweep(EngineSettings):
     time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
     settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01
     metrics: Annotated[tuple[str, ...], Field(description="recorded besides those with limits")] = ("relative_error",)
-    limits: Annotated[dict[str, Limit], Field(description="of metrics: what a good copy keeps")] = {}  # noqa: RUF012
+    limits: Limits = {}  # noqa: RUF012
     most_failures: Annotated[
         Fraction, Field(gt=0, le=1, description="share of copies that cannot be simulated, above which to stop")
     ] = 0.1
     precision: Annotated[Precision | None, Field(description="how each copy makes its solutions more precise")] = None
     workload: Workload
     analysis: Analysis
-
-    @field_validator("limits", mode="before")
-    @classmethod
-    def _with_units(cls, limits: Any) -> Any:
-        """Text with the metric's unit becomes a number in SI."""
-        if not isinstance(limits, Mapping):
-            return limits
-        read: dict[str, Any] = {}
-        for name, limit in limits.items():
-            unit = METRICS[_metric(name)].unit
-            if not isinstance(limit, Mapping):
-                raise ValueError(f"{name} is {limit!r}; write a table such as {{ max = {_example(unit)!r} }}")
-            read[name] = {end: _quantity(name, value, unit) for end, value in limit.items()}
-            for end, value in read[name].items():
-                if isinstance(value, float) and value != value:
-                    raise ValueError(f"{name}: {end} is nan, which nothing keeps; write a number, or leave it out")
-            low, high = read[name].get("min", -inf), read[name].get("max", inf)
-            if isinstance(low, float) and isinstance(high, float) and low > high:
-                raise ValueError(f"{name}: min {low:g} is above max {high:g}; swap them")
-        return read
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -181,4 +185,4 @@ def read_sweep(path: str | Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         InputError: no such file, not TOML, or a grid that is none.
     """
     where = f"config {path}"
-    return without_grid(read_toml(config_file(path, "workload"), where), where)
+    return without_grid(read_toml(config_file(path, "analysis"), where), where)

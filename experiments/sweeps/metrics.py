@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.device import Device, voltage_limits
-from netlists.ledger import dissipation, output_currents
+from netlists.ledger import dissipation, junction_rise, output_currents, supply_current, supply_power
 from solvers.behaviour import Behaviour
 
 Array = NDArray[np.float64]
@@ -44,6 +44,7 @@ class Metric:
         needs: "settling" or "noise" where the solver must do more than find voltages.
         of: what gives it: "systems" that a sample solves, or its "training".
         larger_is_better: unlike an error.
+        law: that it takes from a device and its voltages; raises InputError where the hardware lacks what it needs.
     """
 
     unit: str
@@ -52,6 +53,7 @@ class Metric:
     needs: str = ""
     of: str = "systems"
     larger_is_better: bool = False
+    law: Callable[[Device, Array], Array] | None = None
 
 
 def _relative_error(answers: Answers) -> Array:
@@ -102,6 +104,24 @@ METRICS = {
     "power": Metric("W", "dissipated in the resistors at rest, by nominal values", _power),
     "energy": Metric(
         "J", "that power times the time until settled, or until read if that is sooner", _energy, "settling"
+    ),
+    "supply_power": Metric(
+        "W",
+        "from the supplies at rest, by nominal values: amplifiers at idle, outputs, converters that convert",
+        lambda a: supply_power(a.device, a.behaviour.settled),
+        law=supply_power,
+    ),
+    "supply_current": Metric(
+        "A",
+        "from the busier supply of amplifiers and DAC outputs at rest, by nominal values",
+        lambda a: supply_current(a.device, a.behaviour.settled),
+        law=supply_current,
+    ),
+    "junction_rise": Metric(
+        "K",
+        "of the hottest amplifier's junctions over the air, by its package's thermal resistance",
+        lambda a: junction_rise(a.device, a.behaviour.settled),
+        law=junction_rise,
     ),
     "solves": Metric("", "on the device for one solution; more than one where it is refined", lambda a: a.solves),
     "final_accuracy": Metric("%", "test accuracy after training", None, of="training", larger_is_better=True),

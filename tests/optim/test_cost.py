@@ -5,8 +5,8 @@ import pytest
 from scipy.constants import Boltzmann
 
 from experiments.shared.systems import ggn_system, spd_system
-from netlists.ledger import dissipation
-from optim.cost import Machine, Work, device_step, digital_step, landauer, parts, total
+from netlists.ledger import dissipation, parts
+from optim.cost import Machine, Work, device_step, digital_step, landauer, total
 from solvers.ideal import IdealLaw
 from solvers.spu import Spu
 from spu_circuit.errors import InputError

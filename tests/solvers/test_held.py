@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.shared.systems import dominant_system, ggn_system, spd_system
-from optim.cost import parts
+from netlists.ledger import parts
 from solvers.digital import Digital
 from solvers.held import child_seeds, hold, together
 from solvers.network import Network

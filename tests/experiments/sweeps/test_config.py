@@ -148,3 +148,9 @@ def test_a_converter_without_codes_has_no_nonlinearity_in_lsb():
     hardware = {"base": "ideal", "variation": {"adc_dnl": {"local": codes}}}
     with pytest.raises(InputError, match=r"adc\.bits is not given"):
         study_of(document(hardware=hardware), {}, "test")
+
+
+def test_power_from_supplies_that_are_not_known_is_refused_before_anything_is_computed():
+    hardware = {"base": "bench", "variation": {"capacitor": {"lot": SIGMA}}}
+    with pytest.raises(InputError, match=r"amplifier\.supply is not in this hardware description; add it"):
+        study_of(document(hardware=hardware, metrics=["supply_power"]), {}, "c")
