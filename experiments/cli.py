@@ -73,6 +73,12 @@ COMMANDS = {
         SWEEPS, "sweep", "Draw copies of a device with tolerances, and see how many meet the specification.", "sweep"
     ),
     "tolerate": Entry(SWEEPS, "tolerate", "Find the loosest tolerance of a part that keeps the yield.", "sweep"),
+    "design": Entry(
+        "experiments.design.commands",
+        "design",
+        "Find the cheapest board that meets a specification, from a catalogue of parts.",
+        "sweep",
+    ),
     "export": Entry(
         SWEEPS,
         "export",

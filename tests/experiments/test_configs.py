@@ -6,6 +6,7 @@ from math import inf
 
 import pytest
 
+from experiments.design.config import read_design
 from experiments.sweeps.config import read_sweep
 from experiments.sweeps.study import points
 from experiments.training.config import Training, load_training
@@ -19,9 +20,10 @@ SHIPPED = {path.name.removesuffix(".toml"): path for path in files("experiments"
 
 def read(name):
     """What the command that takes the config reads it with; nothing is computed."""
-    if "[workload" in SHIPPED[name].read_text():
-        return points(*read_sweep(name), name)
-    return load_training(name)
+    text = SHIPPED[name].read_text()
+    if "[specification" in text:
+        return read_design(name)
+    return points(*read_sweep(name), name) if "[analysis" in text else load_training(name)
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))

@@ -1,0 +1,159 @@
+"""From a config to a board with its proof, and the files that tell of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.design import bill as bills
+from experiments.design import front as fronts
+from experiments.design.bill import Line, bill
+from experiments.design.choices import Parts, Table
+from experiments.design.config import Design, Specification
+from experiments.design.front import FRONT, Front, Fronts
+from experiments.design.search import Candidate, Tried, candidates, documents, explore, sweep_document, sweep_of, tried
+from experiments.shared.executor import executor
+from experiments.shared.figures import draw_all
+from experiments.shared.files import write, write_csv
+from experiments.shared.hardware import hardware_of
+from experiments.shared.toml import toml_text
+from experiments.shared.versions import versions
+from experiments.sweeps.findings import disagreements, findings
+from experiments.sweeps.report import write_report
+from experiments.sweeps.run import compute
+from experiments.sweeps.statistics import clopper_pearson, percentile
+from experiments.sweeps.store import SweepStore
+from experiments.sweeps.study import study_of
+from spu_circuit.catalogue import load_catalogue
+from spu_circuit.hardware import hardware_tables, merged
+
+
+@dataclass
+class Board:
+    """The cheapest board with what proves it.
+
+    Args:
+        hardware: its description, as its file says it.
+        fronts: what more costs.
+        bill: what must be bought.
+        measured: metric → the value that the wanted share of the copies keeps.
+        audit: metric → largest relative difference between ngspice and the network.
+        audited: copies that ngspice repeated.
+    """
+
+    design: Design
+    currency: str
+    tried: Tried
+    hardware: Table
+    fronts: list[Front]
+    bill: list[Line]
+    measured: dict[str, float]
+    audit: dict[str, float]
+    audited: int = 0
+
+    @property
+    def asked(self) -> Specification:
+        return self.design.specification
+
+    @property
+    def found(self) -> Candidate:
+        return self.tried.candidate
+
+    @property
+    def price(self) -> float:
+        return sum(line.total for line in self.bill)
+
+    @property
+    def short_bill(self) -> list[Line]:
+        """Without the values of the array's resistors."""
+        found: dict[tuple[str, str], list[Line]] = {}
+        for line in self.bill:
+            found.setdefault((line.place, line.part), []).append(line)
+        return [_joined(lines) for lines in found.values()]
+
+    @property
+    def sentence(self) -> str:
+        low, high = clopper_pearson(self.tried.good, self.tried.copies)
+        area = bills.area(self.bill)
+        size = "" if area is None else f" Its packages take {1e4 * area:.3g} cm²."
+        return (
+            f"{100 * self.tried.good / self.tried.copies:.2f} % of {self.tried.copies} copies keep all limits "
+            f"({100 * low:.2f} to {100 * high:.2f} % with 95 % confidence).{size}"
+        )
+
+
+def design_board(
+    design: Design,
+    workers: int = 1,
+    scheduler: str | None = None,
+    told: Callable[[Tried], None] = lambda tried: None,
+) -> Board:
+    """The cheapest board that meets a specification.
+
+    Raises:
+        InputError: the config or the catalogue does not fit, or no board keeps the limits.
+    """
+    catalogue = load_catalogue(design.catalogue).priced(design.prices)
+    parts = Parts(design, catalogue, hardware_of(design.hardware))
+    base = merged(hardware_tables(design.hardware["base"]), design.changes)
+    with executor(workers, scheduler) as computers:
+        sheets = explore(parts, computers, base)
+        found = tried(parts, candidates(sheets, design.specification), computers, told)
+    columns = np.array([row.metrics for row in found.rows if row.status == "ok"]).T
+    recorded, share = sweep_of(parts, found.candidate).recorded, design.specification.least_yield
+    measured = {name: percentile(column, share).value for name, column in zip(recorded, columns, strict=True)}
+    return Board(
+        design,
+        catalogue.currency,
+        found,
+        documents(parts, base, found.candidate),
+        fronts.fronts(sheets, design.specification),
+        bill(found.candidate),
+        measured,
+        {},
+    )
+
+
+def write_board(board: Board, folder: Path, store: SweepStore, workers: int = 1, scheduler: str | None = None) -> None:
+    """Write all that tells of a board, and let ngspice repeat a share of its copies.
+
+    Args:
+        store: that keeps the copies; it may be one of an earlier run of the same design.
+    """
+    design = board.design
+    write(folder / "hardware.toml", toml_text(board.hardware))
+    document = sweep_document(design, {"base": str(folder / "hardware.toml")})
+    write(folder / "sweep.toml", toml_text(document))
+    study = study_of(document, {}, "sweep.toml", design.audit)
+    store.claim(study.config, versions())
+    ((key, _, _),) = study.sets()
+    known = store.samples(key)
+    store.commit(key, [row for row in board.tried.rows if row.sample not in known])
+    with executor(workers, scheduler) as computers:
+        compute(study, store, computers)
+    group = findings(study, store).chosen
+    board.audit |= {name: worst for name, _, worst in disagreements(group)}
+    board.audited = len(group.audit)
+    write_report(store)
+    write_csv(folder / "bill.csv", bills.HEAD, bills.rows(board.bill))
+    write_csv(folder / "front.csv", fronts.HEAD, fronts.rows(board.fronts))
+    drawn = Fronts(board.asked, board.currency, tuple(board.fronts), board.found, board.measured)
+    draw_all([FRONT], drawn, folder)
+
+
+def _joined(lines: list[Line]) -> Line:
+    first = lines[0]
+    if len(lines) == 1:
+        return first
+    return Line(
+        first.place,
+        first.part,
+        f"{len(lines)} values",
+        sum(line.used for line in lines),
+        sum(line.packages for line in lines),
+        first.price,
+        sum(line.total for line in lines),
+        None,
+        first.source,
+    )
