@@ -12,7 +12,7 @@ from spu_circuit.hardware import Amplifier, Hardware, Noise, load_hardware
 settings.register_profile("spu-circuit", deadline=None, derandomize=True)
 settings.load_profile("spu-circuit")
 
-# Compiling takes longer than computing: what JAX has compiled for one test serves all, and the processes that they start.
+# Compiling takes longer than computing: what JAX has compiled for one test serves all, and processes that they start.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
