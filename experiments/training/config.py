@@ -51,8 +51,8 @@ class Optimizer(Settings):
 
     @property
     def placement(self) -> Mapping:
-        """The mapping; a device without one is dual, and what has no device solves in the parameters."""
-        return self.mapping if "mapping" in self.taken else "dual" if self.has_device else "primal"
+        """The mapping; where none is given arrays and devices are dual, and others solve in the parameters."""
+        return self.mapping or ("dual" if self.entry.analog or self.has_device else "primal")
 
     @model_validator(mode="before")
     @classmethod
@@ -94,9 +94,10 @@ class Optimizer(Settings):
             raise ValueError("copies are drawn of a device, and there is none; leave copies out")
         if self.entry.analog:
             self._check_array()
-        elif self.has_device and self.solver == "cholesky":
+        elif self.has_device and (self.solver == "cholesky" or self.mapping == "primal"):
             raise ValueError(
-                "a digital solve with errors is in the K cells of a device; take solver 'woodbury' or 'cg'"
+                "a digital solve with errors is in the K cells of a device; take solver 'woodbury' or 'cg', and "
+                "mapping 'dual' or 'kernel'"
             )
         elif "hardware" in self.taken and not self.has_device and "doublings" in self.model_fields_set:
             raise ValueError("doublings are for a matrix with a device's errors; name its hardware, or leave it out")

@@ -121,7 +121,9 @@ def _array(settings: Settings, hardware: Hardware | None) -> Solver | Rotating:
 def _digital(settings: Settings, hardware: Hardware | None) -> Solver:
     device = hardware or settings.device()
     if device is None:
-        return Digital(settings.solver, iterations=settings.cg_iterations)
+        # Woodbury's identity is one of the mappings; what is left of it there is the factorisation of its K×K system.
+        mapped = settings.solver == "woodbury" and settings.mapping in ("dual", "kernel")
+        return Digital("cholesky" if mapped else settings.solver, iterations=settings.cg_iterations)
     iterations = settings.cg_iterations or MOST_ITERATIONS if settings.solver == "cg" else None
     return Spu(device, Arithmetic(iterations))
 
@@ -194,7 +196,7 @@ OPTIMIZERS = {
         hardware="bench",
     ),
     "ngd": Kind(
-        takes=CURVED | {"solver", "cg_iterations", "hardware", "copies", "doublings"},
+        takes=CURVED | {"mapping", "solver", "cg_iterations", "hardware", "copies", "doublings"},
         label=_digital_label,
         plain=_sgd,
         colour="#30638e",

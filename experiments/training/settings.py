@@ -77,12 +77,12 @@ class Settings(EngineSettings):
     engine: Annotated[str, Field(description="what computes the voltages: ngspice, network or sde")] = "ngspice"
     injected_noise: Annotated[float, Field(ge=0, description="κ₀ where hardware is none")] = 0.0
     mapping: Annotated[
-        Mapping,
+        Mapping | None,
         Field(
             description="primal: N cells; dual: one cell for each row of B; kernel: the same for a gradient that lies "
-            "in these rows, more exact where curvature is far above λ"
+            "in these rows, more exact where curvature is far above λ; none: dual where there is a device, else primal"
         ),
-    ] = "dual"
+    ] = None
     analog_time: Annotated[float, Field(ge=0, description="t in τ; inf: operating points")] = inf
     warm_start: Annotated[bool, Field(description="primal: begin from the last solution, not the gradient")] = False
     delay: Annotated[float, Field(ge=0, description="t_d in τ, with warm_start")] = 0.0

@@ -257,6 +257,7 @@ BASE = {"learning_rates": [0.1]}
         ({"kind": "tngd", "copies": 2, "hardware": "none"}, "copies are drawn of a device, and there is none"),
         ({"kind": "tngd", "copies": 2, "engine": "sde"}, "engine 'sde' knows no copies"),
         ({"kind": "ngd", "hardware": "bench", "solver": "cholesky"}, "take solver 'woodbury' or 'cg'"),
+        ({"kind": "ngd", "hardware": "bench", "mapping": "primal"}, "and mapping 'dual' or 'kernel'"),
         ({"kind": "ngd", "doublings": 3}, "doublings are for a matrix with a device's errors"),
         ({"kind": "ngd", "copies": 3}, "copies are drawn of a device, and there is none"),
         ({"kind": "ngd", "hardware": "bench", "engine": "sde"}, "kind 'ngd' has no 'engine'"),

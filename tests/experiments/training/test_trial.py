@@ -96,6 +96,12 @@ damping = 0.1
 mapping = "kernel"
 engine = "network"
 hardware = "ideal"
+[optimizers.exact-kernel]
+kind = "ngd"
+learning_rates = [0.1, 0.2]
+memory = 0.5
+damping = 0.1
+mapping = "kernel"
 [optimizers.precise-copies]
 kind = "tngd"
 learning_rates = [0.3]
@@ -140,6 +146,8 @@ def test_the_kernel_mapping_trains():
         assert step.solve_error < 1e-3  # single precision of the systems
         assert step.unsolved_error > 0.1
     assert steps[-1].loss < steps[0].loss
+    exact, _, _ = advanced("exact-kernel", [100])
+    assert [step.loss for step in steps] == pytest.approx([step.loss for step in exact], rel=1e-3)
     last = systems[5]
     g = GgnSystem(last["B"], float(last["damping"]), last["gradient"])
     assert g.residual(exact_solution(g.B, g.damping, g.gradient)) < 1e-9
