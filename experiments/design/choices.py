@@ -1,13 +1,13 @@
 """Which parts of a catalogue can stand at a place of the board, and what each makes of the hardware description.
 
-A part's limits are taken at the worst temperature: tolerance and temperature coefficient add up, as two parts may be
-off in opposite ways. All deviations are those of each part for itself.
+A part is anywhere within its limits, each for itself: its tolerance at 25 °C and, apart from that, its temperature
+coefficient. A board is proved at the temperature that is farthest from there.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import ceil, sqrt
+from math import ceil, hypot, sqrt
 from typing import Any
 
 from experiments.design.config import Design
@@ -103,6 +103,16 @@ class Parts:
         asked = self.design.specification
         return max(abs(asked.hottest - ROOM), abs(asked.coldest - ROOM))
 
+    @property
+    def worst(self) -> float:
+        """Temperature of the air that is farthest from 25 °C, K; the hotter one of two, where noise is larger."""
+        asked = self.design.specification
+        return asked.hottest if asked.hottest - ROOM >= ROOM - asked.coldest else asked.coldest
+
+    def sigma(self, limit: float, drift: float) -> float:
+        """σ of parts that are anywhere within ± a limit, and drift by anything within ± so much a kelvin."""
+        return UNIFORM * hypot(limit, drift * self.away)
+
     def of(self, slot: str) -> dict[str, Part]:
         """Those that may stand at a place, by name. Raises InputError where the config names one that may not."""
         asked, tables = self.design.specification, self.catalogue.tables
@@ -132,9 +142,9 @@ class Parts:
         found: dict[tuple[str, float], list[Choice]] = {}
         programmable = []
         for name, part in self.of("array_resistor").items():
-            off = part.tolerance + part.temperature_coefficient * self.away  # type: ignore[attr-defined]
-            varies = {"variation": {"array_resistor": {"local": uniform(off, "%")}}}
-            sigmas = {"array_resistor": UNIFORM * off}
+            assert isinstance(part, Potentiometer | ResistorClass)
+            varies = {"variation": {"array_resistor": within(part.tolerance, part.temperature_coefficient, "%")}}
+            sigmas = {"array_resistor": self.sigma(part.tolerance, part.temperature_coefficient)}
             if isinstance(part, Potentiometer):
                 array = {
                     "G_min": ohms(part.resistance),
@@ -146,7 +156,6 @@ class Parts:
                 choice = Choice("array_resistor", name, part, varies, sigmas)
                 programmable.append(Structure(name, {"array": array}, (choice,), True, part.smallest))
                 continue
-            assert isinstance(part, ResistorClass)
             for smallest in self.design.resistances:
                 if part.smallest <= smallest * (1 + 1e-9) and smallest * self.design.span <= part.largest * (1 + 1e-9):
                     choice = Choice("array_resistor", name, part, varies, sigmas)
@@ -165,9 +174,10 @@ class Parts:
         return [*fixed, *programmable]
 
 
-def amplifier(name: str, part: OperationalAmplifier, away: float) -> Choice:
-    """An op-amp whose junctions are at most so far from 25 °C, K."""
-    limit = part.offset + part.offset_drift * away
+def amplifier(parts: Parts, name: str, part: Part, rise: float) -> Choice:
+    """An op-amp whose junctions are so far above the air, K, which is how far its offset has drifted at 25 °C."""
+    assert isinstance(part, OperationalAmplifier)
+    limit = part.offset + part.offset_drift * rise
     source = f"{name}: {part.source}"
     changes: Table = {
         "amplifier": {
@@ -196,14 +206,15 @@ def amplifier(name: str, part: OperationalAmplifier, away: float) -> Choice:
                     "tolerance": told(limit, "V"),
                     "meaning": "3 sigma",
                     "limit": told(limit, "V"),
-                }
+                },
+                "temperature_coefficient": drifts(part.offset_drift, "µV/K"),
             },
             "amplifier_bandwidth": {"local": uniform(BANDWIDTH_SPREAD, "%")},
         },
     }
     if not limit:
         del changes["variation"]["amplifier_offset"]
-    sigmas = {"amplifier_offset": TRUNCATED * limit}
+    sigmas = {"amplifier_offset": hypot(TRUNCATED * limit, UNIFORM * part.offset_drift * parts.away)}
     return Choice("amplifier", name, part, changes, sigmas)
 
 
@@ -220,9 +231,9 @@ def resistor(parts: Parts, slot: str, name: str, part: Part, smallest: float) ->
     value = nearest(part.series, wanted)
     if not part.smallest <= value <= part.largest:
         return []
-    off = part.tolerance + part.temperature_coefficient * parts.away
-    changes = {"cell": {field: ohms(value)}, "variation": {slot: {"local": uniform(off, "%")}}}
-    return [Choice(slot, name, part, changes, {slot: UNIFORM * off}, value)]
+    varies = {slot: within(part.tolerance, part.temperature_coefficient, "%")}
+    sigmas = {slot: parts.sigma(part.tolerance, part.temperature_coefficient)}
+    return [Choice(slot, name, part, {"cell": {field: ohms(value)}, "variation": varies}, sigmas, value)]
 
 
 def capacitor(parts: Parts, slot: str, name: str, part: Part, smallest: float) -> list[Choice]:
@@ -238,29 +249,47 @@ def capacitor(parts: Parts, slot: str, name: str, part: Part, smallest: float) -
         ):
             continue
         volts = min(part.voltage, max(adc.full_scale for adc in parts.catalogue.adcs.values()))
-        off = part.tolerance + part.temperature_coefficient * parts.away + part.voltage_coefficient * volts
-        changes = {"cell": {"capacitance": told(value, "F")}, "variation": {slot: {"local": uniform(off, "%")}}}
-        found.append(Choice(slot, name, part, changes, {slot: UNIFORM * off}, value))
+        off = part.tolerance + part.voltage_coefficient * volts
+        varies = {slot: within(off, part.temperature_coefficient, "%")}
+        sigmas = {slot: parts.sigma(off, part.temperature_coefficient)}
+        changes = {"cell": {"capacitance": told(value, "F")}, "variation": varies}
+        found.append(Choice(slot, name, part, changes, sigmas, value))
     return found
 
 
 def converter(parts: Parts, slot: str, name: str, part: Part, smallest: float) -> list[Choice]:
     """A DAC or an ADC."""
     assert isinstance(part, ConverterPart)
-    gain = part.gain_error + part.gain_drift * parts.away
-    offset = part.offset_error + part.offset_drift * parts.away
     source = f"{name}: {part.source}"
-    limits = {"gain": (gain, "%"), "offset": (offset, "V"), "inl": (part.inl, "LSB"), "dnl": (part.dnl, "LSB")}
+    limits = {
+        "gain": (part.gain_error, part.gain_drift, "%"),
+        "offset": (part.offset_error, part.offset_drift, "V"),
+        "inl": (part.inl, 0.0, "LSB"),
+        "dnl": (part.dnl, 0.0, "LSB"),
+    }
     changes: Table = {
         slot: {"bits": part.bits, "full_scale": told(part.full_scale, "V")},
         "costs": {
             f"{slot}_time": {"value": told(part.time, "s"), "source": source},
             f"{slot}_energy": {"value": told(part.power * part.time, "J"), "source": source},
         },
-        "variation": {f"{slot}_{of}": {"local": uniform(limit, unit)} for of, (limit, unit) in limits.items() if limit},
+        "variation": {f"{slot}_{of}": within(*own) for of, own in limits.items()},
     }
-    sigmas = {f"{slot}_{of}": UNIFORM * limit for of, (limit, _) in limits.items()}
+    sigmas = {f"{slot}_{of}": parts.sigma(limit, drift) for of, (limit, drift, _) in limits.items()}
     return [Choice(slot, name, part, changes, sigmas, part.full_scale, part.power, part.bits)]
+
+
+def within(limit: float, drift: float, unit: str) -> Table:
+    """Parts anywhere within ± a limit, relative or in its unit, which drift by anything within ± so much a kelvin."""
+    found: Table = {"local": uniform(limit, unit)} if limit else {}
+    if drift:
+        found["temperature_coefficient"] = drifts(drift, {"%": "ppm/K", "V": "µV/K"}[unit])
+    return found
+
+
+def drifts(limit: float, unit: str) -> dict[str, str]:
+    """Each part by its own coefficient."""
+    return {"spread": told(limit, unit), "meaning": "limit"}
 
 
 def uniform(limit: float, unit: str) -> dict[str, str]:

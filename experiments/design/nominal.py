@@ -49,9 +49,10 @@ class Asked:
 
     Args:
         base: the hardware description that is changed.
-        amplifier: with its drift at the air's worst temperature alone.
+        amplifier: not yet warm.
         others: parts beside them, of which the nominal values count.
         capacitances: F.
+        temperature: of the air, K.
         floor: relative error of an array that nothing else adds to, above which its boards are of no use.
     """
 
@@ -63,7 +64,7 @@ class Asked:
     ranges: tuple[Range, ...]
     capacitances: tuple[float, ...]
     settling_error: float
-    hottest: float
+    temperature: float
     floor: float
 
 
@@ -223,7 +224,7 @@ def _hardware(asked: Asked) -> Hardware:
     more: dict[str, Any] = {
         "dac": {"bits": FINE, "full_scale": told(first.dac, "V")},
         "adc": {"bits": FINE, "full_scale": told(first.adc, "V")},
-        "temperature": told(asked.hottest, "K"),
+        "temperature": told(asked.temperature, "K"),
     }
     changes = changes_of((asked.amplifier, *asked.others), asked.structure)
     document = board_document(asked.base, merged(changes, more))

@@ -78,7 +78,7 @@ def sheet(parts: Parts, nominal: Nominal) -> Sheet | None:
     part = parts.catalogue.amplifiers[nominal.amplifier]
     if asked.hottest + nominal.rise > part.hottest_junction:
         return None
-    op_amp = amplifier(nominal.amplifier, part, parts.away + nominal.rise)
+    op_amp = amplifier(parts, nominal.amplifier, part, nominal.rise)
     every = (
         [op_amp],
         [each for each in nominal.structure.classes if _array_holds(each, nominal)],

@@ -72,8 +72,8 @@ class Candidate:
         return self.sheet.chosen(self.board, self.capacitor)
 
     def changes(self, parts: Parts) -> Table:
-        """Of the hardware description. It is as hot as it gets, where noise is largest; drifts are in the spreads."""
-        more = {"temperature": told(parts.design.specification.hottest, "K")}
+        """Of the hardware description, at the temperature where drifts are largest."""
+        more = {"temperature": told(parts.worst, "K"), "variation": {"reference_temperature": told(ROOM, "K")}}
         return merged(changes_of(self.chosen, self.sheet.nominal.structure), more)
 
     @property
@@ -208,12 +208,12 @@ def explore(parts: Parts, computers: Executor, base: Table) -> list[Sheet]:
                 design.workload,
                 base,
                 structure,
-                amplifier(name, part, parts.away),  # type: ignore[arg-type]
+                amplifier(parts, name, part, 0.0),
                 tuple(each[0] for each in others),
                 ranges_of(dacs, adcs),
                 design.capacitances,
                 asked.settling_error,
-                asked.hottest,
+                parts.worst,
                 bounds(asked)["relative_error"],
             )
             queue.append((len(queue), job))
@@ -403,6 +403,5 @@ def documents(parts: Parts, base: Table, board: Candidate) -> Table:
     return {
         **made,
         "name": parts.design.name,
-        "description": f"{names}; spreads from {asked.coldest - 273.15:g} to {asked.hottest - 273.15:g} °C "
-        f"({ROOM - 273.15:g} °C in the data sheets)",
+        "description": f"{names}; designed for {asked.coldest - 273.15:g} to {asked.hottest - 273.15:g} °C",
     }

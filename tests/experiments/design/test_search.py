@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from experiments.design.choices import amplifier, changes_of, told
+from experiments.design.choices import amplifier, changes_of
 from experiments.design.search import candidates, sweep_document, tried
 from experiments.shared.executor import Here
 from experiments.sweeps.config import Sweep
@@ -37,12 +37,12 @@ def brute_force(parts):
     for sheet in sheets_of(parts):
         nominal = sheet.nominal
         part = parts.catalogue.amplifiers[nominal.amplifier]
-        op_amp = amplifier(nominal.amplifier, part, parts.away + nominal.rise)
+        op_amp = amplifier(parts, nominal.amplifier, part, nominal.rise)
         options = [parts.choices(slot, nominal.structure.smallest) for slot in slots]
         for chosen in product([op_amp], nominal.structure.classes, *options):
             price = sum(choice.price(nominal.counts[choice.slot]) for choice in chosen)
             changes = changes_of(chosen, nominal.structure)
-            hot = {"temperature": told(design.specification.hottest, "K")}
+            hot = {"temperature": "50 °C", "variation": {"reference_temperature": "25 °C"}}
             table = {"base": "bench", **merged(changes, hot)}
             sweep = from_document(Sweep, sweep_document(design, table), "brute force")
             rows = evaluate(sweep, SampleSet(design.samples, Sampling(design.seed)), range(design.samples), "network")
