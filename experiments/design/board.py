@@ -12,7 +12,8 @@ from experiments.design.bill import Line, bill
 from experiments.design.choices import Parts, Table
 from experiments.design.config import Design, Specification
 from experiments.design.front import FRONT, Front, Fronts
-from experiments.design.search import Candidate, Tried, candidates, documents, explore, sweep_document, sweep_of, tried
+from experiments.design.prove import Tried, tried
+from experiments.design.search import Candidate, candidates, documents, explore, sweep_document, sweep_of
 from experiments.shared.executor import executor
 from experiments.shared.figures import draw_all
 from experiments.shared.files import write, write_csv

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from experiments.design.board import Board, design_board, write_board
 from experiments.design.config import read_design
-from experiments.design.search import Tried
+from experiments.design.prove import Tried
 from experiments.shared.files import make_folder
 from experiments.shared.options import Scheduler
 from experiments.sweeps.store import SweepStore

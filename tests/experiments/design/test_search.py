@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 
 from experiments.design.choices import amplifier, changes_of
-from experiments.design.search import candidates, sweep_document, tried
+from experiments.design.prove import least_good, may_pass, tried
+from experiments.design.search import candidates, sweep_document
 from experiments.shared.executor import Here
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
@@ -103,3 +104,19 @@ def test_a_specification_without_a_board_is_told_in_one_line(changes, said):
     with pytest.raises(InputError, match=said) as refused:
         found(parts_of(changes))
     assert "\n" not in str(refused.value)
+
+
+def test_as_many_copies_must_be_good_as_show_the_yield():
+    needed = least_good(1000, 0.9)
+    assert clopper_pearson(needed, 1000)[0] >= 0.9 > clopper_pearson(needed - 1, 1000)[0]
+    assert least_good(20, 0.95) == 21  # twenty good copies show no more than 83 %
+
+
+def test_a_board_is_given_up_when_the_rest_cannot_make_up_for_what_is_bad():
+    needed = least_good(1000, 0.9)
+    assert may_pass(needed, 1000, 1000, 0.9)
+    assert not may_pass(needed - 1, 1000, 1000, 0.9)
+    assert may_pass(0, 1, 1000, 0.9)
+    assert not may_pass(100, 200, 1000, 0.9)
+    # However good the rest is, too many are bad.
+    assert not may_pass(1, 1000 - needed + 2, 1000, 0.9)
