@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from docs.markdown import table
+from experiments.design.config import Design
 from experiments.sweeps.config import Sweep
 from experiments.training.config import Experiment, Optimizer
 from experiments.training.optimizers import OPTIMIZERS
 from experiments.training.tasks import TASKS
+from spu_circuit.catalogue import Catalogue
 from spu_circuit.description import Description
 
 WORDS = {float: "number", int: "whole number", str: "text", bool: "`true`, `false`"}
@@ -54,6 +56,22 @@ def task_keys() -> str:
 def sweep_keys() -> str:
     """Every key of a sweep's config."""
     return _table(Sweep)
+
+
+def design_keys() -> str:
+    """Every key of a design's config."""
+    return _table(Design)
+
+
+def catalogue_keys() -> str:
+    """Every key of each kind of parts of a catalogue."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, field in Catalogue.model_fields.items():
+        kinds = [each for each in get_args(field.annotation) if _is_table(each)]
+        for row in _keys(kinds[0], "") if kinds else ():
+            found.setdefault(tuple(row), []).append(name)
+    rows = ((*row, ", ".join(f"`{name}`" for name in names)) for row, names in found.items())
+    return table(("key of [TABLE.NAME]", "values", "default", "meaning", "tables"), rows)
 
 
 def _table(model: type[BaseModel], hidden: Collection[str] = ()) -> str:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 from docs import keys
 from docs.markdown import table
 from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.units import metric_text
 from experiments.training.report import steps_text
 from experiments.training.task import Measure
 from experiments.validation.conditioning import Finding, Point, findings
@@ -40,13 +41,15 @@ SOURCES = {
     "data/regression.json": "regression/summary.json",
     "data/characters.json": "characters/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
+    "data/board.json": "board/summary.json",
+    "images/board_front.png": "board/front.png",
     "images/agreements.png": "validation/agreements.png",
     "images/conditioning.png": "validation/conditioning.png",
     "images/settling.png": "digits/settling.png",
     "images/score.png": "digits/score.png",
 }
 """Results in ``docs``, and where the commands leave them: bench, validate --full, claims, demo, sweep
-resistor_tolerance."""
+resistor_tolerance, design board."""
 SETUP = (
     "topology",
     "preset",
@@ -330,6 +333,40 @@ def part_kinds() -> str:
     return table(("part", "takes"), rows())
 
 
+def design_bill() -> str:
+    """What the designed board is made of."""
+    board = _json("board.json")
+    rows = (
+        (
+            line["place"],
+            line["part"],
+            line["value"],
+            str(line["used"]),
+            str(line["packages"]),
+            f"{line['total']:.2f} {board['currency']}",
+        )
+        for line in board["bill"]
+    )
+    return table(("place", "part", "value", "parts", "packages", "price of all"), rows)
+
+
+def design_board() -> str:
+    """What the designed board does, as predicted and as its copies did."""
+    board = _json("board.json")
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, value in board["measured"].items():
+            predicted, limit = board["predicted"].get(name), board["limits"].get(name)
+            told = ["" if each is None else metric_text(name, each) for each in (predicted, value, limit)]
+            yield (f"`{name}`", *told)
+        low, high = board["yield_interval"]
+        share = f"{percent(board['good'] / board['copies'], 2)} ({percent(low, 2)} to {percent(high, 2)})"
+        yield "yield", "", share, percent(board["share"])
+        yield "price", "", f"{board['price']:.2f} {board['currency']}", ""
+
+    return table(("", "predicted", "measured", "limit"), rows())
+
+
 def metrics() -> str:
     """What a sweep measures of every sample."""
     return table(
@@ -355,6 +392,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "optimizer-keys": keys.optimizer_keys,
     "task-keys": keys.task_keys,
     "sweep-keys": keys.sweep_keys,
+    "design-keys": keys.design_keys,
+    "catalogue-keys": keys.catalogue_keys,
+    "design-bill": design_bill,
+    "design-board": design_board,
     "part-kinds": part_kinds,
     "metrics": metrics,
 }

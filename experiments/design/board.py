@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from experiments.shared.executor import executor
 from experiments.shared.figures import draw_all
 from experiments.shared.files import write, write_csv
 from experiments.shared.hardware import hardware_of
+from experiments.shared.page import Picture, render
+from experiments.shared.plain_json import json_text
 from experiments.shared.toml import toml_text
 from experiments.shared.versions import versions
 from experiments.sweeps.findings import disagreements, findings
@@ -26,8 +29,10 @@ from experiments.sweeps.run import compute
 from experiments.sweeps.statistics import clopper_pearson, percentile
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import study_of
-from spu_circuit.catalogue import load_catalogue
+from experiments.sweeps.units import metric_text, titled
+from spu_circuit.catalogue import Catalogue, load_catalogue
 from spu_circuit.hardware import hardware_tables, merged
+from spu_circuit.quantity import shown
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Board:
     """
 
     design: Design
-    currency: str
+    catalogue: Catalogue
     tried: Tried
     hardware: Table
     fronts: list[Front]
@@ -106,7 +111,7 @@ def design_board(
     measured = {name: percentile(column, share).value for name, column in zip(recorded, columns, strict=True)}
     return Board(
         design,
-        catalogue.currency,
+        catalogue,
         found,
         documents(parts, base, found.candidate),
         fronts.fronts(sheets, design.specification),
@@ -139,8 +144,67 @@ def write_board(board: Board, folder: Path, store: SweepStore, workers: int = 1,
     write_report(store)
     write_csv(folder / "bill.csv", bills.HEAD, bills.rows(board.bill))
     write_csv(folder / "front.csv", fronts.HEAD, fronts.rows(board.fronts))
-    drawn = Fronts(board.asked, board.currency, tuple(board.fronts), board.found, board.measured)
-    draw_all([FRONT], drawn, folder)
+    drawn = Fronts(board.asked, board.catalogue.currency, tuple(board.fronts), board.found, board.measured)
+    pictures = draw_all([FRONT], drawn, folder)
+    write(folder / "summary.json", json_text(summary(board), indent=2) + "\n")
+    write(folder / "report.html", _page(board, pictures, document))
+
+
+def summary(board: Board) -> dict[str, Any]:
+    """All findings in SI units."""
+    asked = board.asked
+    return {
+        "name": board.design.name,
+        "price": board.price,
+        "currency": board.catalogue.currency,
+        "area": bills.area(board.bill),
+        "copies": board.tried.copies,
+        "good": board.tried.good,
+        "yield_interval": clopper_pearson(board.tried.good, board.tried.copies),
+        "share": asked.least_yield,
+        "limits": {name: limit.max for name, limit in asked.limits.items()},
+        "predicted": board.found.values,
+        "measured": board.measured,
+        "audited": board.audited,
+        "apart": board.audit,
+        "parts": {choice.slot: choice.name for choice in board.found.chosen},
+        "bill": [vars(line) for line in board.short_bill],
+    }
+
+
+def _page(board: Board, pictures: list[Picture], document: Table) -> str:
+    asked, predicted = board.asked, board.found.values
+    metrics = [
+        (
+            titled(name),
+            metric_text(name, predicted[name]) if name in predicted else "",
+            metric_text(name, value),
+            metric_text(name, asked.limits[name].max) if name in asked.limits else "",
+            shown(board.audit[name], "%", 2) if name in board.audit else "",
+        )
+        for name, value in board.measured.items()
+    ]
+    lines = [
+        (line.place, line.part, line.value, line.used, line.packages, f"{line.price:.3f}", f"{line.total:.2f}")
+        for line in board.short_bill
+    ]
+    return render(
+        "design/report.html",
+        name=board.design.name,
+        question=board.design.question,
+        sentences=[f"The parts cost {board.price:.2f} {board.catalogue.currency}.", board.sentence],
+        currency=board.catalogue.currency,
+        price_source=board.catalogue.price_source,
+        bill=lines,
+        metrics=metrics,
+        share=f"{100 * asked.least_yield:g} %",
+        copies=board.tried.copies,
+        audited=board.audited,
+        temperature=board.hardware["temperature"],
+        pictures=pictures,
+        config=toml_text(document),
+        versions=versions(),
+    )
 
 
 def _joined(lines: list[Line]) -> Line:

@@ -302,6 +302,10 @@ def told(value: float, unit: str) -> str:
     return shown(float(value), unit, DIGITS)
 
 
+def celsius(kelvin: float) -> str:
+    return told(kelvin - 273.15, "°C")
+
+
 def ohms(value: float) -> str:
     return told(value, "Ω")
 

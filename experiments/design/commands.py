@@ -33,8 +33,8 @@ def design(
     """Find the cheapest board that meets a specification, from a catalogue of parts.
 
     Every board is predicted by the derivatives of its solution; the cheapest are simulated until one keeps the yield,
-    and ngspice repeats a share of its copies. Writes bill.csv, front.csv and front.png, hardware.toml and sweep.toml,
-    which "spu-circuit sweep" takes, and the proof's copies with their page in proof.
+    and ngspice repeats a share of its copies. Writes report.html, summary.json, bill.csv, front.csv, front.png,
+    hardware.toml and sweep.toml, which "spu-circuit sweep" takes, and the proof's copies with their page in proof.
     """
     asked = read_design(config)
     folder = output or Path("runs") / asked.name
@@ -59,7 +59,7 @@ def _print(board: Board) -> None:
     for line in board.short_bill:
         bill.add_row(line.place, line.part, line.value, str(line.used), f"{line.total:.2f}")
     console.print(bill)
-    console.print(f"all parts: {board.price:.2f} {board.currency}", highlight=False)
+    console.print(f"all parts: {board.price:.2f} {board.catalogue.currency}", highlight=False)
     for name, value in board.measured.items():
         limit = board.asked.limits.get(name)
         text = f"{titled(name)}: {metric_text(name, value)}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from experiments.design.choices import Choice, Structure, Table, board_document, changes_of, told
+from experiments.design.choices import Choice, Structure, Table, board_document, celsius, changes_of, told
 from experiments.sweeps.config import Workload
 from experiments.sweeps.workloads import systems_of
 from netlists.board import Board
@@ -224,7 +224,7 @@ def _hardware(asked: Asked) -> Hardware:
     more: dict[str, Any] = {
         "dac": {"bits": FINE, "full_scale": told(first.dac, "V")},
         "adc": {"bits": FINE, "full_scale": told(first.adc, "V")},
-        "temperature": told(asked.temperature, "K"),
+        "temperature": celsius(asked.temperature),
     }
     changes = changes_of((asked.amplifier, *asked.others), asked.structure)
     document = board_document(asked.base, merged(changes, more))

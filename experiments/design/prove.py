@@ -20,7 +20,7 @@ from experiments.sweeps.rows import Row
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import clopper_pearson, passes
 from solvers.behaviour import BLOCK
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.sampling import Sampling
 
 LOOKS = (BLOCK, 4 * BLOCK, 16 * BLOCK)
@@ -169,11 +169,11 @@ def tried(parts: Parts, boards: Iterator[Candidate], computers: Executor, inform
             order = sorted(chosen.values(), key=fresh.index)[:TOGETHER]
             jobs = deque(Glance(k, sweep_of(parts, board), share) for k, board in enumerate(order))
             for job, rows in computers.results(Glance.rows, jobs):
-                seen[id(order[job.number])] = rows or []
+                seen[id(order[job.number])] = _there(rows)
             for board in order:
                 experience.learn(board, sweep_of(parts, board), seen[id(board)], False)
         board = waiting.popleft()
-        rows, sweep = seen[id(board)], sweep_of(parts, board)
+        rows, sweep = seen.pop(id(board)), sweep_of(parts, board)
         count += 1
         good = int(passes(sweep, rows).sum())
         if may_pass(good, len(rows), design.samples, share):
@@ -213,7 +213,7 @@ def proved(parts: Parts, board: Candidate, computers: Executor) -> Tried:
         numbers = range(start, min(start + each, wanted))
         queue = deque(Trial(sweep, numbers[k : k + PIECE]) for k in range(0, len(numbers), PIECE))
         for _, found in computers.results(Trial.rows, queue):
-            rows += found or []
+            rows += _there(found)
         good = int(passes(sweep, rows).sum())
         if not may_pass(good, len(rows), wanted, share):
             return Tried(board, good, len(rows), False, tuple(rows))
@@ -224,3 +224,9 @@ def proved(parts: Parts, board: Candidate, computers: Executor) -> Tried:
 def _set(sweep: Sweep) -> SampleSet:
     count = sweep.analysis.samples
     return SampleSet(count, Sampling(sweep.seed, "plain", count))
+
+
+def _there(rows: list[Row] | None) -> list[Row]:
+    if rows is None:
+        raise SimulationError("a process died twice of the same copies; take fewer workers, or a smaller system")
+    return rows

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.design.choices import ROOM, Choice, Parts, Table, amplifier, board_document, changes_of, told
+from experiments.design.choices import ROOM, Choice, Parts, Table, amplifier, board_document, celsius, changes_of, told
 from experiments.design.config import PREDICTED, Design, Specification
 from experiments.design.nominal import Asked, examined, ranges_of
 from experiments.design.predict import Sheet, bounds, sheet
 from experiments.shared.executor import Executor
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS
-from spu_circuit.errors import InputError
+from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import from_document, merged
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ class Candidate:
 
     def changes(self, parts: Parts) -> Table:
         """Of the hardware description, at the temperature where drifts are largest."""
-        more = {"temperature": told(parts.worst, "K"), "variation": {"reference_temperature": told(ROOM, "K")}}
+        more = {"temperature": celsius(parts.worst), "variation": {"reference_temperature": celsius(ROOM)}}
         return merged(changes_of(self.chosen, self.sheet.nominal.structure), more)
 
     @property
@@ -108,7 +108,7 @@ def explore(parts: Parts, computers: Executor, base: Table) -> list[Sheet]:
     found: dict[int, list[Any]] = {}
     for (number, _), nominals in computers.results(_examined, queue):
         if nominals is None:
-            raise InputError(f"workload: a process died of board {number}; give fewer workers, or a smaller system")
+            raise SimulationError(f"a process died twice of array and op-amp {number}; take fewer workers")
         found[number] = nominals
     sheets = (sheet(parts, nominal) for number in sorted(found) for nominal in found[number])
     return [each for each in sheets if each is not None]

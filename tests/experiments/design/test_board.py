@@ -1,6 +1,7 @@
 """A design from its config to its files: what was found is what the files say, and the hardware can be swept."""
 
 import csv
+import json
 import sqlite3
 import tomllib
 from contextlib import closing
@@ -141,3 +142,19 @@ def test_a_specification_without_an_error_is_refused():
     del document["specification"]["limits"]["relative_error"]
     with pytest.raises(InputError, match=r"limits\.relative_error is missing; give it"):
         from_document(Design, document, "config small")
+
+
+def test_the_page_and_the_summary_tell_of_the_same_board(folder):
+    found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert found["price"] == pytest.approx(sum(float(line["total"]) for line in table(folder / "bill.csv")))
+    assert found["good"] <= found["copies"] == SMALL["samples"]
+    assert found["yield_interval"][0] >= 0.85
+    for name, limit in found["limits"].items():
+        assert found["measured"][name] <= limit
+        # Of 192 copies the percentile is known to a tenth; settling is predicted without tolerances.
+        assert found["predicted"][name] == pytest.approx(found["measured"][name], rel=0.2)
+    assert f"The parts cost {found['price']:.2f} USD." in page
+    for part in found["parts"].values():
+        assert part in page
+    assert "http" not in page.replace("http://www.w3.org", "")
