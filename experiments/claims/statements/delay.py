@@ -50,7 +50,7 @@ class Protocol:
     steps: int = 100
     networks: tuple[str, ...] = tuple(NETWORKS)
     ways: tuple[str, ...] = (*WAYS, *CONTROLS)
-    rates: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    rates: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0)
     damping: float = 0.3
     batch: int = 64
 
@@ -150,7 +150,7 @@ CLAIM = Claim(
     "Learning rates are chosen on tuning seeds, the same ones for everything.",
     rule="The validation loss at the end is below that of exact NGD in the mean over seeds, paired, for each network "
     "and delay. A training that breaks off makes its condition fail.",
-    full=Protocol(FRESH[30:36], (0, 1)),
+    full=Protocol(FRESH[36:42], (0, 1)),
     quick=Protocol((2, 3), (0,), 30, ("perceptron",), (EXACT, "no delay", "delay of 1 τ"), (0.1,)),
     measure=_measure,
     conditions=_conditions,
