@@ -48,7 +48,10 @@ def _softmax_factor(outputs: Array) -> Array:
 
 
 def _softmax_coordinates(outputs: Array, target: Array) -> Array:
-    """The gradient is p − e = diag(√p) (q − e / √p), and R is orthogonal to q: Rᵀ (q − e / √p) = −(row of R) / √p."""
+    """The gradient is p − e = diag(√p) (q − e / √p), and R is orthogonal to q: Rᵀ (q − e / √p) = −(row of R) / √p.
+
+    For the first class, whose axis is that of the reflection, rounding grows as 1/√p.
+    """
     q, directions = _softmax_directions(outputs)
     return -directions[target] / q[target]
 

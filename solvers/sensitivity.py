@@ -100,8 +100,7 @@ class Contributions:
         value: the x that shares are relative to, (n,).
         local: kind → what mismatch of each of its parts adds, and a temperature coefficient of its own, (parts,).
         common: kind → what its lot, gradient and shared temperature coefficient add; "temperature" among them, by the
-            mean coefficients. Correlated lots share what they add
-            together, which can be below zero.
+            mean coefficients. Correlated lots share what they add together, which can be below zero.
         moved: δx of each of the samples that were given, (samples, n).
         board: what the parts are.
     """

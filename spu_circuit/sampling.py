@@ -61,8 +61,9 @@ class Sampling:
             Technometrics 21:239, 1979); "sobol": scrambled Sobol sequence.
         total: number of samples of a Latin hypercube.
         streams: other seeds for some kinds of parts, which then vary for themselves.
-        inflation: importance sampling: what all parts of a sample share (lots, gradients, temperature) is drawn with
-            normal scores this many times as wide, up to ``FARTHEST``, and the samples get weights that make up for it.
+        inflation: importance sampling: what all parts of a sample share (lots, gradients, temperature and its
+            coefficients) is drawn with normal scores this many times as wide, up to ``FARTHEST``, and the samples get
+            weights that make up for it.
 
     Raises:
         InputError: a seed below 0 or above 2⁶⁴ − 1.
@@ -263,8 +264,9 @@ def corners(
         of_kind = getattr(variation, kind)
         lot, local = moved(f"{kind} lot", of_kind.lot, 1), moved(f"{kind} local", of_kind.mismatch, len(places.slots))
         drift = of_kind.temperature_coefficient
-        warmth = drift.mean + moved(f"{kind} {DRIFT}", drift.common, 1)
-        warmth = rise[:, None] * (warmth + moved(f"{kind} {DRIFT} local", drift.own, len(places.slots)))
+        away = moved(f"{kind} {DRIFT}", drift.common, 1) + moved(f"{kind} {DRIFT} local", drift.own, len(places.slots))
+        # + is up, whether it is hot or cold.
+        warmth = rise[:, None] * drift.mean + np.abs(rise)[:, None] * away
         if isinstance(of_kind, RelativeVariation):
             slope = moved(f"{kind} gradient", of_kind.gradient, 2)
             factors = (1 + lot) * (1 + slope[:, :1] * places.x + slope[:, 1:] * places.y) * (1 + local)
@@ -290,7 +292,9 @@ def _moves(variation: Variation, kind: str) -> bool:
 
 def _warm(factors: Array, kind: str, kelvin: Array) -> Array:
     """Factors (samples, parts). Raises InputError where one is not above zero."""
-    if (found := np.broadcast_to(factors, np.broadcast_shapes(factors.shape, (len(kelvin), 1))).min(axis=1)).min() <= 0:
+    if (
+        found := np.broadcast_to(factors, np.broadcast_shapes(factors.shape, (len(kelvin), 1))).min(axis=1, initial=1.0)
+    ).min() <= 0:
         raise InputError(
             f"variation.{kind}.temperature_coefficient leaves {found.min():.2g} of a part at "
             f"{kelvin[int(found.argmin())]:.4g} K; lower its mean or spread, or the temperature's"
@@ -425,5 +429,6 @@ def _lots(variation: Variation, numbers: Mapping[str, Array]) -> dict[str, Array
     values, vectors = np.linalg.eigh(variation.lot_correlation[np.ix_(where, where)])
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     scores = scipy.special.ndtri(np.concatenate([numbers[f"{kind} lot"] for kind in kinds], axis=1)) @ root.T
+    scores = np.clip(scores, -FARTHEST, FARTHEST)  # sums of wide ones may be wider still
     shares = scipy.special.ndtr(scores)
     return {kind: getattr(variation, kind).lot.quantile(shares[:, k]) for k, kind in enumerate(kinds)}

@@ -1,6 +1,7 @@
 """The drawn values of samples that are in a store, drawn once more from seed and number."""
 
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,17 +86,19 @@ def outliers(group: Group, sample: int, count: int) -> tuple[list[str], list[Out
         for trait in _traits(variation, samples, board)
         if not trait.name.endswith("spread")
     ]
+    nominal = board.hardware.temperature
+    rise = float(samples.temperature[0]) - (variation.reference_temperature or nominal)
     found = []
     for kind in varying(variation):
-        spread = None if kind == "temperature" else getattr(variation, kind).mismatch
-        if spread is None or spread.scale == 0:
+        sigma = 0.0 if kind == "temperature" else _own_sigma(variation, kind, rise)
+        if sigma == 0:
             continue
         deviations, unit = _deviations(variation, samples, kind)
         away = deviations[0] - deviations[0].mean()
         names = board.names(kind)
         for k in np.argsort(-np.abs(away), kind="stable")[:count].tolist():
-            if abs(away[k]) > NOTHING * spread.scale:
-                found.append(Outlier(kind, names[k], float(away[k]), unit, float(away[k] / spread.scale)))
+            if abs(away[k]) > NOTHING * sigma:
+                found.append(Outlier(kind, names[k], float(away[k]), unit, float(away[k] / sigma)))
     found.sort(key=lambda outlier: -abs(outlier.sigmas))
     stuck = [
         f"{name} stuck {how}"
@@ -104,6 +107,13 @@ def outliers(group: Group, sample: int, count: int) -> tuple[list[str], list[Out
         for name in np.array(board.names("array_resistor"))[which[0]][:count].tolist()
     ]
     return shared + stuck, found[:count]
+
+
+def _own_sigma(variation: Variation, kind: str, rise: float) -> float:
+    """Of what each part of a kind deviates by for itself, so many kelvin above the reference."""
+    of_kind = getattr(variation, kind)
+    mismatch, drift = of_kind.mismatch, of_kind.temperature_coefficient.own
+    return hypot(mismatch.scale if mismatch else 0.0, drift.scale * rise if drift else 0.0)
 
 
 def signed(value: float, unit: str) -> str:

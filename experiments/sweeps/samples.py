@@ -41,7 +41,7 @@ class SampleSet:
         """What varies in these samples; correlations mean nothing where one kind varies alone.
 
         Ageing and mean temperature coefficients, which are not random, stay. What spreads coefficients is part of what
-        temperature does, and goes with it.
+        temperature does, and goes with it; but where parts are away from their reference anyway, it is their own.
         """
         if self.only is None:
             return variation
@@ -54,7 +54,7 @@ class SampleSet:
                 of_kind = getattr(variation, other)
                 off = {name: type(of_kind).model_fields[name].default for name in random if hasattr(of_kind, name)}
                 drift = of_kind.temperature_coefficient
-                if self.only != "temperature" and not drift.steady:
+                if (self.only != "temperature" or variation.reference_temperature is not None) and not drift.steady:
                     off["temperature_coefficient"] = type(drift)(mean=drift.mean)
                 nothing[other] = of_kind.model_copy(update=off)
         return variation.model_copy(update=nothing)

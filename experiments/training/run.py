@@ -92,7 +92,8 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     # Through text, which is where infinities become strings.
     resolved = json.loads(experiment.model_dump_json(exclude={"workers", "record_systems"}))
     for name, settings in experiment.optimizers.items():
-        resolved["optimizers"][name] = {k: v for k, v in resolved["optimizers"][name].items() if k in settings.taken}
+        own = {k: v for k, v in resolved["optimizers"][name].items() if k in settings.taken}
+        resolved["optimizers"][name] = own | ({"mapping": settings.placement} if "mapping" in own else {})
     devices = {name: settings.device() for name, settings in experiment.optimizers.items()}
     resolved["hardware"] = {name: json.loads(own.model_dump_json()) for name, own in devices.items() if own}
     task = task_named(experiment.task)

@@ -28,12 +28,14 @@ def check_memory(experiment: Experiment, name: str) -> None:
     half = PER_ENTRY * parameters / (2 * PER_PAIR)
     fitting = int((half**2 + most / PER_PAIR) ** 0.5 - half)
     samples = settings.curvature_samples or experiment.batch_of(name)
-    cures = {"curvature_samples": fitting * samples // rows}
+    fewer = "batch_size" if settings.mapping == "kernel" else "curvature_samples"
+    cures = {fewer: fitting * samples // rows}
     if settings.curvature == "sampled fisher":
         cures = {"draws": fitting // samples, **cures}
+    last = "fewer parameters" if "draws" in cures or fewer == "batch_size" else "a sampled fisher"
     fit = " or ".join(f"{field} = {most}" for field, most in cures.items() if most)
     raise InputError(
         f"config: optimizers.{name}: K = {rows} rows of {parameters} parameters need about "
         f"{needed / GIBIBYTE:.3g} GiB of memory, this machine has {most / GIBIBYTE:.3g} for K = {fitting}; take "
-        f"{fit or 'a sampled fisher'}"
+        f"{fit or last}"
     )

@@ -103,7 +103,7 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
         params = initial(learner, trial.seed)
         state = natural.init(params) if natural else None
         if state:
-            state = state._replace(seed=np.uint32(trial.seed), copy=np.int32(trial.copy))
+            state = state._replace(seed=np.uint32(trial.seed % 2**32), copy=np.int32(trial.copy))
         plain = build_plain(method.settings, trial.learning_rate, method.steps)
         return Stack(params, state, plain.init(params), np.float32(method.settings.damping))
 
@@ -250,7 +250,7 @@ def _compiled(method: Method) -> Callable[..., Any]:
     ) -> Any:
         if natural:
             # What is not finite never reaches the solver.
-            gradients = jnp.where(going[:, None], gradients, nan)
+            gradients, coordinates = (jnp.where(going[:, None], part, nan) for part in (gradients, coordinates))
         new, solved = jax.vmap(one)(stack, rates, gradients, factors, coordinates)
         kept = going & ~new.natural.failed if natural else going
 

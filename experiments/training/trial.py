@@ -184,8 +184,8 @@ class _Member:
             coordinates = answer.coordinates_of_system
             exact = kept + exact_solution(system.B, system.damping, system.gradient, coordinates)
             error = _relative_error(answer.solved, exact)
-            scale = system.damping if settings.placement != "primal" else 1.0
-            unsolved = _relative_error(kept + system.gradient / scale, exact)
+            begun = {"primal": 1.0, "dual": 1 / system.damping, "kernel": 0.0}[settings.placement]
+            unsolved = _relative_error(kept + begun * system.gradient, exact)
             analog += float(answer.statistics.analog_seconds) if isfinite(answer.statistics.analog_seconds) else 0.0
             if self.experiment.record_systems:
                 self.systems[number] = {"B": system.B, "gradient": system.gradient, "damping": np.array(system.damping)}

@@ -61,15 +61,24 @@ class Curvature:
     Args:
         columns: what is pulled back to rows.
         rows: (loss, shape of a sample's outputs, draws) → how many that are, K / b.
+        coordinates: (loss, outputs (b, ...), targets) → (b, r), those of each sample's gradient in its columns; None
+            where the gradient does not lie in the rows of B.
     """
 
     columns: Columns
     rows: Callable[[Loss, tuple[int, ...], int], int]
+    coordinates: Callable[[Loss, Tensor, Tensor], Tensor] | None = None
 
 
 CURVATURES = {
-    "ggn": Curvature(_hessian_columns, lambda loss, shape, draws: loss.rank(shape)),
-    "fisher": Curvature(_gradients, lambda loss, shape, draws: 1),
+    "ggn": Curvature(
+        _hessian_columns,
+        lambda loss, shape, draws: loss.rank(shape),
+        lambda loss, outputs, targets: loss.coordinates(outputs, targets),
+    ),
+    "fisher": Curvature(
+        _gradients, lambda loss, shape, draws: 1, lambda loss, outputs, targets: outputs.new_ones(len(outputs), 1)
+    ),
     "sampled fisher": Curvature(_drawn_gradients, lambda loss, shape, draws: draws),
 }
 """The kinds of ``optim.curvature``, by the same names."""
@@ -80,6 +89,19 @@ def curvature_named(name: str) -> Curvature:
     if name not in CURVATURES:
         raise InputError(f"curvature: no {name!r}; {did_you_mean(name, CURVATURES, 'curvatures')}")
     return CURVATURES[name]
+
+
+def gradient_coordinates(curvature: Curvature, loss: Loss, outputs: Tensor, targets: Tensor) -> Array:
+    """ρ (K,), with ``g = Bᵀρ`` for the gradient of the batch, in double precision on the host.
+
+    Args:
+        outputs: (b, ...), of samples that were taken one by one.
+    """
+    assert curvature.coordinates is not None, "it was refused before"
+    exact = outputs.detach().double()
+    targets = targets.to(exact.device, exact.dtype) if targets.is_floating_point() else targets
+    found = curvature.coordinates(loss, exact, targets) / len(outputs) ** 0.5
+    return np.asarray(found.reshape(-1).cpu().numpy())
 
 
 def check_budget(
@@ -125,11 +147,8 @@ def curvature_factor(
     draws: int,
     seed: int,
     micro_batch_size: int,
-) -> tuple[Array, Tensor, Array]:
-    """B (K, N) in double precision on the host, the outputs (b, ...) of samples that were taken one by one, and ρ (K,).
-
-    ρ are the coordinates of the gradient in the rows of B, ``g = Bᵀρ``: those of a least-squares fit, which is exact
-    where the gradient lies in these rows, as it does for all but a sampled Fisher matrix.
+) -> tuple[Array, Tensor]:
+    """B (K, N) in double precision on the host, and the outputs (b, ...) of samples that were taken one by one.
 
     Args:
         targets: of all samples, on the device of the outputs.
@@ -146,7 +165,6 @@ def curvature_factor(
     exact = together.to(torch.promote_types(together.dtype, torch.float32))  # losses in half precision lose too much
     targets = targets.to(exact.dtype) if targets.is_floating_point() else targets
     columns = curvature.columns(loss, exact, targets, draws, generator) / samples**0.5
-    coordinates = _coordinates(columns, _gradient_at(loss, exact, targets) / samples)
     del exact
     rows, size = columns.shape[1], sum(value.numel() for value in module.trained.values())
     B = np.empty((samples, rows, size))
@@ -157,14 +175,7 @@ def curvature_factor(
             pulled = module.pulled_back(part, columns[done : done + count])
         _write(B[done : done + count], pulled)
         done += count
-    return B.reshape(samples * rows, size), together, coordinates
-
-
-def _coordinates(columns: Tensor, gradients: Tensor) -> Array:
-    """(b r,), of gradients (b, ...) in the columns (b, r, ...) of each sample."""
-    matrices = columns.flatten(2).transpose(1, 2).cpu().double()
-    found = torch.linalg.lstsq(matrices, gradients.flatten(1).cpu().double()[..., None]).solution
-    return np.asarray(found.reshape(-1).numpy())
+    return B.reshape(samples * rows, size), together
 
 
 def _write(target: Array, pulled: Named) -> None:

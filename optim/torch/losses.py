@@ -21,6 +21,7 @@ class Loss:
         values: (outputs (b, ...), targets) → (b,), the loss of each sample.
         hessian_factor: outputs (b, ...) → L (b, r, ...) with ``Σ_k L_k L_kᵀ = ∂²value/∂outputs²`` for each sample.
         rank: shape of the outputs of a sample → r.
+        coordinates: (outputs (b, ...), targets) → (b, r), those of the gradient of each sample's loss in its columns L.
         draw: (outputs (b, ...) in double precision, draws, generator) → targets (m, b, ...) of the distribution whose
             negative log-likelihood is ``terms`` times the loss, up to a constant.
         terms: shape of the outputs of a sample → how many terms its mean has.
@@ -29,6 +30,7 @@ class Loss:
 
     values: Callable[[Tensor, Tensor], Tensor]
     hessian_factor: Callable[[Tensor], Tensor]
+    coordinates: Callable[[Tensor, Tensor], Tensor]
     rank: Callable[[tuple[int, ...]], int]
     draw: Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
     terms: Callable[[tuple[int, ...]], int]
@@ -45,20 +47,39 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _softmax_factor(outputs: Tensor) -> Tensor:
     """Columns of ``diag(√p) R`` at each of P positions, (b, P (C − 1), C, ...); R as in ``optim.losses``."""
+    samples, classes, *positions = outputs.shape
+    q, directions = _softmax_directions(outputs)
+    count = q.shape[1]
+    factor = q[..., :, None] * directions / count**0.5
+    columns = q.new_zeros(samples, count, classes - 1, count, classes)
+    columns.diagonal(dim1=1, dim2=3).copy_(factor.permute(0, 3, 2, 1))
+    return columns.reshape(samples, count * (classes - 1), *positions, classes).movedim(-1, 2)
+
+
+def _softmax_directions(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """q = √p (b, P, C) and R (b, P, C, C − 1) at each of P positions."""
     logits = outputs.movedim(1, -1)
     samples, *positions, classes = logits.shape
-    count = prod(positions)
-    q = torch.exp(torch.log_softmax(logits.reshape(samples, count, classes), dim=-1) / 2)
+    q = torch.exp(torch.log_softmax(logits.reshape(samples, prod(positions), classes), dim=-1) / 2)
     v = q.clone()
     v[..., 0] += 1
     reflection = (
         torch.eye(classes, dtype=q.dtype, device=q.device)
         - 2 * v[..., :, None] * v[..., None, :] / (v * v).sum(dim=-1)[..., None, None]
     )
-    factor = q[..., :, None] * reflection[..., 1:] / count**0.5
-    columns = q.new_zeros(samples, count, classes - 1, count, classes)
-    columns.diagonal(dim1=1, dim2=3).copy_(factor.permute(0, 3, 2, 1))
-    return columns.reshape(samples, count * (classes - 1), *positions, classes).movedim(-1, 2)
+    return q, reflection[..., 1:]
+
+
+def _softmax_coordinates(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The gradient at a position is p − e, for shares e of the classes; R is orthogonal to q: −Rᵀ (e / q)."""
+    q, directions = _softmax_directions(outputs)
+    if targets.is_floating_point():
+        shares = targets.movedim(1, -1).reshape(q.shape)
+    else:
+        shares = functional.one_hot(targets.reshape(q.shape[:-1]), q.shape[-1])
+    # What has no share has no quotient, however small its probability is.
+    found = -torch.where(shares != 0, shares / q, 0.0)[..., None, :] @ directions
+    return found.reshape(len(outputs), -1) / q.shape[1] ** 0.5
 
 
 def _categories(outputs: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
@@ -88,6 +109,10 @@ def _squared_error_factor(outputs: Tensor) -> Tensor:
     return (columns * (2 / size) ** 0.5).expand(len(outputs), *columns.shape)
 
 
+def _squared_error_coordinates(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).flatten(1) * (2 / prod(outputs.shape[1:])) ** 0.5
+
+
 def _normal(outputs: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
     # (o − t)² is, up to a constant, −log of a normal density of variance ½.
     return outputs + generator.standard_normal((draws, *outputs.shape)) * 0.5**0.5
@@ -101,6 +126,12 @@ def _sigmoid_factor(outputs: Tensor) -> Tensor:
     size = prod(outputs.shape[1:])
     root = torch.exp((functional.logsigmoid(outputs) + functional.logsigmoid(-outputs)) / 2) / size**0.5
     return torch.diag_embed(root.reshape(len(outputs), size)).reshape(len(outputs), size, *outputs.shape[1:])
+
+
+def _sigmoid_coordinates(outputs: Tensor, targets: Tensor) -> Tensor:
+    """(p − t) / √(p (1 − p)), as (1 − t) √(p / (1 − p)) − t √((1 − p) / p)."""
+    found = (1 - targets) * torch.exp(outputs / 2) - targets * torch.exp(-outputs / 2)
+    return found.flatten(1) / prod(outputs.shape[1:]) ** 0.5
 
 
 def _coins(outputs: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
@@ -125,13 +156,18 @@ LOSSES: dict[type, Loss] = {
     torch.nn.CrossEntropyLoss: Loss(
         _cross_entropy,
         _softmax_factor,
+        _softmax_coordinates,
         lambda shape: _positions(shape) * (shape[0] - 1),
         _categories,
         _positions,
         _refused_cross_entropy,
     ),
-    torch.nn.MSELoss: Loss(_squared_error, _squared_error_factor, prod, _normal, prod, _refused_shapes),
-    torch.nn.BCEWithLogitsLoss: Loss(_binary_cross_entropy, _sigmoid_factor, prod, _coins, prod, _refused_shapes),
+    torch.nn.MSELoss: Loss(
+        _squared_error, _squared_error_factor, _squared_error_coordinates, prod, _normal, prod, _refused_shapes
+    ),
+    torch.nn.BCEWithLogitsLoss: Loss(
+        _binary_cross_entropy, _sigmoid_factor, _sigmoid_coordinates, prod, _coins, prod, _refused_shapes
+    ),
 }
 """By the type of torch's loss."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from optim.mapping import OUTSIDE, Mapping, solve_mapped
 from optim.options import check_options
 from optim.seeds import step_seed
-from optim.torch.curvature import PART, check_budget, curvature_factor, curvature_named
+from optim.torch.curvature import PART, check_budget, curvature_factor, curvature_named, gradient_coordinates
 from optim.torch.losses import loss_named
 from optim.torch.module import (
     Inputs,
@@ -143,7 +143,8 @@ class NaturalGradient:
         remembered = np.zeros_like(gradient) if self._remembered is None else self.memory * self._remembered
         if self.memory:
             known = B @ remembered
-            system, coordinates = system.facing(gradient - B.T @ known), coordinates - known
+            system = system.facing(gradient - B.T @ known)
+            coordinates = None if coordinates is None else coordinates - known
         solution, damping, basis = self._solved(system, coordinates)
         natural = solution.value + remembered
         begin = 0
@@ -211,8 +212,8 @@ class NaturalGradient:
     def _wanted_damping(self) -> float:
         return float(self.damping(self.number) if callable(self.damping) else self.damping)
 
-    def _linearised(self, trained: Named, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Array, Array, Array]:
-        """The loss (), g (N,), B (K, N) and ρ (K,) of this step."""
+    def _linearised(self, trained: Named, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Array, Array, Array | None]:
+        """The loss (), g (N,), B (K, N), and for the kernel mapping ρ (K,), of this step."""
         seed = step_seed(self.seed, self.number, 1)  # there is no delay here, whose seed this is
         with torch.enable_grad(), seeded(seed, self.model):
             before = random_state(self.model)
@@ -228,7 +229,7 @@ class NaturalGradient:
         check_budget(self.curvature, self._loss, shape, samples, self.draws, gradient.size, self.budget)
         rows = self._kind.rows(self._loss, shape, self.draws)
         together = self.micro_batch_size or max(1, PART // (rows * sum(p.nbytes for p in trained.values())))
-        B, alone, coordinates = curvature_factor(
+        B, alone = curvature_factor(
             self._kind, self._loss, PerSample(self.model, trained), inputs, targets, self.draws, seed, together
         )
         if not draws_random:
@@ -236,6 +237,9 @@ class NaturalGradient:
         if not np.isfinite(B).all():
             sample = int(np.argmin(np.isfinite(B).all(axis=1))) // rows
             raise InputError(f"curvature of sample {sample} is not finite in step {self.number}; {CALMER}")
+        coordinates = None
+        if self.mapping == "kernel":
+            coordinates = gradient_coordinates(self._kind, self._loss, alone, targets)
         return loss.detach(), gradient, B, coordinates
 
     def _check_finite(self, loss: Tensor, gradient: Named) -> None:
@@ -243,7 +247,7 @@ class NaturalGradient:
             if not bool(torch.isfinite(part).all()):
                 raise InputError(f"{name} is not finite in step {self.number}; {CALMER}")
 
-    def _solved(self, system: GgnSystem, coordinates: Array) -> tuple[Solution, float, Array | None]:
+    def _solved(self, system: GgnSystem, coordinates: Array | None) -> tuple[Solution, float, Array | None]:
         """The solution of this step, the λ that it was solved with, and the basis that the solver rotated into."""
         seed = step_seed(self.seed, self.number)
         solver, basis = self.solver, None

@@ -363,6 +363,45 @@ def test_corners_put_lot_local_and_slope_at_their_ends():
     assert np.array_equal(found.relative["array_resistor"], np.ones((27, 12)))
 
 
+@pytest.mark.parametrize("reference", [240.0, 360.0])
+def test_corners_of_coefficients_are_up_whether_it_is_hot_or_cold(reference):
+    """Where each + makes a part larger, so that the corners are the bounds."""
+    drift = {"mean": "50 ppm/K", "spread": "100 ppm/K", "tracking": "20 ppm/K", "meaning": "limit"}
+    capacitor = RelativeVariation(lot=SIGMA, temperature_coefficient=drift)
+    variation = Variation(capacitor=capacitor, reference_temperature=reference)
+    names = ["capacitor lot", "capacitor temperature coefficient", "capacitor temperature coefficient local"]
+    assert sorted(bounded(variation, PARTS)) == sorted(names)
+    found = corners(variation, KELVIN, PARTS, {name: np.array([[1.0], [-1.0]]) for name in names})
+    rise = KELVIN - reference
+    wanted = [(1 + 0.03 * sign) * (1 + 50e-6 * rise + sign * 100e-6 * abs(rise)) for sign in (1, -1)]
+    np.testing.assert_allclose(found.relative["capacitor"][:, 0], wanted, rtol=1e-12)
+    within = drawn(variation).relative["capacitor"] / (1 + 0.01 * 9)  # lots are normal: nine sigma aside
+    assert within.max() < wanted[0]
+
+
+def test_correlated_lots_stay_finite_however_wide_they_are_drawn():
+    wide = RelativeVariation(lot=RelativeSpread(tolerance=1 / 7, meaning="sigma"))
+    names = ("capacitor", "input_resistor", "inverter_resistor")
+    tied = {f"{a} {b}": 0.9 for a, b in (names[:2], names[1:], names[::2])}
+    parts = dict.fromkeys(names, ROWS)
+    variation = Variation(**dict.fromkeys(names, wide), correlation=tied)
+    found = drawn(variation, range(5000), Sampling(7, inflation=3.0), parts)
+    for name in names:
+        assert 1 - 6 / 7 - 1e-9 < found.relative[name].min() <= found.relative[name].max() < 1 + 6 / 7 + 1e-9
+
+
+def test_a_kind_without_parts_has_no_values():
+    nobody = {"capacitor": Parts(np.zeros(0, int), np.zeros(0), np.zeros(0))}
+    found = drawn(Variation(capacitor=RelativeVariation(lot=SIGMA)), range(3), parts=nobody)
+    assert found.relative["capacitor"].shape == (3, 0)
+
+
+def test_a_spread_that_no_temperature_shows_is_refused():
+    drift = {"spread": "100 ppm/K", "meaning": "limit"}
+    with pytest.raises(ValueError, match="spreads, and nothing is warmer or colder; give temperature, or a"):
+        Variation(capacitor=RelativeVariation(temperature_coefficient=drift))
+
+
 def test_places_of_a_board_are_known_before_it_is_full():
     hardware = changed_hardware(
         "paper", {"variation": {"capacitor": {"lot": {"tolerance": "1 %", "meaning": "sigma"}}}}

@@ -68,7 +68,7 @@ def _measure(protocol: Protocol) -> Rows:
         }
         told = {"part": HELD, "device": f"{preset}, scaling {scaling}", "damping": damping, "time_tau": None}
         for seed, chunk in trainings(experiment_of(optimizer, protocol.seeds, protocol.steps)):
-            share = float(np.mean([step.doublings == 0 for step in chunk.steps])) if chunk.steps else 0.0
+            share = sum(step.doublings == 0 for step in chunk.steps) / protocol.steps
             found.append({**told, "noise": None, "seed": seed, "value": share})
     return found
 
@@ -115,7 +115,8 @@ def _finding(rows: Rows) -> str:
     held = []
     for (device,), own in grouped([row for row in rows if row["part"] == HELD], "device").items():
         means = {damping: _mean(some) for (damping,), some in grouped(own, "damping").items()}
-        whole = [damping for damping, share in means.items() if share == 1]
+        broken = max((damping for damping, share in means.items() if share < 1), default=0.0)
+        whole = [damping for damping in means if damping > broken]
         least = f"from λ = {min(whole):g} on in every step" if whole else "at no λ in every step"
         held.append(f"{device} {least} ({', '.join(f'{d:g}: {100 * s:.0f} %' for d, s in means.items())})")
     return (

@@ -102,6 +102,7 @@ def _trained(protocol: Protocol, name: str, setting: Setting, seeds: Sequence[in
             "settings": told,
             "seed": seed,
             **{_field(f"{target:g}"): steps_to(target, losses) for target in protocol.targets},
+            "steps": protocol.steps,
             "score": chunk.steps[-1].score if chunk.steps else None,
             "raised": sum(step.doublings > 0 for step in chunk.steps),
             "error": str(chunk.error or ""),
@@ -114,7 +115,7 @@ def _conditions(rows: Rows) -> list[Condition]:
         Condition(
             f"beside {name}",
             f"to a loss of {target}",
-            tuple(np.divide(column(judged[CIRCUIT,], _field(target)), column(judged[name,], _field(target))).tolist()),
+            tuple(np.divide(column(judged[CIRCUIT,], _field(target)), _counted(judged[name,], target)).tolist()),
             left,
             "below",
             logarithmic=True,
@@ -122,6 +123,11 @@ def _conditions(rows: Rows) -> list[Condition]:
         for name, left in LEFT.items()
         for target in _targets(rows)
     ]
+
+
+def _counted(rows: Rows, target: str) -> tuple[float, ...]:
+    """Steps of a first-order optimizer; all of the training where it does not reach the loss, which is too few."""
+    return tuple(float(row["steps"] if row[_field(target)] is None else row[_field(target)]) for row in rows)
 
 
 def _finding(rows: Rows) -> str:
@@ -160,7 +166,8 @@ CLAIM = Claim(
     "optimizer is tried on tuning seeds, of natural gradients by exact solves; the fewest steps to both losses choose. "
     f"On other seeds the bench circuit solves, at rest. Training loss: mean of {SMOOTH} batches.",
     rule="The steps over those of the first-order optimizer are below 0.74, and 0.39, in the geometric mean over "
-    "seeds, paired, for each loss. A loss that is not reached makes its condition fail.",
+    "seeds, paired, for each loss. A loss that the circuit does not reach makes its condition fail; a "
+    "rival that does not reach it counts with all steps.",
     full=Protocol(FRESH[90:100], (0, 1, 2)),
     quick=Protocol((3, 4, 5), (0,), 60, (0.2, 0.4), (0.3,), (0.1, 0.3), (0.9,), (0.01, 0.03), (0.9,), (0.5,)),
     measure=_measure,

@@ -11,7 +11,6 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
-from experiments.cost.ledger import DAMPING
 from experiments.cost.machines import MACHINES
 from experiments.shared.figures import FigureEntry
 from experiments.shared.systems import ggn_system
@@ -24,7 +23,7 @@ from spu_circuit.hardware import load_hardware
 GPU = MACHINES["gpu"]
 ADAM, WOODBURY = "Adam", "NGD, Woodbury"
 MEASURES = {"time": "seconds", "energy": "joules"}
-CURVED = {"memory": 0.9, "curvature": "sampled fisher", "damping": 1.0, "learning_rates": [0.8]}
+CURVED: dict[str, Any] = {"memory": 0.9, "curvature": "sampled fisher", "damping": 1.0, "learning_rates": [0.8]}
 FIRST_ORDER = {"kind": "adam", "learning_rates": [0.04], "betas": [0.9, 0.999]}
 """Settings that the claim early-lead chose on its tuning seeds, of fifteen each."""
 
@@ -67,6 +66,8 @@ def _measure(protocol: Protocol) -> Rows:
                         "seed": seed,
                         "loss": target,
                         "steps": steps_to(target, losses),
+                        "all_steps": protocol.steps,
+                        "doublings": sum(taken.doublings for taken in chunk.steps),
                         "step_seconds": step.seconds,
                         "step_joules": step.joules,
                         "missing": step.missing,
@@ -94,7 +95,7 @@ def _step(name: str, work: Work, time: float) -> Item:
     """What a step takes."""
     if name in (ADAM, WOODBURY):
         return digital_step(name, work, GPU)
-    system = ggn_system(work.rows, 2 * work.rows, DAMPING).dual()
+    system = ggn_system(work.rows, work.parameters, CURVED["damping"]).dual()
     device = Spu(load_hardware(name), IdealLaw()).solve(system).device
     assert device is not None, "an Spu says its device"
     return total(device_step(device, time, work, GPU))
@@ -109,7 +110,10 @@ def _conditions(rows: Rows) -> list[Condition]:
         own, other = groups[device, loss], groups[rival, loss]
         if own[0][f"step_{field}"] is None:
             continue  # nobody knows it
-        steps = np.divide(column(own, "steps"), column(other, "steps"))
+        # A rival that does not reach the loss counts with all its steps, which are too few; more solves cost more.
+        known = tuple(float(row["all_steps"] if row["steps"] is None else row["steps"]) for row in other)
+        paid = tuple(float("nan") if row["doublings"] else 1.0 for row in own)
+        steps = np.divide(column(own, "steps"), known) * paid
         ratio = steps * own[0][f"step_{field}"] / other[0][f"step_{field}"]
         found.append(
             Condition(f"{measure}, {device} beside {rival}", f"to {loss:g}", tuple(ratio.tolist()), 1.0, "below", True)
@@ -153,8 +157,9 @@ CLAIM = Claim(
     "step are those of the ledger of `spu-circuit cost`, with a GPU at a tenth of its peak rate for all digital work. "
     f"Settings are those that early-lead chose on its tuning seeds. Training loss: mean of {SMOOTH} batches.",
     rule="The ratio to the rival is below 1 in the geometric mean over seeds, paired, for each device and loss. A loss "
-    "that is not reached makes its condition fail. Where a description does not say an energy there is no condition.",
-    full=Protocol(FRESH[50:60]),
+    "that the device does not reach, or a step whose λ had to be raised, makes its condition fail; a rival that does "
+    "not reach it counts with all steps. Where a description does not say an energy there is no condition.",
+    full=Protocol(FRESH[10:20]),
     quick=Protocol((5, 6), 40, ("bench",), (0.5,)),
     measure=_measure,
     conditions=_conditions,

@@ -14,7 +14,7 @@ from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.workloads import WORKLOADS
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError
-from spu_circuit.sampling import Samples, bounded, corners
+from spu_circuit.sampling import DRIFT, Samples, bounded, corners
 
 Array = NDArray[np.float64]
 
@@ -50,21 +50,37 @@ def worst_extremes(
         found = measured(dict(zip(bounded, np.split(extremes, cuts[:-1], axis=1), strict=True)))
         return np.where(np.isnan(found), np.inf, found)
 
-    nominal = np.zeros((1, count))
-    alone = values(np.concatenate([nominal, np.eye(count), -np.eye(count)]))
-    rows = [nominal[0]]
+    starts = _starts(bounded, cuts)
+    moves = np.concatenate([np.zeros((1, count)), np.eye(count), -np.eye(count)])
+    alone = [values(np.clip(start + moves, -1, 1)) for start in starts]
+    rows = [np.zeros(count)]
     for metric in range(metrics):
         for direction in (1.0, -1.0):
-            # Infinite values are alike, so their differences are none.
-            base = direction * alone[metric]
-            up, down = base[1 : count + 1], base[count + 1 :]
-            extremes = np.where(up > down, 1.0, np.where(down > up, -1.0, 0.0))
 
             def value(at: Array, metric: int = metric, direction: float = direction) -> Array:
                 return np.asarray(direction * values(at)[metric])
 
-            rows.append(_climbed(extremes, float(base[0]), value))
+            ends = []
+            nominal = direction * float(alone[0][metric, 0])
+            for start, around in zip(starts, alone, strict=True):
+                # Infinite values are alike, so their differences are none.
+                base = direction * around[metric]
+                up, down = base[1 : count + 1], base[count + 1 :]
+                extremes = np.where(up > down, 1.0, np.where(down > up, -1.0, start))
+                ends.append(_climbed(extremes, nominal, value))
+            rows.append(ends[0] if len(ends) == 1 else ends[int(np.argmax(value(np.stack(ends))))])
     return dict(zip(bounded, np.split(np.array(rows), cuts[:-1], axis=1), strict=True))
+
+
+def _starts(bounded: Mapping[str, int], cuts: NDArray[np.intp]) -> Array:
+    """Where the search begins, (starts, how many): at nominal; and where temperature coefficients spread also at both
+    ends of the temperature, without which no coefficient matters, as temperature does not without them."""
+    starts = np.zeros((1, int(cuts[-1])))
+    if "temperature" in bounded and any(DRIFT in purpose for purpose in bounded):
+        at = int(cuts[list(bounded).index("temperature")]) - 1
+        starts = np.repeat(starts, 3, axis=0)
+        starts[1:, at] = 1.0, -1.0
+    return starts
 
 
 def _climbed(extremes: Array, nominal: float, value: Callable[[Array], Array]) -> Array:

@@ -286,6 +286,9 @@ def test_delays_are_judged_beside_exact_steps_of_the_same_seed():
     rows = _delay_rows(-0.02)
     rows[5]["loss"] = None  # broke off
     assert "perceptron 2 of 3" in verdict(claim.conditions(rows)).shares
+    rows[0]["loss"] = None  # exact NGD itself
+    assert "perceptron 3 of 3" in verdict(claim.conditions(rows)).shares
+    assert len(claim.conditions(rows)[1].values) == 4
     assert "transformer" in claim.finding(rows)
     assert claim.figure.draw(rows) is not None
 
@@ -333,6 +336,8 @@ def _target_rows(steps, joules):
             "seed": seed,
             "loss": 0.3,
             "steps": count + seed,
+            "all_steps": 100,
+            "doublings": 0,
             "step_seconds": 1e-6,
             "step_joules": energy,
             "missing": "",
@@ -358,12 +363,18 @@ def test_time_and_energy_to_a_target_are_steps_times_what_a_step_takes():
     rows[0]["steps"] = None
     assert claim.conditions(rows)[0].failed == 1
     assert "not reached by all" in claim.finding(rows)
+    # A rival that does not reach the loss counts with all steps; a raised λ costs more than the ledger knows.
+    rows = _target_rows(10, 0.1e-6)
+    rows[5]["steps"] = None
+    assert claim.conditions(rows)[2].values[0] == pytest.approx(10 / 100 * 0.1)
+    rows[0]["doublings"] = 1
+    assert claim.conditions(rows)[2].failed == 1
 
 
 def test_a_rival_is_judged_by_its_own_shares():
     def rows(ours):
         counts = {rival.CIRCUIT: ours, rival.MOMENTUM: 40, rival.ADAM: 80}
-        told = {"part": "verdict", "rate": 0.1, "settings": "", "score": 0.9, "raised": 0, "error": ""}
+        told = {"part": "verdict", "rate": 0.1, "settings": "", "score": 0.9, "raised": 0, "error": "", "steps": 150}
         return [
             {**told, "optimizer": name, "seed": seed, "steps_to_0.3": count + seed % 2}
             for name, count in counts.items()
@@ -377,3 +388,6 @@ def test_a_rival_is_judged_by_its_own_shares():
     none = rows(20)
     none[0]["steps_to_0.3"] = None
     assert verdict(claim.conditions(none)).kind == "refuted"
+    none = rows(20)
+    none[6]["steps_to_0.3"] = None  # of the rival
+    assert claim.conditions(none)[0].values[0] == pytest.approx(20 / 150)

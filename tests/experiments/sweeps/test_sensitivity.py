@@ -190,6 +190,15 @@ def test_worst_extremes_climb_where_signs_at_nominal_mislead():
     assert measured({"local": found})[0].tolist() == [0, 7, 0]
 
 
+def test_worst_extremes_find_what_temperature_and_its_coefficients_do_together():
+    # Neither matters without the other.
+    def measured(ends):
+        return np.abs(ends["temperature"] * ends["part temperature coefficient local"] @ [[2.0], [-1.0]])[:, 0][None]
+
+    found = worst_extremes({"temperature": 1, "part temperature coefficient local": 2}, 1, measured)
+    assert measured(found)[0].tolist() == [0, 3, 0]
+
+
 def test_worst_case_finds_the_worst_of_all_corners_of_a_small_circuit():
     spread = {"tolerance": "1 %", "meaning": "sigma"}
     variation = {"array_resistor": {"local": spread}, "capacitor": {"local": spread, "lot": spread}}

@@ -40,6 +40,7 @@ def experiment(**settings):
         ({"curvature": "sampled fisher", "draws": 8}, 100, "draws = 3 or curvature_samples = 12"),
         ({"curvature": "sampled fisher", "draws": 8}, 20, "curvature_samples = 2"),
         ({"curvature": "fisher"}, 5, "curvature_samples = 5"),
+        ({"curvature": "fisher", "kind": "tngd", "mapping": "kernel"}, 5, "batch_size = 5"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_does(monkeypatch, settings, fitting, cure):

@@ -144,6 +144,7 @@ def test_the_kernel_mapping_trains():
     assert len(steps) == 6
     for step in steps:
         assert step.solve_error < 1e-3  # single precision of the systems
+        assert step.unsolved_error == pytest.approx(1 if step.step == 0 else step.unsolved_error)  # from nothing
         assert step.unsolved_error > 0.1
     assert steps[-1].loss < steps[0].loss
     exact, _, _ = advanced("exact-kernel", [100])

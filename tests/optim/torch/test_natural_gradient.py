@@ -18,6 +18,7 @@ from optim.losses import softmax_cross_entropy
 from optim.natural_gradient import scale_by_natural_gradient
 from optim.torch import NaturalGradient
 from optim.torch.curvature import CURVATURES
+from optim.torch.losses import loss_named
 from solvers.digital import Digital
 from solvers.ideal import IdealLaw
 from solvers.network import Network
@@ -87,6 +88,19 @@ def test_the_kernel_mapping_goes_with_memory_and_any_loss(name):
         natural.step(inputs, targets)
         found = gradients(model).numpy()
         assert np.linalg.norm(found - before) < 1e-8 * np.linalg.norm(before)  # rounding, times the condition
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_coordinates_bear_certainty_of_the_wrong_answer(name):
+    """Bᵀρ is the gradient in the outputs, also where the model is all but sure of something else."""
+    loss, targets = LOSSES[name]
+    outputs = torch.tensor([[0.0, 0.5, -80.0], [60.0, 0.0, 1.0], [-12.0, 1.0, 2.0]], dtype=torch.float64)
+    targets = torch.tensor([2, 1, 0]) if name == "classes" else targets[:3].double()
+    kept = loss_named(loss)
+    columns, found = kept.hessian_factor(outputs), kept.coordinates(outputs, targets)
+    at = outputs.clone().requires_grad_()
+    expected = torch.autograd.grad(kept.values(at, targets).sum(), at)[0]
+    np.testing.assert_allclose(torch.einsum("bro,br->bo", columns, found), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("memory", [0.0, 0.9])
