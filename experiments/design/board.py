@@ -1,5 +1,6 @@
 """From a config to a board with its proof, and the files that tell of it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from experiments.shared.files import write, write_csv
 from experiments.shared.hardware import hardware_of
 from experiments.shared.page import Picture, render
 from experiments.shared.plain_json import json_text
+from experiments.shared.store import first_difference
 from experiments.shared.toml import toml_text
 from experiments.shared.versions import versions
 from experiments.sweeps.findings import disagreements, findings
@@ -31,6 +33,8 @@ from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import study_of
 from experiments.sweeps.units import metric_text, titled
 from spu_circuit.catalogue import Catalogue, load_catalogue
+from spu_circuit.errors import InputError
+from spu_circuit.files import is_file, read_file, shortened
 from spu_circuit.hardware import hardware_tables, merged
 from spu_circuit.quantity import shown
 
@@ -119,6 +123,32 @@ def design_board(
         measured,
         {},
     )
+
+
+def claim(design: Design, folder: Path) -> None:
+    """Make a folder a design's own: design.json holds its config, and the catalogue and hardware as they are now.
+
+    Raises:
+        InputError: it holds the design of another config, or a file that the config names has changed since.
+    """
+    made = {
+        "config": design.model_dump(mode="json"),
+        "catalogue": load_catalogue(design.catalogue).model_dump(mode="json"),
+        "hardware": hardware_of(design.hardware).model_dump(mode="json"),
+    }
+    path = folder / "design.json"
+    if is_file(path):
+        try:
+            kept = json.loads(read_file(path, "output"))
+        except ValueError:
+            kept = {}
+        if difference := first_difference(kept, json.loads(json_text(made))):
+            name, old, new = difference
+            raise InputError(
+                f"output: {shortened(folder)} holds a design with {name} = {shortened(old)}, and this one has "
+                f"{shortened(new)}; name another folder with --output"
+            )
+    write(path, json_text(made, indent=2) + "\n")
 
 
 def write_board(board: Board, folder: Path, store: SweepStore, workers: int = 1, scheduler: str | None = None) -> None:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from experiments.design.board import Board, design_board, write_board
+from experiments.design.board import Board, claim, design_board, write_board
 from experiments.design.config import read_design
 from experiments.design.prove import Tried
 from experiments.shared.files import make_folder
@@ -39,6 +39,7 @@ def design(
     asked = read_design(config)
     folder = output or Path("runs") / asked.name
     make_folder(folder)
+    claim(asked, folder)
 
     def told(tried: Tried) -> None:
         verdict = "keeps the yield" if tried.passed else "does not"

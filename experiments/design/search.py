@@ -7,7 +7,7 @@ The first that is proved is the answer. Every cheaper one was simulated, too, or
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from spu_circuit.hardware import from_document, merged
 
 Array = NDArray[np.float64]
 
-SAFE = 0.9
-"""Share of every limit below which a board is expected to pass; the cheapest such says which are worth simulating."""
+STEP = 1.02
+"""Boards are put in order so far above the cheapest that is left at a time."""
 
 
 @dataclass(frozen=True)
@@ -127,25 +127,22 @@ def _lacking(parts: Parts) -> str:
 def candidates(sheets: Sequence[Sheet], asked: Specification) -> Iterator[Candidate]:
     """Boards that may keep all limits, the cheapest first; of equal price the one with the smallest error."""
     time = bounds(asked).get("settling_time", inf)
-    safe = {name: SAFE * asked.limits[name].max for name in bounds(asked)}
-    below, bound = -inf, inf
     priced = [_prices(each, time) for each in sheets]
-    for each, prices in zip(sheets, priced, strict=True):
-        sure = each.may & (each.error <= safe["relative_error"]) & (each.power <= safe.get("supply_power", inf))
-        quick = each.seconds <= safe.get("settling_time", inf)
-        if each.nominal.rise <= safe.get("junction_rise", inf) and sure.any() and quick.any():
-            bound = min(bound, float(prices[np.ix_(sure, quick)].min()))
-    while True:
-        found: list[Candidate] = []
-        left = False
-        for each, prices in zip(sheets, priced, strict=True):
-            for board, capacitor in zip(*np.nonzero((prices > below) & (prices <= bound)), strict=True):
-                found.append(_candidate(each, int(board), int(capacitor), float(prices[board, capacitor])))
-            left |= bool((np.isfinite(prices) & (prices > bound)).any())
+    below = -inf
+    while isfinite(dearer := min((_least(prices, below) for prices in priced), default=inf)):
+        bound = STEP * dearer
+        found = [
+            _candidate(each, int(board), int(capacitor), float(prices[board, capacitor]))
+            for each, prices in zip(sheets, priced, strict=True)
+            for board, capacitor in zip(*np.nonzero((prices > below) & (prices <= bound)), strict=True)
+        ]
         yield from sorted(found, key=lambda one: (one.price, one.error))
-        if not left:
-            return
-        below, bound = bound, 1.1 * bound
+        below = bound
+
+
+def _least(prices: Array, below: float) -> float:
+    """The smallest price above one."""
+    return float(prices[prices > below].min(initial=inf))
 
 
 def _prices(each: Sheet, time: float) -> Array:

@@ -158,3 +158,12 @@ def test_the_page_and_the_summary_tell_of_the_same_board(folder):
     for part in found["parts"].values():
         assert part in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_folder_of_another_design_is_refused_before_anything_is_computed(folder, tmp_path):
+    (tmp_path / "other.toml").write_text(toml_text(merged(SMALL, {"seed": 1})), encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    done = CliRunner().invoke(app, ["design", str(tmp_path / "other.toml"), "--output", str(folder)])
+    assert isinstance(done.exception, InputError)
+    assert "holds a design with config.seed = 0, and this one has 1; name another folder" in str(done.exception)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

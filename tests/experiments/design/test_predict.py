@@ -9,7 +9,7 @@ from experiments.design.search import candidates, sweep_of
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.samples import SampleSet
 from spu_circuit.sampling import Sampling
-from tests.experiments.design.cases import parts_of, sheets_of
+from tests.experiments.design.cases import SMALL, parts_of, sheets_of
 
 
 def test_percentile_is_that_of_chi_squared():
@@ -41,6 +41,15 @@ def test_boards_come_by_their_price(boards):
     _, found = boards
     prices = [board.price for board in found]
     assert len(found) > 20
+    assert prices == sorted(prices)
+    assert len({(id(board.sheet), board.board, board.capacitor) for board in found}) == len(found)
+
+
+def test_boards_for_nothing_come_before_others():
+    free = {name: 0.0 for names in SMALL["parts"].values() for name in names if name != "AD7606"}
+    parts = parts_of({"prices": free})
+    prices = [board.price for board in candidates(sheets_of(parts), parts.design.specification)]
+    assert prices[0] == 0.0
     assert prices == sorted(prices)
 
 
