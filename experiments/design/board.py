@@ -11,7 +11,7 @@ import numpy as np
 from experiments.design import bill as bills
 from experiments.design import front as fronts
 from experiments.design.bill import Line, bill
-from experiments.design.choices import Parts, Table
+from experiments.design.choices import Parts, Table, uniform
 from experiments.design.config import Design, Specification
 from experiments.design.front import FRONT, Front, Fronts
 from experiments.design.prove import Tried, tried
@@ -30,8 +30,9 @@ from experiments.sweeps.report import write_report
 from experiments.sweeps.run import compute
 from experiments.sweeps.statistics import clopper_pearson, percentile
 from experiments.sweeps.store import SweepStore
-from experiments.sweeps.study import study_of
+from experiments.sweeps.study import points, study_of
 from experiments.sweeps.units import metric_text, titled
+from experiments.sweeps.workloads import WORKLOADS
 from spu_circuit.catalogue import Catalogue, load_catalogue
 from spu_circuit.errors import InputError
 from spu_circuit.files import is_file, read_file, shortened
@@ -104,6 +105,7 @@ def design_board(
     Raises:
         InputError: the config or the catalogue does not fit, or no board keeps the limits.
     """
+    _check_workload(design)
     catalogue = load_catalogue(design.catalogue).priced(design.prices)
     parts = Parts(design, catalogue, hardware_of(design.hardware))
     base = merged(hardware_tables(design.hardware["base"]), design.changes)
@@ -123,6 +125,14 @@ def design_board(
         measured,
         {},
     )
+
+
+def _check_workload(design: Design) -> None:
+    """Raise InputError where there is no such workload, or it is no system."""
+    spread = {"variation": {"array_resistor": {"local": uniform(0.01, "%")}}}
+    points(sweep_document(design, merged(design.hardware, spread)), {}, design.name)
+    if WORKLOADS[design.workload.kind].systems is None:
+        raise InputError(f"workload.kind: a board is designed for a system, and {design.workload.kind!r} has none")
 
 
 def claim(design: Design, folder: Path) -> None:

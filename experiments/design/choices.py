@@ -23,6 +23,7 @@ from spu_circuit.catalogue import (
     preferred,
 )
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.files import shortened
 from spu_circuit.hardware import Hardware, merged
 from spu_circuit.quantity import shown
 
@@ -90,12 +91,21 @@ class Structure:
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts that a specification leaves of a catalogue."""
+    """The parts that a specification leaves of a catalogue.
+
+    Raises:
+        InputError: the config names a place that boards do not have.
+    """
 
     design: Design
     catalogue: Catalogue
     base: Hardware
     _known: dict[tuple[str, float], list[Choice]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for slot in self.design.parts:
+            if slot not in SLOTS:
+                raise InputError(f"parts: no place {shortened(slot)}; {did_you_mean(slot, SLOTS, 'places')}")
 
     @cached_property
     def away(self) -> float:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from experiments.design.board import design_board
 from experiments.design.config import Design
 from experiments.shared.toml import toml_text
 from experiments.sweeps.config import read_sweep
@@ -167,3 +168,24 @@ def test_a_folder_of_another_design_is_refused_before_anything_is_computed(folde
     assert isinstance(done.exception, InputError)
     assert "holds a design with config.seed = 0, and this one has 1; name another folder" in str(done.exception)
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workload": {"kind": "randm"}}, r"workload\.kind is 'randm'; did you mean 'random'"),
+        ({"workload": {"kind": "training", "config": "digits", "optimizer": "tngd"}}, r"training"),
+        ({"workload": {"matrix": "A.npy"}}, r"workload: .*'matrix'"),
+        ({"parts": {"amplifer": ["TL074"]}}, r"parts: no place 'amplifer'; did you mean 'amplifier'\?"),
+        ({"parts": {"dac": ["AD5724"]}}, r"parts\.dac: no 'AD5724' for it in the catalogue; did you mean 'AD5724R'\?"),
+        ({"catalogue": "standart"}, r"catalogue: no file 'standart'; did you mean 'standard'\?"),
+        ({"hardware": {"base": "bnch"}}, r"hardware: no preset or file 'bnch'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_computed(changes, said):
+    document = tomllib.loads(toml_text(merged(SMALL, changes)))
+    if changes.get("workload", {}).get("kind") == "training":
+        document["workload"] = changes["workload"]
+    with pytest.raises(InputError, match=said) as refused:
+        design_board(from_document(Design, document, "config small"))
+    assert "\n" not in str(refused.value)
