@@ -9,6 +9,7 @@ from experiments.claims.claim import Row
 from experiments.claims.statements.decrease import share_of
 
 if TYPE_CHECKING:
+    from jax import Array
     from numpy.typing import NDArray
 
 SUCCESSORS = 32
@@ -72,19 +73,18 @@ def measured(reading: LanguageModel, seed: int, damping: float) -> list[Row]:
     x, y = (jnp.asarray(part) for part in (text[-1][:, :-1], text[-1][:, -1]))
     g = ravel_pytree(loss_and_gradient(model, loss, params, x, y)[1])[0]
     key = jax.random.key(seed)
-    factors = {
-        f"sampled Fisher, m = {m}": sampled_fisher_factor(model, loss, params, x, y, key, draws=m)
-        for m in reading.draws
-    }
-    strength = damping * float(jnp.sum(factors[f"sampled Fisher, m = {reading.draws[0]}"] ** 2)) / reading.samples
-    factors["empirical Fisher"] = empirical_fisher_factor(model, loss, params, x, y)
+    drawn = {m: sampled_fisher_factor(model, loss, params, x, y, key, draws=m) for m in reading.draws}
+    strength = damping * float(jnp.sum(drawn[reading.draws[0]] ** 2)) / reading.samples
+    factors = [(f"sampled Fisher, m = {m}", True, B) for m, B in drawn.items()]
+    factors += [("empirical Fisher", False, empirical_fisher_factor(model, loss, params, x, y))]
     share = share_of(model, params, x, g, strength)
-    solved = {
-        name: Digital("woodbury").solve(GgnSystem(np.asarray(B, float), strength, np.asarray(g, float))).value
-        for name, B in factors.items()
-    }
+
+    def reached(B: "Array") -> float:
+        system = GgnSystem(np.asarray(B, float), strength, np.asarray(g, float))
+        return share(Digital("woodbury").solve(system).value)
+
     row = {"part": "language", "outputs": reading.symbols, "seed": seed, "gradient": share(g)}
-    return [row | {"curvature": name, "share": share(value)} for name, value in solved.items()]
+    return [row | {"curvature": name, "drawn": drawn, "share": reached(B)} for name, drawn, B in factors]
 
 
 def excerpts(reading: LanguageModel, seed: int) -> "NDArray[np.int32]":

@@ -27,6 +27,7 @@ from experiments.claims.statements import (
     to_target,
 )
 from experiments.claims.statements.devices import IDEAL
+from experiments.claims.statements.language_models import SUCCESSORS, LanguageModel, excerpts, measured
 from experiments.shared.plain_json import json_text
 from spu_circuit.errors import InputError
 
@@ -212,7 +213,8 @@ def test_work_by_output_dimension_is_that_of_the_counts():
 
 @pytest.mark.slow
 def test_a_direction_reaches_no_more_than_all_of_the_decrease():
-    protocol = replace(output_dimension.CLAIM.quick, seeds=(0, 1), outputs=(5,), samples=12, devices=("paper",))
+    small = {"outputs": (5,), "samples": 12, "devices": ("paper",), "models": ()}
+    protocol = replace(output_dimension.CLAIM.quick, seeds=(0, 1), **small)
     rows = [row for row in output_dimension.CLAIM.measure(protocol) if row["part"] == "step"]
     assert [(row["solver"], row["seed"]) for row in rows] == [("exact", 0), ("paper", 0), ("exact", 1), ("paper", 1)]
     for row in rows:
@@ -220,6 +222,28 @@ def test_a_direction_reaches_no_more_than_all_of_the_decrease():
         assert 0 < row["share"] <= 1 + 1e-4
     assert rows[1]["share"] == pytest.approx(rows[0]["share"], abs=0.02)  # 16 bits
     assert rows[2]["share"] != rows[0]["share"]
+
+
+@pytest.mark.slow
+def test_a_language_models_directions_reach_no_more_than_all_of_the_decrease():
+    rows = measured(LanguageModel(symbols=12, samples=6, context=4, steps=20, draws=(1, 300)), 0, 0.01)
+    assert [row["drawn"] for row in rows] == [True, True, False]
+    assert all(0 < row["gradient"] < 1 for row in rows)
+    assert all(0 < row["share"] <= 1 + 1e-4 for row in rows)
+    # With many draws the sampled Fisher matrix is the Gauss-Newton matrix, whose direction reaches all.
+    assert rows[0]["share"] < rows[1]["share"]
+    assert rows[1]["share"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_made_up_text_follows_its_own_rules():
+    batches = excerpts(LanguageModel(symbols=50, samples=100, context=20, steps=9), 3)
+    assert batches.shape == (10, 100, 21)
+    pairs = np.stack([batches[..., :-1], batches[..., 1:]], axis=-1).reshape(-1, 2)
+    counts = np.zeros((50, 50), int)
+    np.add.at(counts, tuple(pairs.T), 1)
+    assert ((counts > 0).sum(axis=1) <= SUCCESSORS).all()
+    # The likeliest of 32 has 1 / H₃₂ = 0.246 of all, more where a symbol is drawn twice.
+    assert (counts.max(axis=1) > 0.18 * counts.sum(axis=1)).all()
 
 
 def test_work_that_grows_faster_and_shares_below_the_gradients_refute_output_dimensions():
@@ -235,6 +259,11 @@ def test_work_that_grows_faster_and_shares_below_the_gradients_refute_output_dim
     better = [row | {"gradient": 0.2} for row in steps]
     linear = [row | {"times_sgd": 0.9 * row["outputs"]} for row in costs[1:]]
     assert verdict(output_dimension.CLAIM.conditions([costs[0], *linear, *better])).kind == "confirmed"
+    texts = [{**row, "part": "language", "curvature": "made", "drawn": True} for row in steps]
+    assert verdict(output_dimension.CLAIM.conditions([costs[0], *linear, *better, *texts])).kind != "confirmed"
+    # The empirical Fisher matrix is shown beside, and is no part of the claim.
+    beside = [row | {"drawn": False} for row in texts]
+    assert verdict(output_dimension.CLAIM.conditions([costs[0], *linear, *better, *beside])).kind == "confirmed"
 
 
 def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
