@@ -66,6 +66,6 @@ def _print(board: Board) -> None:
         text = f"{titled(name)}: {metric_text(name, value)}"
         console.print(text + ("" if limit is None else f" (limit {metric_text(name, limit.max)})"), highlight=False)
     console.print(board.sentence, highlight=False, soft_wrap=True)
-    for name in board.asked.limits.keys() & board.audit.keys():
+    for name in filter(board.audit.__contains__, board.asked.limits):
         apart = shown(board.audit[name], "%", 2)
         console.print(f"{titled(name)} in ngspice: at most {apart} away, of {board.audited} copies", highlight=False)
