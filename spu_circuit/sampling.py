@@ -305,10 +305,9 @@ def _warm(factors: Array, kind: str, kelvin: Array) -> Array:
 def _coefficients(drift: Drift, kind: str, numbers: Mapping[str, Array]) -> Array:
     """Temperature coefficients of the parts of a kind, (samples, parts) or broadcast to it."""
     found = np.full((1, 1), drift.mean)
-    if drift.common:
-        found = found + drift.common.quantile(numbers[f"{kind} {DRIFT}"])
-    if drift.own:
-        found = found + drift.own.quantile(numbers[f"{kind} {DRIFT} local"])
+    for spread, purpose in ((drift.common, f"{kind} {DRIFT}"), (drift.own, f"{kind} {DRIFT} local")):
+        if spread and purpose in numbers:
+            found = found + spread.quantile(numbers[purpose])
     return found
 
 
@@ -328,10 +327,11 @@ def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
         needed[f"{kind} gradient"] = 2
     if of_kind.mismatch:
         needed[f"{kind} local"] = None
-    if of_kind.temperature_coefficient.common:
-        needed[f"{kind} {DRIFT}"] = 1
-    if of_kind.temperature_coefficient.own:
-        needed[f"{kind} {DRIFT} local"] = None
+    if variation.temperature or variation.reference_temperature is not None:  # else no coefficient matters
+        if of_kind.temperature_coefficient.common:
+            needed[f"{kind} {DRIFT}"] = 1
+        if of_kind.temperature_coefficient.own:
+            needed[f"{kind} {DRIFT} local"] = None
     if isinstance(of_kind, ArrayVariation) and of_kind.stuck_open + of_kind.stuck_closed > 0:
         needed[f"{kind} stuck"] = None
     return needed

@@ -376,12 +376,6 @@ class Variation(Description):
                 raise ValueError(
                     f"{kind}.ageing over {self.hours:g} hours leaves {factor:.2g} of a part; lower ageing or hours"
                 )
-            drift = getattr(self, kind).temperature_coefficient
-            if drift.spread and not self.temperature and self.reference_temperature is None:
-                raise ValueError(
-                    f"{kind}.temperature_coefficient spreads, and nothing is warmer or colder; give temperature, or a "
-                    "reference_temperature"
-                )
         for pair, value in self.correlation.items():
             names = pair.split()
             if len(names) != 2 or names[0] == names[1] or not set(names) <= set(KINDS):

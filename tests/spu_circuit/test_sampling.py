@@ -396,10 +396,12 @@ def test_a_kind_without_parts_has_no_values():
     assert found.relative["capacitor"].shape == (3, 0)
 
 
-def test_a_spread_that_no_temperature_shows_is_refused():
+def test_a_spread_that_no_temperature_shows_is_none():
     drift = {"spread": "100 ppm/K", "meaning": "limit"}
-    with pytest.raises(ValueError, match="spreads, and nothing is warmer or colder; give temperature, or a"):
-        Variation(capacitor=RelativeVariation(temperature_coefficient=drift))
+    still = Variation(capacitor=RelativeVariation(temperature_coefficient=drift))
+    assert varying(still) == ()
+    assert (drawn(still, range(3)).relative["capacitor"] == 1).all()
+    assert varying(still.model_copy(update={"temperature": ROOM})) == ("capacitor", "temperature")
 
 
 def test_places_of_a_board_are_known_before_it_is_full():
