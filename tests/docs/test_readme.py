@@ -89,7 +89,7 @@ def test_the_commands_of_the_page_about_solving_run(environment, tmp_path):
         assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("name", ["solve", "tolerance", "train"])
+@pytest.mark.parametrize("name", ["solve", "tolerance", pytest.param("train", marks=pytest.mark.slow)])
 def test_a_notebook_runs(name, environment, tmp_path):
     """Its cells one after the other, as Jupyter runs them; ``make docs`` shows what they print and draw."""
     cells = blocks((ROOT / "docs" / "notebooks" / f"{name}.md").read_text(encoding="utf-8"), r"\{code-cell\}")

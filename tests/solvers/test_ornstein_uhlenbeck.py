@@ -83,7 +83,9 @@ def test_held_noise_tends_to_white_noise_and_has_the_known_bias(law):
     assert slow.held_covariance(0.5, steps=100)[0, 0] == pytest.approx(slow.held_covariance(0.5)[0, 0])
 
 
-@pytest.mark.parametrize("law", [NON_NORMAL, symmetric(2), symmetric(2, isotropic=False)])
+@pytest.mark.parametrize(
+    "law", [pytest.param(NON_NORMAL, marks=pytest.mark.slow), symmetric(2), symmetric(2, isotropic=False)]
+)
 def test_samples_have_the_exact_joint_law(law):
     """5,000 trajectories at uneven times; chi-square of the whitened path, mean and spread, each at 1e-4."""
     times, start, draws = np.array([0.2, 0.2, 1.0, 1.7]), np.array([2.0, -1.0]), 5_000
