@@ -16,7 +16,7 @@ from experiments.training.task import Learner
 from optim.losses import span_cross_entropy
 
 if TYPE_CHECKING:
-    from experiments.training.tasks.qa import Adaptation
+    from experiments.training.tasks.architectures import Adaptation
     from optim.curvature import Model
 
 NOWHERE = -1e4

@@ -1,10 +1,14 @@
-"""What networks are made of, as data: of those that classify images, and of those that read symbols."""
+"""What networks are made of, as data: those that classify images, that read symbols, and that are adapted."""
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spu_circuit.description import Description
+from spu_circuit.errors import did_you_mean
+
+MATRICES = ("query", "key", "value", "out", "up", "down")
+"""Of every layer: those of the attention, then the dense layers."""
 
 
 class Architecture(Description):
@@ -43,3 +47,30 @@ class Reader(Description):
         if self.kind == "gru" and "heads" in self.model_fields_set:
             raise ValueError("a gru has no 'heads'; leave it out, or take kind = 'transformer'")
         return self
+
+
+class Adaptation(Description):
+    """What is trained of the encoder: changes of low rank (LoRA) beside chosen matrices, and the head."""
+
+    matrices: Annotated[tuple[str, ...], Field(description=f"changed in every layer, of {', '.join(MATRICES)}")] = (
+        "query",
+        "key",
+        "value",
+        "out",
+    )
+    rank: Annotated[int, Field(ge=1, description="r of the changes")] = 2
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False, description="α; changes are scaled by α/r")] = 32.0
+    dropout: Annotated[float, Field(ge=0, lt=1, description="of what goes into a change, while training")] = 0.0
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], Field(description="of the encoder; gradients and curvature are float32")
+    ] = "float32"
+
+    @field_validator("matrices")
+    @classmethod
+    def _known(cls, matrices: tuple[str, ...]) -> tuple[str, ...]:
+        for name in matrices:
+            if name not in MATRICES:
+                raise ValueError(f"no matrix {name!r}; {did_you_mean(name, MATRICES, 'matrices')}")
+        if len(set(matrices)) < len(matrices):
+            raise ValueError(f"{', '.join(matrices)} repeat; list each once")
+        return matrices

@@ -5,10 +5,10 @@ samples to train with; those to test with are all of a question's, and the likel
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from experiments.shared.extras import require
 from experiments.training.data import Samples, Sizes, Split
@@ -16,11 +16,8 @@ from experiments.training.language.folder import Shape, digest, encoder_folder, 
 from experiments.training.language.squad import OFFICIAL, Question, is_placed, read_questions
 from experiments.training.language.windows import MARKS, Window, windows_of
 from experiments.training.task import Learner, Measure, Task
-from spu_circuit.description import Description
-from spu_circuit.errors import InputError, did_you_mean
-
-MATRICES = ("query", "key", "value", "out", "up", "down")
-"""Of every layer: those of the attention, then the dense layers."""
+from experiments.training.tasks.architectures import Adaptation
+from spu_circuit.errors import InputError
 
 
 class Questions(Sizes):
@@ -42,33 +39,6 @@ class Questions(Sizes):
         if self.stride > room:
             raise ValueError(f"stride {self.stride} is above the {room} tokens that a window has room for; lower it")
         return self
-
-
-class Adaptation(Description):
-    """What is trained of the encoder: changes of low rank (LoRA) beside chosen matrices, and the head."""
-
-    matrices: Annotated[tuple[str, ...], Field(description=f"changed in every layer, of {', '.join(MATRICES)}")] = (
-        "query",
-        "key",
-        "value",
-        "out",
-    )
-    rank: Annotated[int, Field(ge=1, description="r of the changes")] = 2
-    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False, description="α; changes are scaled by α/r")] = 32.0
-    dropout: Annotated[float, Field(ge=0, lt=1, description="of what goes into a change, while training")] = 0.0
-    dtype: Annotated[
-        Literal["float32", "bfloat16"], Field(description="of the encoder; gradients and curvature are float32")
-    ] = "float32"
-
-    @field_validator("matrices")
-    @classmethod
-    def _known(cls, matrices: tuple[str, ...]) -> tuple[str, ...]:
-        for name in matrices:
-            if name not in MATRICES:
-                raise ValueError(f"no matrix {name!r}; {did_you_mean(name, MATRICES, 'matrices')}")
-        if len(set(matrices)) < len(matrices):
-            raise ValueError(f"{', '.join(matrices)} repeat; list each once")
-        return matrices
 
 
 def _load(sizes: Questions, path: Path | None) -> Split:

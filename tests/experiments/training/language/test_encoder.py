@@ -19,7 +19,7 @@ from experiments.training.language.folder import Shape
 from experiments.training.language.lora import adapted, changes
 from experiments.training.language.spans import answer_finder
 from experiments.training.language.windows import CONTEXT
-from experiments.training.tasks.qa import Adaptation
+from experiments.training.tasks.architectures import Adaptation
 from optim.curvature import loss_and_gradient, sampled_fisher_factor
 from tests.experiments.training.language.shapes import BERT, DISTILBERT, encoder, random_encoder
 
