@@ -11,6 +11,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import trainings
+from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 
 Table = dict[str, Any]
@@ -59,13 +60,11 @@ def _measure(protocol: Protocol) -> Rows:
     found: list[Row] = []
     for network in protocol.networks:
         for way in protocol.ways:
-            best, chosen = np.inf, protocol.rates[0]
-            for rate in protocol.rates:
-                rows = list(_trained(protocol, network, way, rate, protocol.tuning, "tuning"))
-                found += rows
-                loss = float(np.mean([np.inf if row["loss"] is None else row["loss"] for row in rows]))
-                if loss < best:
-                    best, chosen = loss, rate
+            rows, chosen = tuned(
+                ((rate, _trained(protocol, network, way, rate, protocol.tuning, "tuning")) for rate in protocol.rates),
+                lambda rows: float(np.mean([np.inf if row["loss"] is None else row["loss"] for row in rows])),
+            )
+            found += rows
             found += _trained(protocol, network, way, chosen, protocol.seeds, "verdict")
     return found
 

@@ -12,6 +12,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
+from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 from experiments.training.summary import SMOOTH, steps_to
 
@@ -64,13 +65,11 @@ def _measure(protocol: Protocol) -> Rows:
     found: list[Row] = []
     chosen: dict[str, Setting] = {}
     for name, settings in _settings(protocol).items():
-        best = np.inf
-        for setting in settings:
-            rows = list(_trained(protocol, name, setting, protocol.tuning, "tuning"))
-            found += rows
-            count = float(np.mean([_censored(row, protocol) for row in rows]))
-            if count < best:
-                best, chosen[name] = count, setting
+        rows, chosen[name] = tuned(
+            ((setting, _trained(protocol, name, setting, protocol.tuning, "tuning")) for setting in settings),
+            lambda rows: float(np.mean([_censored(row, protocol) for row in rows])),
+        )
+        found += rows
     device = {"hardware": "bench", "engine": "network", "mapping": "dual"}
     chosen[CIRCUIT] = {**chosen[SPRING], "kind": "tngd", **device}
     for name, setting in chosen.items():

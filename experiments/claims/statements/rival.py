@@ -12,6 +12,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
+from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 from experiments.training.summary import SMOOTH, steps_to
 
@@ -67,15 +68,13 @@ def _settings(protocol: Protocol) -> dict[str, list[Setting]]:
 def _measure(protocol: Protocol) -> Rows:
     found: list[Row] = []
     for name, settings in _settings(protocol).items():
-        best, chosen = np.inf, settings[0]
-        for setting in settings:
-            rows = list(_trained(protocol, name, setting, protocol.tuning, "tuning"))
-            found += rows
-            count = float(
+        rows, chosen = tuned(
+            ((setting, _trained(protocol, name, setting, protocol.tuning, "tuning")) for setting in settings),
+            lambda rows: float(
                 np.mean([row[_field(target)] or protocol.steps + 1 for row in rows for target in _targets(rows)])
-            )
-            if count < best:
-                best, chosen = count, setting
+            ),
+        )
+        found += rows
         judged = {**chosen, **DEVICE} if name == CIRCUIT else chosen
         found += _trained(protocol, name, judged, protocol.seeds, "verdict")
     return found
