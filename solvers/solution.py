@@ -219,7 +219,7 @@ def statistics_arrays(residual: Array, **given: Any) -> StatisticsArrays:
     for name in StatisticsArrays._fields:
         value = residual if name == "residual" else given.pop(name, getattr(NOTHING, name))
         kind = np.int64 if name in COUNTS else np.float64
-        arrays[name] = np.broadcast_to(np.asarray(nan if value is None else value, kind), len(residual)).copy()
+        arrays[name] = np.full(len(residual), nan if value is None else value, kind)
     assert not given, f"no statistics named {', '.join(given)}"
     return StatisticsArrays(**arrays)
 

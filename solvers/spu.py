@@ -58,8 +58,10 @@ ROUNDINGS: dict[str, Callable[[Sequence[int]], Rounding]] = {
 PROGRAMMING = 1
 """Sets the random numbers of programming apart from those of noise with the same seed."""
 
-CHUNK = 32
-"""Systems that are solved together: enough to share what Python costs, few enough for the caches."""
+TOGETHER = 350_000
+"""Entries of the matrices that are solved together: enough to share what Python costs, few enough for the caches."""
+MOST = 256
+"""Systems that are solved together, however small."""
 NO_DEVIATIONS: Mapping[str, Array] = MappingProxyType({})
 KEPT = 16
 """Structures that stay prepared: those of so many sizes."""
@@ -170,7 +172,7 @@ class Spu:
         began = perf_counter()
         check_time(analog_time)
         batch = _batch(systems)
-        count, b = len(batch), batch.b
+        b = batch.b
         states, numbers = check_batch(b, initial_states, seeds)
         if analog_time == 0:
             values = np.zeros_like(b) if states is None else states
@@ -179,7 +181,7 @@ class Spu:
 
         _keep_freed_memory()
         parts = []
-        for chosen, device in self._parts(count):
+        for chosen, device in self._parts(batch):
             some, own = _some(batch, chosen), None if states is None else states[chosen]
             found = device._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
             parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
@@ -201,7 +203,7 @@ class Spu:
         _, numbers = check_batch(batch.b, None, seeds)
         self._refuse_oversize(batch)
         parts = []
-        for chosen, device in self._parts(len(batch)):
+        for chosen, device in self._parts(batch):
             parts.append((chosen, device._set(_some(batch, chosen), numbers[chosen])))
         return HeldBoards(self.engine.name, self.hardware, tuple(parts))
 
@@ -274,7 +276,7 @@ class Spu:
             InputError: a kind or a number of parts that the board does not have; and as ``solve_batch``.
         """
         found = []
-        for rows in _chunks(len(systems), self._together(deviations)):
+        for rows in _chunks(len(systems), self._together(systems, deviations)):
             some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
             seeds = [0] * len(some)
             found.append(self._set(some, seeds, own).read(some.b, inf, None, seeds))
@@ -304,7 +306,7 @@ class Spu:
         from solvers.sensitivity import adjoint_of
 
         by_A, by_b, by_parts = [], [], []
-        for rows in _chunks(len(systems), self._together(deviations)):
+        for rows in _chunks(len(systems), self._together(systems, deviations)):
             some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
             array = self._programmed(some, [0] * len(some))
             board, prepared = self._prepare(array)
@@ -336,23 +338,26 @@ class Spu:
         board, _ = self._prepare(array)
         return {kind: len(places.slots) for kind, places in board.places.items()}
 
-    def _parts(self, count: int) -> Iterator[tuple[slice, "Spu"]]:
+    def _parts(self, systems: Batch) -> Iterator[tuple[slice, "Spu"]]:
         """Systems that are solved together, and the device with the samples that these are on.
 
         Raises:
             InputError: there are not as many samples as systems.
         """
-        _check_samples(self.sample, count)
+        _check_samples(self.sample, len(systems))
         each = self.sample if isinstance(self.sample, tuple) else None
-        for chosen in _chunks(count, self._together()):
+        for chosen in _chunks(len(systems), self._together(systems)):
             yield chosen, self if each is None else self.of_samples(each[chosen])
 
-    def _together(self, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
+    def _together(self, systems: Batch, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
         """How many systems may be solved together. With wires the parts of a board depend on its matrix."""
         if isinstance(self.sample, Samples):
             return self.sample.count
         varied = self.sample is not None or bool(deviations)
-        return 1 if varied and self.hardware.array.wire_resistance > 0 else CHUNK
+        if varied and self.hardware.array.wire_resistance > 0:
+            return 1
+        entries = systems.b.shape[1] * (_rows(systems) or systems.b.shape[1])
+        return min(MOST, max(1, TOGETHER // entries))
 
     def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
         """What its parts have instead of nominal values; None: nothing."""

@@ -153,9 +153,13 @@ class ActiveArray(ProgrammedArray):
 
     def loads(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: a column of resistors and the inverting stage, or its own feedback."""
-        inverter = 1 / hardware.cell.inverter_resistance
+        return self._column_conductances + 1 / hardware.cell.inverter_resistance
+
+    @cached_property
+    def _column_conductances(self) -> Array:
+        """Of the array's resistors, S, (..., 2, n)."""
         ones: Array = np.ones(self.scaling.shape[-1])
-        return np.stack([ones @ self.direct, ones @ self.inverted], axis=-2) + inverter
+        return np.stack([ones @ self.direct, ones @ self.inverted], axis=-2)
 
     def dac_currents(self, volts: Array, dac_volts: Array, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: into virtual grounds."""

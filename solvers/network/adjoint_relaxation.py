@@ -52,7 +52,7 @@ class RelaxationAdjoint(Adjoint):
         blocks = structure.blocks({**self.coefficients, **self.rest.slopes})
         self.moving = structure.factors(structure.stepped(blocks, self.shares), programmed.batch)
         self.series = series_of(1 / STEP, 1, TERMS)
-        start = programmed.away(device, self.coefficients, Rest(self.unknowns, self.rest.slopes, self.rest.found))
+        start = programmed.away(device, self.coefficients, Rest(structure, self.unknowns, self.rest.found))
         here = split(structure, start)
         self.states: list[States] = [here]
         self.steps: list[dict[int, Array]] = []

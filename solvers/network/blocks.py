@@ -225,13 +225,15 @@ class Factors:
             for step in order.steps:
                 rows, columns = (f for f, _ in functionals), (i for i, _ in inputs)
                 self._steps.append(eliminated(work, step, tuple(rows), tuple(columns)))
-        self._core = self._assembled(work)
+        core = self._assembled(work)
+        fresh = not any(core is block for block in blocks.values())
         if not order.rows and not all(np.isfinite(inverse).all() for inverse, _, _ in self._steps):
             raise SingularError(0)
-        self._lu = []
+        self._lu, self._left = [], core.shape[1]
         # LAPACK refuses to factorise nothing, which is left where all pivots are diagonal.
-        for draw, core in enumerate(self._core if self._core.shape[1] else ()):
-            lu, pivots, info = scipy.linalg.lapack.dgetrf(core.T)  # its transpose, which lies as LAPACK wants it
+        for draw, one in enumerate(core if self._left else ()):
+            # Its transpose, which lies as LAPACK wants it.
+            lu, pivots, info = scipy.linalg.lapack.dgetrf(one.T, overwrite_a=fresh)
             if info or not np.isfinite(lu[-1, -1]):
                 raise SingularError(draw)
             self._lu.append((lu, pivots))
@@ -247,12 +249,23 @@ class Factors:
         self._S = _placed(work, functionals, inputs)
         self._length = sum(size for _, size in functionals)
 
+    def part(self, rows: NDArray[np.intp]) -> "Factors":
+        """Those of some of the batch, for ``solve`` alone."""
+        found: Factors = object.__new__(Factors)
+        found.order, found.batch, found._left = self.order, len(rows), self._left
+        found._lu = [self._lu[k] for k in rows.tolist()] if self._lu else []
+        found._steps = [
+            (inverse[rows] if len(inverse) > 1 else inverse, some(below, rows), some(beside, rows))
+            for inverse, below, beside in self._steps
+        ]
+        return found
+
     def apply(self, vector: Array, length: int | None = None) -> Array:
         """Functionals (batch, length, k) of inputs (batch, inputs, k), joined in their order, or the first of them."""
         length = self._length if length is None else length
         found = np.zeros((self.batch, length, vector.shape[2]))
         if self._lu:
-            right = np.zeros((self.batch, self._core.shape[1], vector.shape[2]))
+            right = np.zeros((self.batch, self._left, vector.shape[2]))
             _add_products(right, self._Q, vector)
             solved = self._divided(right, False)
             _add_products(found, [part for part in self._P if part[0] < length], solved)
@@ -340,6 +353,11 @@ class Factors:
             found[g] = solved[:, at : at + exit_sizes[g]]
             at += exit_sizes[g]
         return found
+
+
+def some(values: Mapping[Any, Array], rows: NDArray[np.intp]) -> dict[Any, Array]:
+    """Some of a batch of values; what all share stays."""
+    return {key: value[rows] if len(value) > 1 else value for key, value in values.items()}
 
 
 def _times(block: Array, vector: Array) -> Array:

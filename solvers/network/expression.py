@@ -1,7 +1,6 @@
 """SPICE arithmetic, of parameters and of behavioural sources, with its exact derivatives, for whole arrays at once."""
 
 import ast
-import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,10 @@ from spu_circuit.files import shortened
 Array = NDArray[np.float64]
 Number = float | Array
 Slopes = dict[int, Number]
+"""Derivatives by those controls that matter."""
+Dual = tuple[Number, Slopes]
+Compiled = Callable[[Sequence[Dual]], Dual]
+"""Value and slopes of a part of a formula from those of the controls."""
 
 CURRENT = ""
 """Second of a control pair whose first is a voltage source: its current is meant, from + to − through the source."""
@@ -30,22 +33,19 @@ MIL = 25.4e-6
 PROBE = re.compile(r"(?i)\b(?:v\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)|i\(\s*([^\s,()]+)\s*\))")
 SCALED = re.compile(r"(?i)(?<![\w.])((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])\b")
 
-FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number], Number]]] = {
-    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
-    "atanh": (np.arctanh, lambda x: 1 / (1 - np.square(x))),
-    "atan": (np.arctan, lambda x: 1 / (1 + np.square(x))),
-    "exp": (np.exp, np.exp),
-    "log": (np.log, lambda x: 1 / np.asarray(x)),
-    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
-    "sin": (np.sin, np.cos),
-    "cos": (np.cos, lambda x: -np.sin(x)),
-    "abs": (np.abs, np.sign),
-    "sgn": (np.sign, np.zeros_like),
+FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number, Number], Number]]] = {
+    "tanh": (np.tanh, lambda x, y: 1 - np.square(y)),
+    "atanh": (np.arctanh, lambda x, y: 1 / (1 - np.square(x))),
+    "atan": (np.arctan, lambda x, y: 1 / (1 + np.square(x))),
+    "exp": (np.exp, lambda x, y: y),
+    "log": (np.log, lambda x, y: 1 / np.asarray(x)),
+    "sqrt": (np.sqrt, lambda x, y: 0.5 / y),
+    "sin": (np.sin, lambda x, y: np.cos(x)),
+    "cos": (np.cos, lambda x, y: -np.sin(x)),
+    "abs": (np.abs, lambda x, y: np.sign(x)),
+    "sgn": (np.sign, lambda x, y: np.zeros_like(x)),
 }
-OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Number]] = {
-    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv},
-    ast.Pow: operator.pow,
-}
+"""Each with its derivative, which may use both the argument and the value."""
 CHOICES = {"min": 2, "max": 2, "limit": 3}
 """Functions that are one of their arguments, by their number: ``limit(x, low, high)``."""
 
@@ -103,12 +103,7 @@ class Expression:
         Args:
             volts: (controls, ...), volts or amperes of the pairs in ``controls``; None where there are none.
         """
-        return self._value({f"control_{k}": own for k, own in enumerate(() if volts is None else volts)})
-
-    @cached_property
-    def _value(self) -> Callable[[Mapping[str, Number]], Number]:
-        """The formula as nested functions of its controls, since a circuit asks for it again and again."""
-        return self._compiled(self._tree)
+        return self._formula([(own, {}) for own in (() if volts is None else volts)])[0]
 
     def linearised(self, volts: Sequence[Array] | Array) -> tuple[Number, list[Number]]:
         """Value (...) and derivatives by each control (...) at these voltages, by forward differentiation.
@@ -119,95 +114,50 @@ class Expression:
         Raises:
             InputError: an operator, function or name is not known.
         """
-        value, slopes = self._evaluate(self._tree, self._known(volts))
+        value, slopes = self._formula([(own, {k: 1.0}) for k, own in enumerate(volts)])
         return value, [slopes.get(k, 0.0) for k in range(len(self.controls))]
 
-    def _known(self, volts: Sequence[Array] | Array) -> dict[str, tuple[Number, Slopes]]:
-        known: dict[str, tuple[Number, Slopes]] = {
-            name.lower(): (_float(value), {}) for name, value in self.parameters.items()
-        }
-        return known | {f"control_{k}": (own, {k: 1.0}) for k, own in enumerate(volts)}
+    @cached_property
+    def _formula(self) -> Compiled:
+        """The formula as nested functions of its controls, since a circuit asks for it again and again."""
+        names = {name.lower(): _float(value) for name, value in self.parameters.items()}
+        return self._compiled(self._tree, names)
 
-    def _compiled(self, node: ast.expr) -> Callable[[Mapping[str, Number]], Number]:
-        names = {name.lower(): value for name, value in self.parameters.items()}
+    def _compiled(self, node: ast.expr, names: Mapping[str, Number]) -> Compiled:
         match node:
             case ast.Constant(value=int() | float() as constant):
-                number = _float(constant)
-                return lambda volts: number
+                return _constant(_float(constant))
             case ast.Name(id=name) if name in self._controlled:
-                return lambda volts: volts[name]
+                k = self._controlled[name]
+                return lambda controls: controls[k]
             case ast.Name(id=name) if name.lower() in names:
-                own = _float(names[name.lower()])
-                return lambda volts: own
+                return _constant(names[name.lower()])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                inner = self._compiled(operand)
-                return lambda volts: -inner(volts)
+                return _negated(self._compiled(operand, names))
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-                return self._compiled(operand)
+                return self._compiled(operand, names)
             case ast.BinOp(left=left, op=sign, right=right) if type(sign) in OPERATORS:
-                apply, a, b = OPERATORS[type(sign)], self._compiled(left), self._compiled(right)
-                return lambda volts: apply(a(volts), b(volts))
+                apply, a, b = OPERATORS[type(sign)], self._compiled(left, names), self._compiled(right, names)
+                return lambda controls: apply(a(controls), b(controls))
             case ast.Call(func=ast.Name(id=name), args=[argument]) if name.lower() in FUNCTIONS:
-                function, inner = FUNCTIONS[name.lower()][0], self._compiled(argument)
-                return lambda volts: function(inner(volts))
+                return _applied(*FUNCTIONS[name.lower()], self._compiled(argument, names))
             case ast.Call(func=ast.Name(id=name), args=arguments) if CHOICES.get(name.lower()) == len(arguments):
-                first, second, *third = (self._compiled(argument) for argument in arguments)
+                first, second, *third = (self._compiled(argument, names) for argument in arguments)
                 if name.lower() == "min":
-                    return lambda volts: np.minimum(first(volts), second(volts))
-                if not third:
-                    return lambda volts: np.maximum(first(volts), second(volts))
-                return lambda volts: np.minimum(np.maximum(first(volts), second(volts)), third[0](volts))
+                    return _smaller(first, second)
+                larger = _larger(first, second)
+                return _smaller(larger, third[0]) if third else larger
         raise self._unknown(node)
 
     @cached_property
-    def _controlled(self) -> frozenset[str]:
-        return frozenset(f"control_{k}" for k in range(len(self.controls)))
+    def _controlled(self) -> dict[str, int]:
+        return {f"control_{k}": k for k in range(len(self.controls))}
 
     def _unknown(self, node: ast.expr) -> InputError:
         return InputError(
             f"expression {shortened(self.text)}: {shortened(ast.unparse(node))} is not understood; "
             f"known are + - * / ^, V(node), I(source), {', '.join((*FUNCTIONS, *CHOICES))}; or use ngspice"
         )
-
-    def _evaluate(self, node: ast.expr, known: dict[str, tuple[Number, Slopes]]) -> tuple[Number, Slopes]:
-        """Value, and derivatives by those controls that matter."""
-        match node:
-            case ast.Constant(value=int() | float() as constant):
-                return _float(constant), {}
-            case ast.Name(id=name) if name.lower() in known:
-                return known[name.lower()]
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                value, own = self._evaluate(operand, known)
-                return -value, {k: -slope for k, slope in own.items()}
-            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-                return self._evaluate(operand, known)
-            case ast.BinOp(left=left, op=sign, right=right):
-                (a, da), (b, db) = self._evaluate(left, known), self._evaluate(right, known)
-                match sign:
-                    case ast.Add():
-                        return a + b, _sum(da, db, 1.0, 1.0)
-                    case ast.Sub():
-                        return a - b, _sum(da, db, 1.0, -1.0)
-                    case ast.Mult():
-                        return a * b, _sum(da, db, b, a)
-                    case ast.Div():
-                        return a / b, _sum(da, db, 1 / b, -a / b / b) if da or db else {}
-                    case ast.Pow() if not db:
-                        return a**b, {k: b * a ** (b - 1) * slope for k, slope in da.items()}
-            case ast.Call(func=ast.Name(id=name), args=[argument]) if name.lower() in FUNCTIONS:
-                function, derivative = FUNCTIONS[name.lower()]
-                value, own = self._evaluate(argument, known)
-                if not own:
-                    return function(value), {}
-                outer = derivative(value)
-                return function(value), {k: outer * slope for k, slope in own.items()}
-            case ast.Call(func=ast.Name(id=name), args=arguments) if CHOICES.get(name.lower()) == len(arguments):
-                first, second, *third = (self._evaluate(argument, known) for argument in arguments)
-                if name.lower() == "min":
-                    return _chosen(first, second, first[0] < second[0])
-                larger = _chosen(first, second, first[0] > second[0])
-                return _chosen(larger, third[0], larger[0] < third[0][0]) if third else larger
-        raise self._unknown(node)
 
 
 def _float(value: Number) -> Number:
@@ -226,16 +176,85 @@ def _control(found: re.Match[str]) -> tuple[str, str]:
     return (found[3], CURRENT) if found[3] else (found[1], found[2] or "0")
 
 
-def _sum(da: Slopes, db: Slopes, by_a: Number, by_b: Number) -> Slopes:
-    """``by_a da + by_b db``."""
-    found = {k: by_a * slope for k, slope in da.items()}
-    for k, slope in db.items():
-        found[k] = found[k] + by_b * slope if k in found else by_b * slope
-    return found
+def _constant(value: Number) -> Compiled:
+    dual: Dual = value, {}
+    return lambda controls: dual
 
 
-def _chosen(
-    one: tuple[Number, Slopes], other: tuple[Number, Slopes], first: bool | NDArray[np.bool_]
-) -> tuple[Number, Slopes]:
+def _negated(inner: Compiled) -> Compiled:
+    def negated(controls: Sequence[Dual]) -> Dual:
+        value, slopes = inner(controls)
+        return -value, _times(-1.0, slopes)
+
+    return negated
+
+
+def _applied(function: Callable[[Number], Number], derivative: Callable[..., Number], inner: Compiled) -> Compiled:
+    def applied(controls: Sequence[Dual]) -> Dual:
+        x, slopes = inner(controls)
+        y = function(x)
+        return y, _times(derivative(x, y), slopes) if slopes else {}
+
+    return applied
+
+
+def _smaller(one: Compiled, other: Compiled) -> Compiled:
+    def smaller(controls: Sequence[Dual]) -> Dual:
+        a, b = one(controls), other(controls)
+        return _chosen(a, b, a[0] < b[0])
+
+    return smaller
+
+
+def _larger(one: Compiled, other: Compiled) -> Compiled:
+    def larger(controls: Sequence[Dual]) -> Dual:
+        a, b = one(controls), other(controls)
+        return _chosen(a, b, a[0] > b[0])
+
+    return larger
+
+
+def _chosen(one: Dual, other: Dual, first: bool | NDArray[np.bool_]) -> Dual:
     slopes: Slopes = {k: np.where(first, one[1].get(k, 0.0), other[1].get(k, 0.0)) for k in {**one[1], **other[1]}}
     return np.where(first, one[0], other[0]), slopes
+
+
+def _added(a: Dual, b: Dual) -> Dual:
+    return a[0] + b[0], _sum(a[1], b[1])
+
+
+def _subtracted(a: Dual, b: Dual) -> Dual:
+    return a[0] - b[0], _sum(a[1], _times(-1.0, b[1]))
+
+
+def _multiplied(a: Dual, b: Dual) -> Dual:
+    return a[0] * b[0], _sum(_times(b[0], a[1]), _times(a[0], b[1]))
+
+
+def _divided(a: Dual, b: Dual) -> Dual:
+    value, slopes = a[0] / b[0], a[1]
+    if b[1]:
+        slopes = _sum(slopes, _times(-value, b[1]))
+    return value, _times(1 / b[0], slopes) if slopes else {}
+
+
+def _raised(a: Dual, b: Dual) -> Dual:
+    value = a[0] ** b[0]
+    slopes = _times(b[0] * a[0] ** (b[0] - 1), a[1]) if a[1] else {}
+    return value, _sum(slopes, _times(value * np.log(a[0]), b[1])) if b[1] else slopes
+
+
+OPERATORS: dict[type[ast.operator], Callable[[Dual, Dual], Dual]] = {
+    **{ast.Add: _added, ast.Sub: _subtracted, ast.Mult: _multiplied, ast.Div: _divided, ast.Pow: _raised}
+}
+
+
+def _times(factor: Number, slopes: Slopes) -> Slopes:
+    return {k: factor * slope for k, slope in slopes.items()}
+
+
+def _sum(da: Slopes, db: Slopes) -> Slopes:
+    found = dict(da)
+    for k, slope in db.items():
+        found[k] = found[k] + slope if k in found else slope
+    return found

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors, add
+from solvers.network.blocks import Factors, add, some
 from solvers.network.groups import Group
 from solvers.network.structure import Structure
 from spu_circuit.errors import InputError
@@ -15,11 +16,15 @@ Array = NDArray[np.float64]
 
 CHORDS = 30
 """Iterations with slopes that stay as they were; each costs a solve and no factorisation."""
+FEW = 4
+"""Once no more than one of so many of a batch is left, those that are go on without the others."""
 STEPS = 60
 TOLERANCE = 1e-10
-"""Change of an output, beside the largest of its kind or 1 V, at which an iteration ends."""
+"""How far an output may be off, beside the largest of its kind or 1 V, where an iteration ends."""
 INNER = 1e-7
 """The same of a source's controls, whose errors amplifiers divide by their gain before outputs see them."""
+SLOWER = 4.0
+"""The next change may shrink by so much less than this one did. Seen were factors up to 2."""
 FIRST = 4
 """Steps that each source takes alone before the first solve: feedback holds the outputs, so it knows nearly all."""
 GENTLE, STEEP = -4.0, 0.9
@@ -34,13 +39,17 @@ class Rest:
 
     Args:
         volts: of families of unknowns, (batch, n, 1).
-        slopes: of behavioural sources there, by key, (batch, elements).
         found: which of the batch came to rest, (batch,).
     """
 
-    volts: dict[int, Array]
-    slopes: dict[str, Array]
+    structure: Structure
+    volts: Mapping[int, Array]
     found: NDArray[np.bool_]
+
+    @cached_property
+    def slopes(self) -> dict[str, Array]:
+        """Of behavioural sources there, by key, (batch, elements)."""
+        return self.structure.tangents(self.volts)
 
 
 def sources_of(structure: Structure, coefficients: Mapping[str, Array]) -> dict[int, Array]:
@@ -112,12 +121,10 @@ def at_rest(
     wanted = families | structure.controlling
     right = sources_of(structure, coefficients)
     if not structure.behavioural:
-        return Rest(flat.solve(right, wanted), {}, np.ones(flat.batch, dtype=bool))
+        return Rest(structure, flat.solve(right, wanted), np.ones(flat.batch, dtype=bool))
     volts, settled = _chords(structure, flat, bias, right, wanted, limits)
-    now = structure.tangents(volts)
     if not settled.all():
         volts = {f: np.array(np.broadcast_to(own, (flat.batch, *own.shape[1:]))) for f, own in volts.items()}
-        now = {key: np.array(np.broadcast_to(own, (flat.batch, own.shape[1]))) for key, own in now.items()}
         sought = ~settled if limits is None else ~settled & np.isinf(limits).all(axis=1)
         for k in np.flatnonzero(sought).tolist():
             own = {key: value[k : k + 1] if len(value) > 1 else value for key, value in coefficients.items()}
@@ -127,9 +134,7 @@ def at_rest(
             settled[k] = True
             for family, value in alone.items():
                 volts[family][k] = value[0]
-            for key, slope in structure.tangents(alone).items():
-                now[key][k] = slope[0]
-    return Rest(volts, now, settled)
+    return Rest(structure, volts, settled)
 
 
 def _chords(
@@ -154,14 +159,27 @@ def _chords(
         within = (np.abs(structure.volts(volts)[:, :, 0]) <= limits).all(axis=1)
         if not within.all():
             return volts, np.asarray(within)
+    return volts, _settled(structure, factors, bias, volts, taken, wanted, np.full(factors.batch, np.inf), CHORDS)
+
+
+def _settled(
+    structure: Structure,
+    factors: Factors,
+    bias: Bias,
+    volts: dict[int, Array],
+    taken: dict[str, Array],
+    wanted: frozenset[int],
+    last: Array,
+    iterations: int,
+) -> NDArray[np.bool_]:
+    """Go on from voltages and intercepts, in place, of which the last change was so large; which came to rest."""
     settled, moving = np.zeros(factors.batch, dtype=bool), np.ones(factors.batch, dtype=bool)
-    watched, last = structure.controlling, np.full(factors.batch, np.inf)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for iteration in range(CHORDS):
+        for iteration in range(iterations, 0, -1):
             change = {}
             for group in structure.behavioural:
                 at_controls = [structure.control(control, volts) for control in group.controls]
-                step = _alone(group, bias, at_controls, taken[group.key], 1 if iteration else FIRST)
+                step = _alone(group, bias, at_controls, taken[group.key], FIRST if iteration == CHORDS else 1)
                 # What has come to rest, or will not, stays: others of the batch do not decide how far it goes.
                 change[group.key] = np.where(moving[:, None], step, np.zeros(group.count))
                 taken[group.key] = taken[group.key] + change[group.key]
@@ -172,14 +190,25 @@ def _chords(
                 volts[family] = volts[family] + own if family in volts else own
             worst = np.maximum(
                 _moved(moved, volts, structure.read, factors.batch) / TOLERANCE,
-                _moved(moved, volts, watched, factors.batch) / INNER,
+                _moved(moved, volts, structure.controlling, factors.batch) / INNER,
             )
-            settled |= moving & (worst <= 1)
-            moving &= (worst > 1) & (worst < last)
-            if not moving.any():
+            # What is left is the next change, and little more.
+            left = worst * np.where(np.isinf(last), 1.0, np.minimum(1.0, SLOWER * worst / last))
+            settled |= moving & (left <= 1)
+            moving &= (left > 1) & (worst < last)
+            few = np.flatnonzero(moving)
+            if not len(few):
                 break
             last = worst
-    return volts, settled
+            if FEW * len(few) <= factors.batch:
+                own_volts, own_taken = some(volts, few), some(taken, few)
+                settled[few] = _settled(
+                    structure, factors.part(few), bias, own_volts, own_taken, wanted, last[few], iteration - 1
+                )
+                for family in moved:
+                    volts[family][few] = own_volts[family]
+                break
+    return settled
 
 
 def _alone(group: Group, bias: Bias, at_controls: Sequence[Array], taken: Array, steps: int) -> Array:
@@ -204,7 +233,8 @@ def _moved(moved: Mapping[int, Array], volts: Mapping[int, Array], watched: froz
     for family in watched & moved.keys():
         size = np.maximum(np.abs(volts[family]).max(axis=(1, 2), initial=0.0), 1.0)
         worst = np.maximum(worst, np.abs(moved[family]).max(axis=(1, 2), initial=0.0) / size)
-    return np.nan_to_num(worst, nan=np.inf)
+    worst[np.isnan(worst)] = np.inf
+    return worst
 
 
 def _rising(structure: Structure, coefficients: Mapping[str, Array], wanted: frozenset[int]) -> dict[int, Array] | None:

@@ -12,7 +12,7 @@ from solvers.ideal import IdealLaw
 from solvers.memory import bytes_needed, refuse_oversize
 from solvers.network import Network
 from solvers.ngspice import Ngspice
-from solvers.spu import CHUNK, Spu
+from solvers.spu import Spu
 from spu_circuit import memory
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import load_hardware
@@ -78,7 +78,7 @@ def test_solves_that_would_not_fit_are_not_begun(monkeypatch):
     one = bytes_needed(bench, spu.engine, 8)
     monkeypatch.setattr(memory, "machine_memory", lambda: 2 * one)
     spu.solve(system)
-    with pytest.raises(InputError, match=rf"^a batch of {CHUNK} devices of 8 cells .* needs about"):
+    with pytest.raises(InputError, match=r"^a batch of 40 devices of 8 cells .* needs about"):
         spu.solve_batch(batch)
     with pytest.raises(InputError, match=r"^a device of 8 cells .* in engine 'sde' needs about .* fewer cells or"):
         Spu(bench, IdealLaw(points=10**6)).solve(system, 1.0)

@@ -18,6 +18,7 @@ from spu_circuit.errors import InputError
         "13.5*tanh(V(a)/13.5)",
         "V(b)+3.2*tanh((5*tanh(V(a)/5)-V(b))/3.2)",
         "exp(V(a)/3) + V(b)^2",
+        "(2 + V(a)^2)^(V(b)/4) / (V(b)^2 + 1)",
         "max(V(a), V(b)) + min(V(a), 1)",
         "limit(V(a), -1, 1) * V(b)",
     ],
