@@ -22,6 +22,9 @@ TRIES = 2
 def evaluate(sweep: Sweep, copies: SampleSet, numbers: range, engine: str) -> list[Row]:
     """Simulate consecutive samples.
 
+    The last digits of the network's results depend on how many samples are computed together. So a set that may be
+    extended is always computed in whole blocks.
+
     Args:
         numbers: starting at a multiple of ``BLOCK``, where the engine is network.
     """
@@ -30,11 +33,12 @@ def evaluate(sweep: Sweep, copies: SampleSet, numbers: range, engine: str) -> li
     # The processes share the work; BLAS threads would only wait for each other.
     with threadpool_limits(1, user_api="blas"):
         for start in range(numbers.start, numbers.stop, size):
-            block = range(start, min(start + size, numbers.stop))
+            wanted = range(start, min(start + size, numbers.stop))
+            block = range(start, start + size) if copies.extends else wanted
             try:
-                rows += _rows(sweep, copies, block, engine)
+                rows += _rows(sweep, copies, block, engine)[: len(wanted)]
             except Exception:  # whatever a sample does, it must not stop the sweep
-                rows += [_alone(sweep, copies, number, engine) for number in block]
+                rows += [_alone(sweep, copies, number, engine) for number in wanted]
     return rows
 
 

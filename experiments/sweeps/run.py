@@ -137,7 +137,9 @@ def _run_set(
                 progress(key, done, copies.samples, fresh)
             _refuse_failures(store, key, sweep)
         if stop is not None and end < copies.samples:
-            low, high = yield_of(sweep, copies, store.rows_of(key, sweep, copies)).interval
+            # What is there beyond comes from before the sweep was extended, or from a run that was stopped.
+            rows = [row for row in store.rows_of(key, sweep, copies) if row.sample < end]
+            low, high = yield_of(sweep, copies, rows).interval
             if high - low <= stop:
                 return
 

@@ -6,6 +6,8 @@ from spu_circuit.sampling import Sampling, varying
 from spu_circuit.variation import Variation
 
 NOMINAL = "nominal"
+WHOLE = "lhs"
+"""The design whose samples depend on how many there are."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class SampleSet:
     def drawn(self) -> bool:
         """Whether they say how often something happens; extremes do not."""
         return self.sampling is not None
+
+    @property
+    def extends(self) -> bool:
+        """Whether its samples are the same however many there are; a Latin hypercube divides among all of them."""
+        return self.sampling is not None and self.sampling.design != WHOLE
 
     @property
     def weighted(self) -> bool:

@@ -1,13 +1,14 @@
 """The store of a sweep: every finished sample, in SQLite. What is in it is never lost."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from experiments.shared.store import (
     CONFIG,
@@ -20,10 +21,11 @@ from experiments.shared.store import (
     set_aside,
     silent_connection,
 )
-from experiments.sweeps.config import Sweep
+from experiments.sweeps.config import Analysis, Sweep
 from experiments.sweeps.rows import STATUSES, Row
-from experiments.sweeps.samples import SampleSet
+from experiments.sweeps.samples import WHOLE, SampleSet
 from experiments.sweeps.study import Key
+from spu_circuit.errors import InputError
 
 NAME = "sweep.sqlite"
 COLUMNS = (
@@ -56,14 +58,29 @@ class SweepStore(StoreBase):
         return connection
 
     def claim(self, config: dict[str, Any], versions: dict[str, str]) -> None:
-        """See ``StoreBase.claim``; the cross-check, which changes no sample, may be added or grow afterwards."""
+        """See ``StoreBase.claim``; what changes no sample that is there may grow afterwards: the number of samples,
+        and the share that is cross-checked.
+
+        Raises:
+            InputError: also where samples are to be added that depend on how many there are.
+        """
         super().claim(config, versions)
-        if config.get("audit", 0) > self.claimed()[self.CLAIM].get("audit", 0):
-            with self._transaction():
-                self._keep({self.CLAIM: config})
+        with self._transaction():
+            kept = self.claimed()[self.CLAIM]
+            audit = max(kept.get("audit", 0), config.get("audit", 0))
+            if _count(config) > _count(kept) or audit > kept.get("audit", 0):
+                self._keep({self.CLAIM: config | {"audit": audit}})
 
     def _difference(self, kept: dict[str, Any], new: dict[str, Any]) -> tuple[str, Any, Any] | None:
-        return first_difference(kept | {"audit": None}, new | {"audit": None})
+        old, young = _counted(kept), _counted(new)
+        if (old_count := _count(kept)) < (count := _count(new)):
+            old = _counted(kept, count)
+            if old == young and WHOLE in _designs(new):
+                raise InputError(
+                    f"output: {str(self.folder)!r} holds {old_count} samples of design {WHOLE!r}, which divides among "
+                    f"all samples, so they are no part of {count}; choose another folder with --output"
+                )
+        return first_difference(old, young)
 
     def commit(self, key: Key, rows: Iterable[Row], audit: bool = False) -> None:
         """Keep finished samples, all or nothing. One that is there already stays as it is.
@@ -161,6 +178,27 @@ class SweepStore(StoreBase):
 def open_sweep(folder: Path) -> SweepStore:
     """The store of a folder that must already have one, to read. Raises InputError where it has none."""
     return SweepStore(folder, reading=True)
+
+
+def _count(config: Mapping[str, Any]) -> int:
+    """How many samples a config asks for; 0 where it is none."""
+    try:
+        return Analysis.model_validate(config["document"]["analysis"]).samples
+    except (KeyError, TypeError, ValidationError):
+        return 0
+
+
+def _counted(config: Mapping[str, Any], count: int | None = None) -> dict[str, Any]:
+    """A config without its audit, whose number of samples is named, or is another one."""
+    found = dict(config) | {"audit": None}
+    if old := _count(config):
+        document = config["document"]
+        found["document"] = document | {"analysis": document["analysis"] | {"samples": count or old}}
+    return found
+
+
+def _designs(config: Mapping[str, Any]) -> set[Any]:
+    return {config["document"]["analysis"].get("design"), *config["grid"].get("analysis.design", ())}
 
 
 def _pack(metrics: Sequence[float]) -> bytes:

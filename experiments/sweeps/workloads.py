@@ -53,7 +53,7 @@ def _made(make: Callable[[int, float, int], LinearSystem]) -> Callable[[Workload
 def _check_memory(sweep: Sweep) -> None:
     """Raise InputError where the matrices, or the samples that are computed together, cannot fit into memory."""
     given = sweep.workload
-    together = min(BLOCK, sweep.analysis.samples) if sweep.engine == "network" else 1
+    together = BLOCK if sweep.engine == "network" else 1
     taken = given.size**2 * (given.systems * OF_SYSTEM + together * OF_SAMPLE)
     if taken > (held := machine_memory()):
         raise InputError(
