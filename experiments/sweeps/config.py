@@ -5,7 +5,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
@@ -15,6 +15,7 @@ from experiments.sweeps.metrics import METRICS
 from solvers.precision.description import Precision
 from spu_circuit.description import Description
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.files import cut
 from spu_circuit.hardware import Hardware, read_toml
 from spu_circuit.quantity import Fraction, parse_quantity
 from spu_circuit.sampling import varying
@@ -30,7 +31,9 @@ class Workload(Description):
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the matrices")] = 0
     matrix: Annotated[str | None, Field(description=".npy file of A")] = None
     vector: Annotated[str | None, Field(description=".npy file of b")] = None
-    folder: Annotated[str | None, Field(description="of a training run with --record-systems")] = None
+    folder: Annotated[
+        str | None, Field(description="of matrix-0.npy, vector-0.npy, …; or of a training run with --record-systems")
+    ] = None
     config: Annotated[str | None, Field(description="training config; each copy trains once")] = None
     optimizer: Annotated[str | None, Field(description="which of the config's optimizers")] = None
     learning_rate: Annotated[float | None, Field(gt=0, description="none: the first of the optimizer's")] = None
@@ -128,7 +131,7 @@ class Sweep(EngineSettings):
                     f"limits.{name}.min: of several systems the largest value is recorded, which shows no minimum; "
                     "leave it out or set workload.systems = 1"
                 )
-        if "base" not in self.hardware:
+        if isinstance(self.hardware.get("base", {}), Mapping):
             raise ValueError("hardware.base is missing; name a preset or a TOML file")
         check_engine(self)
         if self.precision is not None and self.precision.rotate is not None:
@@ -151,13 +154,22 @@ class Sweep(EngineSettings):
 
     def device(self) -> Hardware:
         """The hardware with its changes. Raises InputError where a field is wrong, or nothing varies."""
-        hardware = hardware_of(self.hardware)
+        base = self.hardware["base"]
+        hardware = _kept(base) if isinstance(base, Mapping) else hardware_of(self.hardware)
         if not varying(hardware.variation):
             raise InputError(
                 "hardware.variation is empty, so all copies are alike; give a part a spread, as "
                 "variation.array_resistor.local = { tolerance = '1 %', meaning = 'sigma' }"
             )
         return hardware
+
+
+def _kept(description: Any) -> Hardware:
+    """Hardware as stores keep it: whole, in SI."""
+    try:
+        return Hardware.model_validate(description)
+    except ValidationError as error:
+        raise InputError(f"hardware: what was kept of it is none any more: {cut(str(error))}") from None
 
 
 def _metric(name: str) -> str:

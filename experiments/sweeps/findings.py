@@ -16,10 +16,11 @@ from experiments.sweeps.bars import Bars
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.correlations import correlations
 from experiments.sweeps.group import CASE, Group, Groups, ranked
+from experiments.sweeps.kept import kept_study
 from experiments.sweeps.redraw import Trait, traits
 from experiments.sweeps.samples import NOMINAL
 from experiments.sweeps.store import SweepStore
-from experiments.sweeps.study import Study, study_of
+from experiments.sweeps.study import Study
 from experiments.sweeps.tables import Table
 from experiments.sweeps.units import titled
 from experiments.sweeps.workloads import WORKLOADS
@@ -119,10 +120,10 @@ def findings(study: Study, store: SweepStore) -> Findings:
 
 
 def study_in(store: SweepStore) -> Study:
-    """The study that a store was filled by.
+    """The study that a store was filled by, from its folder alone.
 
     Raises:
-        InputError: the folder has none, or a file that the sweep reads has changed since.
+        InputError: the folder has none; what it keeps has changed; or a preset of this version is another one.
     """
     claimed = store.claimed().get("sweep")
     if claimed is None:
@@ -132,16 +133,15 @@ def study_in(store: SweepStore) -> Study:
     if not isinstance(document, dict) or isinstance(audit, bool) or not isinstance(audit, int | float):
         raise InputError(f"output: {where!r} is damaged or foreign: it names no document or no audit; restore the file")
     check_grid(grid, where)
-    assert isinstance(grid, dict)
     try:
-        found = study_of(document, grid, where, audit)
+        found = kept_study(store, claimed)
     except RecursionError:
         raise InputError(f"output: {where!r} is damaged or foreign: its config is nested too deeply") from None
     if difference := first_difference(claimed, json.loads(json.dumps(found.config))):
         name, old, new = difference
         raise InputError(
             f"output: the sweep in {str(store.folder)!r} was made with {name} = {old!r}, which now reads {new!r}; "
-            "restore the files that its config names"
+            "use the version that made it"
         )
     return found
 

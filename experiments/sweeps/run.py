@@ -10,6 +10,7 @@ import numpy as np
 from experiments.shared.executor import Executor, executor
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.kept import keep
 from experiments.sweeps.rows import Row, failed
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import yield_of
@@ -87,6 +88,7 @@ def compute(
     study: Study, store: SweepStore, computers: Executor, batch: int | None = None, progress: Progress | None = None
 ) -> None:
     """``run`` with an executor that is there already."""
+    keep(study, store)
     for key, sweep, copies in study.sets():
         _run_set(store, computers, key, sweep, copies, batch, progress)
     if study.audit:

@@ -71,6 +71,11 @@ class SweepStore(StoreBase):
             if _count(config) > _count(kept) or audit > kept.get("audit", 0):
                 self._keep({self.CLAIM: config | {"audit": audit}})
 
+    def note(self, name: str, values: Mapping[str, Any]) -> None:
+        """Keep further values beside the config. Raises InputError where they cannot be."""
+        with self._transaction():
+            self._keep({name: values})
+
     def _difference(self, kept: dict[str, Any], new: dict[str, Any]) -> tuple[str, Any, Any] | None:
         old, young = _counted(kept), _counted(new)
         if (old_count := _count(kept)) < (count := _count(new)):

@@ -1,6 +1,6 @@
 """A sweep with all points of its grid, checked before anything is computed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,11 @@ from spu_circuit.hardware import from_document
 
 Key = tuple[int, str]
 """Point of the grid and set of samples."""
+Own = Callable[[int, Sweep], Sweep]
+
+
+def _as_is(_: int, sweep: Sweep) -> Sweep:
+    return sweep
 
 
 @dataclass(frozen=True)
@@ -43,22 +48,32 @@ class Study:
                 yield (point, name), sweep, copies
 
 
-def study_of(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str, audit: float = 0.0) -> Study:
+def study_of(
+    document: Mapping[str, Any],
+    grid: Mapping[str, list[Any]],
+    where: str,
+    audit: float = 0.0,
+    own: Own = _as_is,
+) -> Study:
     """Check every point of a sweep before anything is computed.
+
+    Args:
+        own: see ``points``.
 
     Raises:
         InputError: a field is wrong, or a nominal device cannot be made.
     """
     if not 0 <= audit <= 1:
         raise InputError(f"audit is {audit:g}; it must be a share from 0 to 1")
-    found = points(document, grid, where)
+    found = points(document, grid, where, own)
     sweeps = [sweep for _, sweep in found]
     for sweep in sweeps:
         workload = WORKLOADS[sweep.workload.kind]
         if audit and (sweep.engine == "ngspice" or workload.systems is None):
             raise InputError("audit repeats copies of engine 'network' in ngspice; leave it out here")
         sets_of(sweep)
-        if workload.check is not None:
+        # What solves no systems reads files that only new samples need.
+        if workload.check is not None and (own is _as_is or workload.systems is not None):
             workload.check(sweep)
         benches(sweep, sweep.engine)
     config = {
@@ -72,20 +87,24 @@ def study_of(document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: 
 
 
 def points(
-    document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str
+    document: Mapping[str, Any], grid: Mapping[str, list[Any]], where: str, own: Own = _as_is
 ) -> list[tuple[dict[str, Any], Sweep]]:
     """Every point of the grid: what is set there, and the sweep that this makes. All are checked here.
+
+    Args:
+        own: what takes the place of a point's sweep, from its number and the sweep as the config has it.
 
     Raises:
         InputError: a field is wrong; names it and the cure.
     """
     found = []
-    for setting, own in grid_points(document, grid):
-        sweep = from_document(Sweep, own, f"config {where}")
+    for point, (setting, table) in enumerate(grid_points(document, grid)):
+        sweep = from_document(Sweep, table, f"config {where}")
         try:
             _check_kinds(sweep)
         except InputError as error:
             raise InputError(f"config {where}: {error}") from None
+        sweep = own(point, sweep)
         sweep.device()
         found.append((setting, sweep))
         if sweep.recorded != found[0][1].recorded:

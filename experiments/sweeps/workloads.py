@@ -67,6 +67,16 @@ def _of_files(workload: Workload) -> list[LinearSystem]:
     return [LinearSystem(matrix, read_array(Path(str(workload.vector)), "workload.vector"))]
 
 
+def numbered(folder: str | Path, number: int) -> tuple[Path, Path]:
+    """The files of matrix and vector of a folder's system."""
+    return Path(folder, f"matrix-{number}.npy"), Path(folder, f"vector-{number}.npy")
+
+
+def _of_folder(workload: Workload) -> list[LinearSystem]:
+    pairs = [numbered(str(workload.folder), number) for number in range(workload.systems)]
+    return [LinearSystem(*(read_array(path, "workload.folder") for path in pair)) for pair in pairs]
+
+
 def _recorded(workload: Workload) -> list[LinearSystem]:
     """Their dual, which has a cell for each row of B."""
     return [system.dual() for system in read_systems(Path(str(workload.folder)), workload.systems)]
@@ -78,6 +88,12 @@ WORKLOADS = {
     "dominant": WorkloadKind(RANDOM, systems=_made(dominant_system), check=_check_memory),
     "file": WorkloadKind(
         ("matrix", "vector"), ("matrix", "vector"), _of_files, files=lambda given: (given.matrix, given.vector)
+    ),
+    "folder": WorkloadKind(
+        ("folder", "systems"),
+        ("folder",),
+        _of_folder,
+        files=lambda given: [str(p) for k in range(given.systems) for p in numbered(str(given.folder), k)],
     ),
     "recorded": WorkloadKind(
         ("folder", "systems"),
@@ -109,4 +125,9 @@ def systems_of(workload: Workload) -> list[LinearSystem]:
 def digests(workload: Workload) -> dict[str, str]:
     """SHA-256 of the files that a workload reads, so that a changed file is noticed."""
     names = WORKLOADS[workload.kind].files(workload)
-    return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names if name and is_file(Path(name))}
+    return {name: digest(Path(name)) for name in names if name and is_file(Path(name))}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

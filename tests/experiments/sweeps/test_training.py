@@ -1,5 +1,6 @@
 """Sweeps whose workload comes from training: recorded systems, and whole runs on drawn copies."""
 
+import shutil
 import tomllib
 from contextlib import closing
 from dataclasses import replace
@@ -7,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.sweeps.findings import study_in
 from experiments.sweeps.run import run
-from experiments.sweeps.store import SweepStore
+from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import study_of
+from experiments.sweeps.workloads import systems_of
 from experiments.training.config import read_experiment, single
 from experiments.training.recording import read_systems
 from experiments.training.run import prepare
@@ -97,6 +100,20 @@ def test_a_copy_solves_recorded_systems_and_the_worst_counts(recorded, tmp_path)
     assert (errors >= single - 1e-12).all()
 
 
+def test_recorded_systems_are_kept_without_their_run(recorded, tmp_path):
+    shutil.copytree(recorded, tmp_path / "run")
+    text = SWEEP.replace("FOLDER", str(tmp_path / "run"))
+    rows_of(text, tmp_path / "sweep")
+    theirs = read_systems(tmp_path / "run", 3)
+    shutil.rmtree(tmp_path / "run")
+    with closing(open_sweep(tmp_path / "sweep")) as store:
+        kept = systems_of(study_in(store).sweeps[0].workload)
+    assert len(kept) == 3
+    for mine, other in zip(kept, theirs, strict=True):
+        np.testing.assert_array_equal(mine.A, other.dual().A)
+        np.testing.assert_array_equal(mine.b, other.dual().b)
+
+
 def test_whole_training_runs_on_drawn_copies(tmp_path, monkeypatch):
     config = tmp_path / "tiny.toml"
     config.write_text(TRAINING)
@@ -107,6 +124,10 @@ def test_whole_training_runs_on_drawn_copies(tmp_path, monkeypatch):
     text = text.replace("[analysis]", 'optimizer = "tngd"\n[analysis]')
     rows = rows_of(text, tmp_path / "out")
     assert [row.status for row in rows] == ["ok", "ok"]
+    with closing(open_sweep(tmp_path / "out")) as store:
+        config.rename(tmp_path / "elsewhere.toml")
+        assert study_in(store).sweeps[0].workload.kind == "training"
+        (tmp_path / "elsewhere.toml").rename(config)
     # 40 test images: accuracies are multiples of 1/40, up to single precision.
     accuracies = np.array([row.metrics[0] for row in rows])
     np.testing.assert_allclose(40 * accuracies, np.rint(40 * accuracies), atol=1e-4)
