@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from experiments.claims.rules import Condition
 from experiments.shared.figures import FigureEntry
@@ -12,6 +13,18 @@ Row = Mapping[str, Any]
 Rows = Sequence[Row]
 FRESH = tuple(range(100, 200))
 """Seeds that no rule or setting was chosen by: full protocols take theirs here, quick ones count from 0."""
+
+
+class Given(NamedTuple):
+    """What a claim on data is measured with.
+
+    Args:
+        data: a file; None: none was given.
+        folder: where what is finished of it is kept, to go on from; it need not exist.
+    """
+
+    data: Path | None
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -27,10 +40,12 @@ class Claim:
         method: what is run, in words.
         rule: what makes a condition hold, in words.
         full, quick: protocols: frozen data classes of sizes, seeds and settings, which are all that ``measure`` knows.
-        measure: rows from a protocol.
+        measure: rows from a protocol; of a claim on data, from that and a ``Given``.
         conditions: what the verdict is made of.
         finding: what the rows say beyond it, in one or two sentences with numbers.
         figure: of the rows.
+        lacks: of a claim on data: what is missing to measure it with a file, and how to get it; empty where nothing is.
+            None: it needs no data.
     """
 
     name: str
@@ -40,14 +55,23 @@ class Claim:
     rule: str
     full: Any
     quick: Any
-    measure: Callable[[Any], Rows]
+    measure: Callable[..., Rows]
     conditions: Callable[[Rows], list[Condition]]
     finding: Callable[[Rows], str]
     figure: FigureEntry[Rows]
+    lacks: Callable[[Path | None], str] | None = None
 
     def protocol(self, quick: bool) -> Any:
         """What is run."""
         return self.quick if quick else self.full
+
+    def missing(self, data: Path | None) -> str:
+        """Why it cannot be measured with a file, or with none; empty where it can."""
+        return self.lacks(data) if self.lacks else ""
+
+    def rows(self, quick: bool, given: Given) -> Rows:
+        """What is measured."""
+        return self.measure(self.protocol(quick), given) if self.lacks else self.measure(self.protocol(quick))
 
 
 def grouped(rows: Rows, *fields: str) -> dict[tuple[Any, ...], list[Row]]:

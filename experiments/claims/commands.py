@@ -9,12 +9,16 @@ from rich.table import Table
 
 from experiments.shared.files import make_folder
 from experiments.shared.options import Scheduler
+from spu_circuit.errors import InputError
 
 console = Console()
 
 
 def claims(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which claims. Default: all.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Of the claim 'language': questions in the format of SQuAD v1.1.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer seeds and sizes: minutes for all.")] = False,
     output: Annotated[Path, typer.Option("--output", help="Folder of results, tables, figures and page.")] = Path(
         "runs/claims"
@@ -29,21 +33,31 @@ def claims(
     from experiments.claims.report import write_reports
     from experiments.claims.run import results
     from experiments.claims.statements import CLAIMS, claim_named
+    from experiments.claims.store import digest_of, kept
 
     chosen = [claim_named(name).name for name in dict.fromkeys(names or CLAIMS)]
+    of_data = digest_of(data)
+    unknown = [CLAIMS[name] for name in chosen if kept(output, CLAIMS[name], quick, of_data) is None]
+    left = [(claim, reason) for claim in unknown if (reason := claim.missing(data))]
+    if names and left:
+        raise InputError(f"claim: {left[0][0].name!r} cannot be run: {left[0][1]}")
     make_folder(output)
     found = {}
+    lacking = [claim.name for claim, _ in left]
+    chosen = [name for name in chosen if name not in lacking]
     try:
-        for result in results(chosen, quick, output, workers, scheduler):
+        for result in results(chosen, quick, output, workers, scheduler, data):
             found[result.claim.name] = result
             console.print(f"{result.claim.name}: {result.verdict.kind}", highlight=False)
     except KeyboardInterrupt:
         console.print(f"Stopped. What is finished is in {output}; the same command goes on from there.")
         raise typer.Exit(130) from None
     ordered = [found[name] for name in chosen]
-    write_reports(ordered, output)
+    write_reports(ordered, left, output)
     table = Table("claim", "verdict", "holds in", box=None)
     for result in ordered:
         table.add_row(result.claim.name, result.verdict.kind, result.verdict.shares)
+    for claim, reason in left:
+        table.add_row(claim.name, "not run", reason)
     console.print(table)
     console.print(f"Page: {output / 'claims.html'}", highlight=False)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from experiments.claims.claim import Claim
 from experiments.claims.rules import Condition
 from experiments.claims.store import Result
 from experiments.shared.figures import draw_all
@@ -18,8 +19,12 @@ HEAD = (
 CONDITIONS = ("condition", "at", "mean", "low", "high", "wanted", "bound", "seeds", "failed", "answer")
 
 
-def write_reports(results: Sequence[Result], folder: Path) -> None:
-    """Write claims.csv, of each claim its rows and conditions as CSV and its figure, and claims.html."""
+def write_reports(results: Sequence[Result], left: Sequence[tuple[Claim, str]], folder: Path) -> None:
+    """Write claims.csv, of each claim its rows and conditions as CSV and its figure, and claims.html.
+
+    Args:
+        left: claims that were not run, each with what it lacks; on the page alone.
+    """
     write_csv(folder / "claims.csv", HEAD, (_verdict_row(result) for result in results))
     shown = []
     for result in results:
@@ -28,7 +33,10 @@ def write_reports(results: Sequence[Result], folder: Path) -> None:
         table = condition_rows(result)
         write_csv(folder / f"{name}-conditions.csv", CONDITIONS, table)
         shown.append((result, [_shown(row) for row in table], draw_all([result.claim.figure], rows, folder)))
-    write(folder / "claims.html", render("claims/report.html", shown=shown, head=CONDITIONS, protocol=_protocol))
+    write(
+        folder / "claims.html",
+        render("claims/report.html", shown=shown, left=left, head=CONDITIONS, protocol=_protocol),
+    )
 
 
 def condition_rows(result: Result) -> list[tuple[Any, ...]]:

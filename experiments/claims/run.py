@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from experiments.claims.claim import Rows
+from experiments.claims.claim import Given, Rows
 from experiments.claims.statements import claim_named
-from experiments.claims.store import FOLDER, Result, keep, kept
+from experiments.claims.store import FOLDER, Result, digest_of, keep, kept
 from experiments.shared.executor import executor
 from experiments.shared.files import make_folder
 from spu_circuit.errors import SimulationError
@@ -21,25 +21,34 @@ class Job(NamedTuple):
 
     name: str
     quick: bool
+    given: Given
 
 
-def results(names: Sequence[str], quick: bool, folder: Path, workers: int, scheduler: str | None) -> Iterator[Result]:
+TRAININGS = "trainings"
+"""Folder of what claims on data go on from, in that of the page."""
+
+
+def results(
+    names: Sequence[str], quick: bool, folder: Path, workers: int, scheduler: str | None, data: Path | None = None
+) -> Iterator[Result]:
     """The results of claims as they are there: first those of before, then each as it is finished and written.
 
     Args:
         folder: exists.
         workers: processes; they change no number.
+        data: of claims on data.
 
     Raises:
         InputError, SimulationError: a file is damaged, or a claim cannot be measured; what was finished is kept.
     """
     make_folder(folder / FOLDER)
     left: deque[Job] = deque()
+    of_data = digest_of(data)
     for name in names:
-        if (result := kept(folder, claim_named(name), quick)) is not None:
+        if (result := kept(folder, claim_named(name), quick, of_data)) is not None:
             yield result
         else:
-            left.append(Job(name, quick))
+            left.append(Job(name, quick, Given(data, folder / TRAININGS)))
     if not left:
         return
     with executor(min(workers, len(left)), scheduler) as machine:
@@ -47,12 +56,12 @@ def results(names: Sequence[str], quick: bool, folder: Path, workers: int, sched
             if found is None:
                 raise SimulationError(f"claim {job.name!r}: its process died; run it alone, with --workers 1")
             rows, seconds = found
-            yield keep(folder, claim_named(job.name), quick, rows, seconds)
+            yield keep(folder, claim_named(job.name), quick, rows, seconds, of_data)
 
 
 def measured(job: Job) -> tuple[Rows, float]:
     """Rows of a claim, and the seconds that they took. In one thread, so that sums have one order."""
     claim, began = claim_named(job.name), perf_counter()
     with threadpool_limits(1, user_api="blas"):
-        rows = claim.measure(claim.protocol(job.quick))
+        rows = claim.rows(job.quick, job.given)
     return rows, perf_counter() - began

@@ -15,7 +15,7 @@ from experiments.shared.plain_json import json_text
 from experiments.shared.versions import versions
 from spu_circuit import __version__
 from spu_circuit.errors import InputError
-from spu_circuit.files import shortened
+from spu_circuit.files import open_file, shortened
 
 FOLDER = "results"
 """Of the JSON files, in that of the page."""
@@ -28,6 +28,7 @@ class Result:
     Args:
         rows: as they are on disk, whether just measured or read.
         seconds: that it took.
+        data: SHA-256 of the file of a claim on data; empty where it needs none.
         versions: of what it was made with.
     """
 
@@ -36,6 +37,7 @@ class Result:
     rows: Rows
     seconds: float
     versions: dict[str, str]
+    data: str
 
     @property
     def verdict(self) -> Verdict:
@@ -45,7 +47,8 @@ class Result:
     @property
     def command(self) -> str:
         """What computes it."""
-        return f"spu-circuit claims {self.claim.name}{' --quick' if self.quick else ''}"
+        given = " --data FILE" if self.claim.lacks else ""
+        return f"spu-circuit claims {self.claim.name}{' --quick' if self.quick else ''}{given}"
 
 
 def digest(claim: Claim, quick: bool) -> str:
@@ -55,29 +58,41 @@ def digest(claim: Claim, quick: bool) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
+def digest_of(data: Path | None) -> str:
+    """SHA-256 of a file; empty of none. Raises InputError where it cannot be read."""
+    if data is None:
+        return ""
+    with open_file(data, "data") as file:
+        return sha256(file.read()).hexdigest()
+
+
 def path_of(folder: Path, claim: Claim, quick: bool) -> Path:
     """Of the JSON file."""
     return folder / FOLDER / f"{claim.name}-{digest(claim, quick)}.json"
 
 
-def keep(folder: Path, claim: Claim, quick: bool, rows: Sequence[Row], seconds: float) -> Result:
+def keep(folder: Path, claim: Claim, quick: bool, rows: Sequence[Row], seconds: float, data: str = "") -> Result:
     """Write what was measured. Raises InputError where it cannot be written."""
     found = {
         "claim": claim.name,
         "protocol": asdict(claim.protocol(quick)),
         "versions": versions(),
         "seconds": seconds,
+        "data": data if claim.lacks else "",
         "rows": list(rows),
     }
     path = path_of(folder, claim, quick)
     write(path, json_text(found, indent=1))
-    result = kept(folder, claim, quick)
+    result = kept(folder, claim, quick, data)
     assert result is not None
     return result
 
 
-def kept(folder: Path, claim: Claim, quick: bool) -> Result | None:
+def kept(folder: Path, claim: Claim, quick: bool, data: str = "") -> Result | None:
     """What was measured before by the same protocol; None: nothing.
+
+    Args:
+        data: digest of the file that is given; of a claim on data what is kept of another file counts as nothing.
 
     Raises:
         InputError: the file is damaged.
@@ -89,10 +104,12 @@ def kept(folder: Path, claim: Claim, quick: bool) -> Result | None:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if found["claim"] != claim.name:
             raise ValueError("another claim's")
-        result = Result(claim, quick, found["rows"], float(found["seconds"]), dict(found["versions"]))
+        result = Result(
+            claim, quick, found["rows"], float(found["seconds"]), dict(found["versions"]), str(found["data"])
+        )
         claim.conditions(result.rows)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"output: {shortened(path)} is damaged ({error!r}); delete it, and it is computed again"
         ) from None
-    return result
+    return None if claim.lacks and data not in ("", result.data) else result

@@ -97,7 +97,13 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     devices = {name: settings.device() for name, settings in experiment.optimizers.items()}
     resolved["hardware"] = {name: json.loads(own.model_dump_json()) for name, own in devices.items() if own}
     task = task_named(experiment.task)
-    return resolved | {"samples": task.samples, "loss": asdict(task.loss), "score": asdict(task.score)}
+    beside = asdict(task.beside) if task.beside else None
+    return resolved | {
+        "samples": task.samples,
+        "loss": asdict(task.loss),
+        "score": asdict(task.score),
+        "beside": beside,
+    }
 
 
 def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:

@@ -115,12 +115,14 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
 
 @lru_cache(maxsize=16)
 def evaluation(learner: Learner) -> Callable[..., Any]:
-    """A function of parameters, inputs and targets, and who is chosen: mean loss and score (m,)."""
+    """A function of parameters, inputs and targets, and who is chosen: mean loss, score and what is told
+    beside it (m,), NaN where nothing is."""
 
     def evaluate(params: Any, inputs: jax.Array, targets: jax.Array, chosen: jax.Array) -> Any:
         def judged(own: Any) -> Any:
             outputs = learner.model(own, inputs)
-            return learner.loss.mean(outputs, targets), learner.score(outputs, targets)
+            beside = learner.beside(outputs, targets) if learner.beside else jnp.array(nan)
+            return learner.loss.mean(outputs, targets), learner.score(outputs, targets), beside
 
         return _each(judged, chosen, params)
 

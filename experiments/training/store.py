@@ -45,7 +45,7 @@ class Trial:
 class Step:
     """A row of the history. None where it does not apply: solves to Adam, scores between evaluations.
 
-    ``score`` is of the test samples; what it is called, the config says.
+    ``score`` is of the test samples, and so is what is told ``beside`` it; what they are called, the config says.
 
     ``solve_error`` is ‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖, ``unsolved_error`` the same for what the mapping gives at time 0.
 
@@ -69,6 +69,7 @@ class Step:
     loss: float
     validation_loss: float | None
     score: float | None
+    beside: float | None
     solve_error: float | None
     unsolved_error: float | None
     damping: float | None
@@ -140,8 +141,8 @@ OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?
 class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 5
-    NEWS = "whose trials say on which copy of a device they ran, and whose rows carry checksums"
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 6
+    NEWS = "whose rows tell what else test samples say beside the score"
     TABLES = {  # noqa: RUF012
         "history": f"({', '.join(COLUMNS)}, checksum, PRIMARY KEY ({KEY}, step))",
         "state": f"({KEY}, arrays BLOB, PRIMARY KEY ({KEY}))",

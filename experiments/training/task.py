@@ -57,6 +57,7 @@ class Learner:
         model: parameters and inputs (b, ...) → outputs (b, d_z).
         loss: of a sample's outputs and target.
         score: outputs (n, d_z) and targets (n, ...) → what the task is judged by, ().
+        beside: the same for what is told beside the score; None: nothing is.
         sample: one input and its target, or their ``jax.ShapeDtypeStruct``.
         in_training: key → the model as it is trained, where that differs by chance from the one that is judged.
     """
@@ -67,6 +68,7 @@ class Learner:
     score: Callable[[Any, Any], Any]
     sample: tuple[Any, Any]
     in_training: "Callable[[Any], Model] | None" = None
+    beside: Callable[[Any, Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Task:
         name: in configs.
         samples: what they are called, in the plural.
         loss, score: what training lowers, and what test samples judge it by.
+        beside: what else is told of the test samples, which decides nothing; None: nothing is.
         data: fields of a config's table [data].
         network: fields of a config's table [network].
         load: samples, from the file or folder of ``--data`` or from where the task has them. Raises InputError.
@@ -93,3 +96,4 @@ class Task:
     network: type[Description]
     load: Callable[[Any, Path | None], Split]
     learner: Callable[[Any, Any], Learner]
+    beside: Measure | None = None

@@ -84,7 +84,7 @@ def advance(
                 if failed[k]:
                     member.error = unpacked(errors[k])
                 elif active[k]:
-                    judged = (float(validation[0][k]), float(test[1][k])) if look[k] else None
+                    judged = (float(validation[0][k]), float(test[1][k]), float(test[2][k])) if look[k] else None
                     answer = None
                     if statistics and going[k]:
                         own = type(statistics)(*(column[k] for column in statistics))
@@ -171,12 +171,17 @@ class _Member:
         return batch(number, self.size, samples, self.place.trial.seed if self.experiment.shuffle else None)
 
     def add(
-        self, loss: float, judged: tuple[float, float] | None, answer: _Answer | None, method: Method, seconds: float
+        self,
+        loss: float,
+        judged: tuple[float, float, float] | None,
+        answer: _Answer | None,
+        method: Method,
+        seconds: float,
     ) -> None:
         """Keep a finished step."""
         settings, trial, number = method.settings, self.place.trial, self.number
         elapsed, analog = (self.last.wall_seconds, self.last.analog_seconds) if self.last else (0.0, 0.0)
-        validation, score = judged or (None, None)
+        validation, score, beside = (_number(value) for value in judged) if judged else (None, None, None)
         error, unsolved = None, None
         if answer:
             system = answer.system
@@ -200,8 +205,9 @@ class _Member:
             *(trial.point, trial.optimizer, trial.learning_rate, trial.seed, trial.copy),
             *(number, (number + 1) * self.size),
             loss=loss if isfinite(loss) else inf,
-            validation_loss=validation if validation is not None and isfinite(validation) else None,
-            score=score if score is not None and isfinite(score) else None,
+            validation_loss=validation,
+            score=score,
+            beside=beside,
             solve_error=error,
             unsolved_error=unsolved,
             damping=answer.damping if answer else None,

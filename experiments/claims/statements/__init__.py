@@ -9,6 +9,7 @@ from experiments.claims.statements import (
     delay,
     early_lead,
     interpolation,
+    language,
     noise_harmless,
     noise_resilience,
     output_dimension,
@@ -40,6 +41,7 @@ CLAIMS: dict[str, Claim] = {
         ablation.CLAIM,
         to_target.CLAIM,
         rival.CLAIM,
+        language.CLAIM,
     )
 }
 

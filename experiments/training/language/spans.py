@@ -1,5 +1,6 @@
 """A model that marks the answer in a text: an encoder with changes of low rank, and a head for both ends of a span."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -45,7 +46,7 @@ class SpanReader(eqx.Module):
 
 
 def answer_finder(encoder: Encoder, deviation: float, length: int, longest: int, adaptation: "Adaptation") -> Learner:
-    """Learns to mark answers, by the cross-entropy of both ends; judged by F1.
+    """Learns to mark answers, by the cross-entropy of both ends; judged by F1, beside which is the exact match.
 
     Args:
         encoder: whose weights stay as they are.
@@ -82,17 +83,20 @@ def answer_finder(encoder: Encoder, deviation: float, length: int, longest: int,
 
         return model
 
-    def score(outputs: Array, targets: Array) -> Array:
-        def host(outputs: Any, targets: Any) -> Any:
-            return np.float32(judged(np.asarray(outputs), np.asarray(targets), longest)[0])
+    def said(which: int) -> Callable[[Array, Array], Array]:
+        """F1, 0, or exact match, 1."""
 
-        return jax.pure_callback(host, jax.ShapeDtypeStruct((), jnp.float32), outputs, targets)
+        def host(outputs: Any, targets: Any) -> Any:
+            return np.float32(judged(np.asarray(outputs), np.asarray(targets), longest)[which])
+
+        return lambda *both: jax.pure_callback(host, jax.ShapeDtypeStruct((), jnp.float32), *both)
 
     return Learner(
         begin=lambda seed: parts(seed)[0],
         model=with_dropped(None),
         loss=span_cross_entropy,
-        score=score,
+        score=said(0),
+        beside=said(1),
         sample=(jax.ShapeDtypeStruct((2, length), jnp.int32), jax.ShapeDtypeStruct((2,), jnp.int32)),
         in_training=with_dropped if adaptation.dropout else None,
     )

@@ -132,6 +132,7 @@ TASK = Task(
     samples="questions",
     loss=Measure("span cross-entropy", "nats"),
     score=Measure("F1", "%", "higher"),
+    beside=Measure("exact match", "%", "higher"),
     data=Questions,
     network=Adaptation,
     load=_load,

@@ -9,7 +9,7 @@ from experiments.training.store import Chunk, Step, Store, Trial, open_existing
 from spu_circuit.errors import InputError
 
 ROW = Step(
-    *(0, "tngd", 0.1, 0, 0, 0, 64, 2.3, 2.2, 0.1, 0.02, 0.4, 0.3, 0, 0.01, 1.0, 0, 0, 5, 1),
+    *(0, "tngd", 0.1, 0, 0, 0, 64, 2.3, 2.2, 0.1, None, 0.02, 0.4, 0.3, 0, 0.01, 1.0, 0, 0, 5, 1),
     *(3, 1, 66, 66, 1e3, "converged", None, 1e-4, 0.5),
 )
 
@@ -67,7 +67,7 @@ def test_a_store_of_an_older_layout_is_refused_with_the_reason(tmp_path):
     """Layout 1 had no number of its own, and no point in a trial's key."""
     with closing(sqlite3.connect(tmp_path / "run.sqlite")) as old, old:
         old.execute("CREATE TABLE history (optimizer, learning_rate, seed, step)")
-    words = r"layout 1, this version reads layout 5, .*choose another folder"
+    words = r"layout 1, this version reads layout 6, .*choose another folder"
     for opened in (Store, open_existing):
         with pytest.raises(InputError, match=words) as caught:
             opened(tmp_path)
