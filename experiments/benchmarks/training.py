@@ -126,7 +126,7 @@ def _stepping(settings: Optimizer, trials: int) -> Callable[[], object]:
     images, labels = task_named(experiment.task).load(experiment.data, None).train
     method = Method(settings, build_solver(settings), experiment.steps)
     places = [Place(Trial(0, "one", settings.learning_rates[0], seed)) for seed in range(trials)]
-    stack, take = stacked(experiment, method, places, trials), stepper(experiment, method)
+    stack, take = stacked(experiment, method, places, trials), stepper(experiment, "one", method)
     rows = np.stack([batch(0, experiment.batch_size, len(labels), seed) for seed in range(trials)])
     rates, everyone = np.full(trials, settings.learning_rates[0], np.float32), np.ones(trials, dtype=bool)
     draws = np.arange(trials, dtype=np.uint32), np.zeros(trials, np.uint32)

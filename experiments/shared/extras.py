@@ -11,6 +11,7 @@ EXTRAS = {
     "sweep": ("dask", "distributed", "pyarrow", "SALib", *PAGES),
     "train": TRAINING,
     "language": (*TRAINING, "safetensors", "tokenizers"),
+    "kfac": (*TRAINING, "kfac_jax"),
 }
 """Modules by extra. Where one is in several, the first extra that has it is named."""
 

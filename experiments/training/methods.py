@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import optax
@@ -16,6 +16,9 @@ from optim.natural_gradient import scale_by_natural_gradient
 from solvers.precision.rotated import Rotating
 from solvers.solution import Solver
 from spu_circuit.hardware import Hardware
+
+if TYPE_CHECKING:
+    from optim.kfac import Kfac
 
 WIDTH = 16
 """Trials that are advanced together, at most: enough to share what a call of the device costs."""
@@ -78,6 +81,23 @@ def build_plain(settings: Optimizer, rate: Any, steps: int) -> optax.GradientTra
         settings, settings.schedules.of("learning_rate", rate, steps)
     )
     return made
+
+
+def build_preconditioner(experiment: Experiment, name: str) -> "Kfac | None":
+    """What scales the gradients of an optimizer by a curvature of its own; None where nothing does.
+
+    Raises:
+        InputError: what it needs is not installed, or it knows the loss, the curvature or a layer of the model not.
+    """
+    settings = experiment.optimizers[name]
+    if not settings.entry.preconditioner:
+        return None
+    return _preconditioner(settings.entry.preconditioner, settings, learner_of(experiment))
+
+
+@lru_cache(maxsize=16)
+def _preconditioner(build: Callable[..., "Kfac"], settings: Optimizer, learner: Learner) -> "Kfac":
+    return build(settings, learner, initial(learner, 0))
 
 
 def learner_of(experiment: Experiment) -> Learner:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.shared.engines import EngineSettings
+from experiments.shared.extras import require
 from experiments.training.settings import Settings
+from experiments.training.task import Learner
 from solvers.arithmetic import Arithmetic
 from solvers.digital import Digital
 from solvers.precision.rotated import Rotating
@@ -15,6 +17,9 @@ from solvers.spu import Spu
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
 from spu_circuit.hardware import Hardware
+
+if TYPE_CHECKING:
+    from optim.kfac import Kfac
 
 Table = Mapping[str, Any]
 """An optimizer's table in a resolved config: what its kind takes, and nothing else."""
@@ -32,6 +37,8 @@ class Kind:
         colour: of its curves.
         solver: of its linear systems, given the hardware that its settings name, where that is at hand; None: it has
             none.
+        preconditioner: what scales its gradients by a curvature that it estimates of its own, for a learner and the
+            parameters that it begins with; None: nothing does.
         needs: fields that must be given.
         hardware: what it has where its settings name no base.
     """
@@ -41,13 +48,14 @@ class Kind:
     plain: Callable[[Settings, Any], Any]
     colour: str
     solver: Callable[[Settings, Hardware | None], Solver | Rotating] | None = None
+    preconditioner: "Callable[[Settings, Learner, Any], Kfac] | None" = None
     needs: frozenset[str] = frozenset()
     hardware: str = "none"
 
     @property
     def curved(self) -> bool:
-        """Whether it needs the curvature."""
-        return "curvature" in self.takes
+        """Whether it solves systems with a factor of the curvature."""
+        return self.solver is not None
 
     @property
     def analog(self) -> bool:
@@ -105,6 +113,14 @@ def _array_step(settings: Settings, rate: Any) -> Any:
 
     before = [optax.trace(settings.momentum, settings.nesterov)] if settings.momentum else []
     return optax.chain(*before, _adam(settings, rate))
+
+
+def _kfac(settings: Settings, learner: Learner, params: Any) -> "Kfac":
+    require("kfac", "an optimizer of kind 'kfac'")
+    from optim.kfac import kfac
+
+    own = (settings.curvature, settings.draws, settings.curvature_decay)
+    return kfac(learner.model, learner.loss, params, learner.sample, *own)
 
 
 def _sgd_label(settings: Table) -> str:
@@ -201,6 +217,13 @@ OPTIMIZERS = {
         plain=_sgd,
         colour="#30638e",
         solver=_digital,
+    ),
+    "kfac": Kind(
+        takes=EVERY | {"momentum", "nesterov", "damping", "curvature", "draws", "curvature_decay"},
+        label=lambda settings: "K-FAC",
+        plain=_sgd,
+        colour="#3e8e7e",
+        preconditioner=_kfac,
     ),
     "adam": Kind(takes=EVERY | {"betas"}, label=lambda settings: "Adam", plain=_adam, colour="#edae49"),
     "adamw": Kind(

@@ -81,12 +81,13 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
     Raises:
         InputError: an unknown hardware or engine, or settings that contradict each other.
     """
-    from experiments.training.methods import build_natural, build_solver
+    from experiments.training.methods import build_natural, build_preconditioner, build_solver
 
     for name, settings in experiment.optimizers.items():
         try:
             if solver := build_solver(settings):
                 build_natural(settings, solver, experiment.steps)
+            build_preconditioner(experiment, name)
         except InputError as error:
             raise InputError(f"config: optimizers.{name}: {error}") from None
     # Through text, which is where infinities become strings.

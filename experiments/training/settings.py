@@ -29,7 +29,7 @@ class Settings(EngineSettings):
         tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...],
         Field(min_length=1, description="each is run; the validation loss chooses"),
     ]
-    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd, tngd and ngd")] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of the steps")] = 0.0
     nesterov: Annotated[bool, Field(description="of the momentum")] = False
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False, description="of adamw and muon")] = 1e-4
     batch_size: Annotated[int | None, Field(ge=1, description="samples of a step; none: the experiment's")] = None
@@ -54,6 +54,9 @@ class Settings(EngineSettings):
         Field(description="Gauss-Newton; empirical Fisher; Fisher with targets drawn from the model"),
     ] = "ggn"
     draws: Annotated[int, Field(ge=1, description="of a sampled Fisher matrix, targets for each sample")] = 1
+    curvature_decay: Annotated[
+        float, Field(ge=0, lt=1, description="kfac: weight of a step's moments in the mean of the next step")
+    ] = 0.95
     curvature_samples: Annotated[
         int | None, Field(ge=1, description="samples of the batch that B is made of; none: all")
     ] = None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import nan
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,15 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from experiments.training.config import Experiment, Optimizer
-from experiments.training.methods import Method, build_natural, build_plain, factor_of, initial, learner_of
+from experiments.training.methods import (
+    Method,
+    build_natural,
+    build_plain,
+    build_preconditioner,
+    factor_of,
+    initial,
+    learner_of,
+)
 from experiments.training.store import Arrays, Step, Trial
 from experiments.training.task import Learner
 from optim.curvature import CURVATURES, Model, in_micro_batches, loss_and_gradient
@@ -22,6 +30,9 @@ from optim.systems import Ggn
 from solvers.solution import Solutions
 from solvers.spu import Spu
 from spu_circuit.sampling import Sample
+
+if TYPE_CHECKING:
+    from optim.kfac import Kfac
 
 compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
 """XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
@@ -45,16 +56,18 @@ class Place:
 
 
 class Stack(NamedTuple):
-    """Parameters, optimizer states and the λ of trials side by side: every leaf has the trials first."""
+    """Parameters, optimizer states and the λ of trials side by side, and the states of what scales their gradients:
+    every leaf has the trials first."""
 
     params: Any
     natural: Any
     plain: Any
     damping: Any
+    scaling: Any = None
 
 
-def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
-    """A compiled step of trials side by side.
+def stepper(experiment: Experiment, name: str, method: Method) -> Callable[..., Any]:
+    """A compiled step of trials of an optimizer side by side.
 
     Returns:
         A function of the stack, learning rates (m,), inputs and targets of the batches, seeds and numbers of the steps
@@ -72,6 +85,7 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
             settings.placement == "kernel",
         )
     measure = _measurement(learner_of(experiment), curvature)
+    scale = _scaling(experiment, name, method)
     solve = _solution(method)
     follow = _following(method, learner_of(experiment)) if settings.damping_rule != "given" else None
 
@@ -80,6 +94,8 @@ def stepper(experiment: Experiment, method: Method) -> Callable[..., Any]:
         loss = np.asarray(loss)
         before = stack
         going = chosen & np.isfinite(loss)
+        if scale:
+            stack, gradients = scale(stack, gradients, inputs, targets, draws, going)
         stack, natural, solved = solve(stack, rates, gradients, factors, coordinates, going)
         if follow:
             stack = follow(before, stack, loss, gradients, factors, inputs, targets, draws)
@@ -98,6 +114,7 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
         rows = factor_of(experiment, places[0].trial.optimizer).shape[0]
         natural = build_natural(method.settings, method.solver, method.steps, rows)
     learner = learner_of(experiment)
+    scaling = build_preconditioner(experiment, places[0].trial.optimizer)
 
     def begun(trial: Trial) -> Stack:
         params = initial(learner, trial.seed)
@@ -105,7 +122,8 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
         if state:
             state = state._replace(seed=np.uint32(trial.seed % 2**32), copy=np.int32(trial.copy))
         plain = build_plain(method.settings, trial.learning_rate, method.steps)
-        return Stack(params, state, plain.init(params), np.float32(method.settings.damping))
+        damping = np.float32(method.settings.damping)
+        return Stack(params, state, plain.init(params), damping, scaling.init() if scaling else None)
 
     tree = jax.tree.structure(begun(places[0].trial))
     own = [_restored(tree, place.state) if place.state else begun(place.trial) for place in places]
@@ -244,7 +262,7 @@ def _compiled(method: Method) -> Callable[..., Any]:
             solved, state = natural.update(gradient, own.natural, curvature=factor, coordinates=coordinates, **strength)
         updates = ravel_pytree(own.params)[1](solved)
         updates, plain = build_plain(method.settings, rate, method.steps).update(updates, own.plain, own.params)
-        return Stack(optax.apply_updates(own.params, updates), state, plain, own.damping), solved
+        return own._replace(params=optax.apply_updates(own.params, updates), natural=state, plain=plain), solved
 
     @compiled
     def take(
@@ -255,13 +273,42 @@ def _compiled(method: Method) -> Callable[..., Any]:
             gradients, coordinates = (jnp.where(going[:, None], part, nan) for part in (gradients, coordinates))
         new, solved = jax.vmap(one)(stack, rates, gradients, factors, coordinates)
         kept = going & ~new.natural.failed if natural else going
-
-        def choose(after: jax.Array, before: jax.Array) -> jax.Array:
-            return jnp.where(kept.reshape(-1, *[1] * (after.ndim - 1)), after, before)
-
-        return jax.tree.map(choose, new, stack), new.natural, solved
+        return _chosen(kept, new, stack), new.natural, solved
 
     return take
+
+
+def _scaling(experiment: Experiment, name: str, method: Method) -> Callable[..., Any] | None:
+    """What scales the gradients (m, N) of those that are going by a curvature of its own; None where nothing does."""
+    preconditioner = build_preconditioner(experiment, name)
+    return _scaled_by(preconditioner, method) if preconditioner else None
+
+
+@lru_cache(maxsize=16)
+def _scaled_by(preconditioner: "Kfac", method: Method) -> Callable[..., Any]:
+    damping = method.settings.schedules.of("damping", method.settings.damping, method.steps)
+
+    def scaled(own: Stack, gradient: Any, inputs: Any, targets: Any, draw: Any) -> Any:
+        tree = ravel_pytree(own.params)[1](gradient)
+        strength = damping(draw[1]) if callable(damping) else damping
+        found, state = preconditioner.update(tree, own.scaling, own.params, inputs, targets, _key(draw), strength)
+        return state, ravel_pytree(found)[0]
+
+    @compiled
+    def scale(stack: Stack, gradients: Any, inputs: Any, targets: Any, draws: Any, going: Any) -> Any:
+        state, found = _each(scaled, going, stack, gradients, inputs, targets, draws)
+        return stack._replace(scaling=_chosen(going, state, stack.scaling)), found
+
+    return scale
+
+
+def _chosen(who: jax.Array, after: Any, before: Any) -> Any:
+    """Of every leaf the rows after a step where ``who`` (m,) says so, else those before it."""
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(who.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, after, before)
 
 
 @lru_cache(maxsize=16)

@@ -54,7 +54,7 @@ def advance(
     wide = max(2, width(experiment, name))
     assert len(places) <= wide, f"{len(places)} trials, {wide} go together"
     members = [_Member(experiment, place) for place in places]
-    take, evaluate = stepper(experiment, method), evaluation(learner_of(experiment))
+    take, evaluate = stepper(experiment, name, method), evaluation(learner_of(experiment))
     stack = stacked(experiment, method, places, wide)
     rates = np.array([place.trial.learning_rate for place in padded(places, wide)], np.float32)
 
