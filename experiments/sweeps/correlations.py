@@ -6,7 +6,6 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import spearmanr
 
 from experiments.sweeps.bars import CORRELATION, Bar, Bars, longest_first
 from experiments.sweeps.group import Group
@@ -42,6 +41,8 @@ def correlated(traits: Sequence[Trait], values: Array) -> tuple[Bar, ...]:
         Bars from 0; the name ends in ``EITHER_WAY`` where it is the distance. A trait or metric that is the same in all
         samples has none.
     """
+    from scipy.stats import spearmanr  # a third of a second, which workers spare
+
     found = []
     for trait in traits:
         tried = {trait.name: trait.values, trait.name + EITHER_WAY: np.abs(trait.values - np.median(trait.values))}

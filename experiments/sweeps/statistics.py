@@ -6,8 +6,7 @@ from math import ceil, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtri
-from scipy.stats import binomtest
+from scipy.special import bdtr, betaincinv, ndtri
 
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.rows import Row
@@ -93,8 +92,16 @@ def yield_of(sweep: Sweep, copies: SampleSet, rows: Sequence[Row]) -> Yield:
 
 def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Exact two-sided binomial interval of a probability."""
-    found = binomtest(count, tried).proportion_ci(confidence, "exact")
-    return float(found.low), float(found.high)
+    low, high = _exact_intervals(np.array([count]), np.array([tried]), confidence)
+    return float(low[0]), float(high[0])
+
+
+def _exact_intervals(counts: NDArray[np.intp], tried: NDArray[np.intp], confidence: float) -> tuple[Array, Array]:
+    """The quantiles of beta distributions that Clopper and Pearson's intervals end at, (n,) each."""
+    tail = (1 - confidence) / 2
+    low = betaincinv(np.maximum(counts, 1), tried - counts + 1, tail)
+    high = betaincinv(counts + 1, np.maximum(tried - counts, 1), 1 - tail)
+    return np.where(counts > 0, low, 0.0), np.where(counts < tried, high, 1.0)
 
 
 def _effective(weights: Array) -> float:
@@ -146,9 +153,7 @@ def running_yield(
     """The yield among so many first samples, and its interval, (counts,) each; of few bad weighted ones a rough one."""
     if not weighted:
         kept = np.cumsum(good, dtype=np.intp)[counts - 1]
-        ends = [clopper_pearson(*pair) for pair in zip(kept.tolist(), counts.tolist(), strict=True)]
-        low, high = np.array(ends).T
-        return kept / counts, low, high
+        return kept / counts, *_exact_intervals(kept, counts, CONFIDENCE)
     bad = weights * ~good
     mean = np.cumsum(bad)[counts - 1] / counts
     square = np.cumsum(bad**2)[counts - 1] / counts
