@@ -48,7 +48,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "monte-carlo": sweeps.monte_carlo,
     "efficiency": sweeps.efficiency,
     "step": training.step,
-    "ensemble": training.ensemble,
+    "ensemble": training.ensembles,
     "trainings": training.trainings,
     "demo": training.demo,
 }

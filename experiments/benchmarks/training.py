@@ -68,8 +68,13 @@ def step(batch: int = 32) -> list[Figure]:
     ]
 
 
-def ensemble(trials: int = WIDTH) -> list[Figure]:
+def ensembles(sizes: tuple[int, ...] = (WIDTH, 64)) -> list[Figure]:
     """A step of many trainings of the digits model at once: through a circuit, with the exact solver, and Adam's."""
+    return [figure for trials in sizes for figure in ensemble(trials)]
+
+
+def ensemble(trials: int) -> list[Figure]:
+    """The same for so many."""
     exact = _stepping(Optimizer(kind="ngd", learning_rates=(0.5,), damping=0.5, curvature_samples=8), trials)
     adam = _stepping(Optimizer(kind="adam", learning_rates=(0.01,)), trials)
     figures = []
