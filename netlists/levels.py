@@ -103,6 +103,15 @@ class Stochastic:
         return np.where(draws < share, above, below)
 
 
+PROGRAMMING = 1
+"""Sets the random numbers of programming apart from those of noise with the same seed."""
+ROUNDINGS: dict[str, Callable[[Sequence[int]], Rounding]] = {
+    "nearest": lambda seeds: nearest_level,
+    "stochastic": lambda seeds: Stochastic([[seed, PROGRAMMING] for seed in seeds]),
+}
+"""How resistors take levels, from the seeds of solves."""
+
+
 def _around(target: Array, resistors: ResistorArray) -> tuple[Array, Array]:
     """The nearest conductances below and above that a resistor can take, where there are any."""
     if resistors.grid is None:

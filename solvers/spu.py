@@ -21,8 +21,9 @@ from netlists.device import (
     stacked,
     topology_of,
 )
-from netlists.levels import Rounding, Stochastic, nearest_level
+from netlists.levels import ROUNDINGS
 from solvers.algebra import breakdown_named, on_one_thread
+from solvers.batches import as_batch, keep_freed_memory, rows_of, slices, some_of, together
 from solvers.boards import Boards, Found, HeldBoards
 from solvers.engine import Engine, Prepared
 from solvers.memory import refuse_oversize
@@ -38,7 +39,7 @@ from solvers.solution import (
 from spu_circuit.admissible import real_array
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
-from spu_circuit.problem import GgnSystem, GgnSystems, LinearSystem, LinearSystems, System, Systems
+from spu_circuit.problem import LinearSystem, LinearSystems, System, Systems
 from spu_circuit.sampling import Sample, Samples, adds, deviating, joined
 from spu_circuit.seeds import check_seed
 from spu_circuit.several import Batch, Several
@@ -49,25 +50,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-ROUNDINGS: dict[str, Callable[[Sequence[int]], Rounding]] = {
-    "nearest": lambda seeds: nearest_level,
-    "stochastic": lambda seeds: Stochastic([[seed, PROGRAMMING] for seed in seeds]),
-}
-"""How resistors take levels, from the seeds of solves."""
-
-PROGRAMMING = 1
-"""Sets the random numbers of programming apart from those of noise with the same seed."""
-
-TOGETHER = 350_000
-"""Entries of the matrices that are solved together: enough to share what Python costs, few enough for the caches."""
-MOST = 256
-"""Systems that are solved together, however small."""
 NO_DEVIATIONS: Mapping[str, Array] = MappingProxyType({})
 KEPT = 16
 """Structures that stay prepared: those of so many sizes."""
-LARGE = 4_000_000
-"""Numbers in an array that is freed once, just below the 32 MiB up to which glibc learns to keep freed memory. Else
-arrays of every chunk come as fresh pages, which takes as long as their algebra."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +156,7 @@ class Spu:
         """
         began = perf_counter()
         check_time(analog_time)
-        batch = _batch(systems)
+        batch = as_batch(systems)
         b = batch.b
         states, numbers = check_batch(b, initial_states, seeds)
         if analog_time == 0:
@@ -179,10 +164,10 @@ class Spu:
             statistics = statistics_arrays(batch.residual(values), settled_fraction=0.0)
             return Solutions(values, statistics, perf_counter() - began, self.engine.name)
 
-        _keep_freed_memory()
+        keep_freed_memory()
         parts = []
         for chosen, device in self._parts(batch):
-            some, own = _some(batch, chosen), None if states is None else states[chosen]
+            some, own = some_of(batch, chosen), None if states is None else states[chosen]
             found = device._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
             parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
         values = np.concatenate([values for values, _ in parts])
@@ -199,12 +184,12 @@ class Spu:
         Raises:
             InputError, MappingError: as ``solve``.
         """
-        batch = _batch(systems)
+        batch = as_batch(systems)
         _, numbers = check_batch(batch.b, None, seeds)
         self._refuse_oversize(batch)
         parts = []
         for chosen, device in self._parts(batch):
-            parts.append((chosen, device._set(_some(batch, chosen), numbers[chosen])))
+            parts.append((chosen, device._set(some_of(batch, chosen), numbers[chosen])))
         return HeldBoards(self.engine.name, self.hardware, tuple(parts))
 
     @on_one_thread
@@ -276,8 +261,8 @@ class Spu:
             InputError: a kind or a number of parts that the board does not have; and as ``solve_batch``.
         """
         found = []
-        for rows in _chunks(len(systems), self._together(systems, deviations)):
-            some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
+        for rows in slices(len(systems), self._together(systems, deviations)):
+            some, own = some_of(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
             seeds = [0] * len(some)
             found.append(self._set(some, seeds, own).read(some.b, inf, None, seeds))
         values = np.concatenate([part.values for part in found])
@@ -306,8 +291,8 @@ class Spu:
         from solvers.sensitivity import adjoint_of
 
         by_A, by_b, by_parts = [], [], []
-        for rows in _chunks(len(systems), self._together(systems, deviations)):
-            some, own = _some(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
+        for rows in slices(len(systems), self._together(systems, deviations)):
+            some, own = some_of(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
             array = self._programmed(some, [0] * len(some))
             board, prepared = self._prepare(array)
             device = load(array, some.b, self.hardware, volts_per_unit[rows])
@@ -346,7 +331,7 @@ class Spu:
         """
         _check_samples(self.sample, len(systems))
         each = self.sample if isinstance(self.sample, tuple) else None
-        for chosen in _chunks(len(systems), self._together(systems)):
+        for chosen in slices(len(systems), self._together(systems)):
             yield chosen, self if each is None else self.of_samples(each[chosen])
 
     def _together(self, systems: Batch, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
@@ -356,8 +341,7 @@ class Spu:
         varied = self.sample is not None or bool(deviations)
         if varied and self.hardware.array.wire_resistance > 0:
             return 1
-        entries = systems.b.shape[1] * (_rows(systems) or systems.b.shape[1])
-        return min(MOST, max(1, TOGETHER // entries))
+        return together(systems)
 
     def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
         """What its parts have instead of nominal values; None: nothing."""
@@ -462,7 +446,7 @@ class Spu:
         return self._set(Several((system,)), [seed]).read(system.b[None], analog_time, states, [seed])
 
     def _refuse_oversize(self, systems: Batch) -> None:
-        refuse_oversize(self.hardware, self.engine, systems.b.shape[1], _rows(systems), len(systems))
+        refuse_oversize(self.hardware, self.engine, systems.b.shape[1], rows_of(systems), len(systems))
 
     def _set(
         self,
@@ -486,29 +470,6 @@ def _check_samples(sample: Sample | tuple[Sample, ...] | Samples | None, systems
         raise InputError(f"{several} samples for {systems} systems; give one each")
 
 
-def _batch(systems: Systems | Sequence[System] | Several) -> Batch:
-    """Systems one by one as if they were a batch of arrays."""
-    return systems if isinstance(systems, LinearSystems | GgnSystems | Several) else Several(tuple(systems))
-
-
-def _rows(systems: Batch) -> int | None:
-    """Of the factor, where the systems have one."""
-    one = systems[0] if isinstance(systems, Several) else systems
-    return one.B.shape[-2] if isinstance(one, GgnSystem | GgnSystems) else None
-
-
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def _some(systems: Batch, chosen: slice) -> Batch:
-    """Part of a batch, not checked again."""
-    part = object.__new__(type(systems))
-    for name, value in vars(systems).items():
-        object.__setattr__(part, name, value[chosen])
-    return part
-
-
 def _scaled(noise: Callable[[], Array], factors: Array) -> Array:
     with breakdown_named():
         return noise() * factors
@@ -516,8 +477,3 @@ def _scaled(noise: Callable[[], Array], factors: Array) -> Array:
 
 def _diagonal_of(covariance: Callable[[], Array]) -> Array:
     return covariance().diagonal()
-
-
-@cache
-def _keep_freed_memory() -> None:
-    np.empty(LARGE)
