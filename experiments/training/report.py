@@ -47,6 +47,11 @@ class Shown:
         return Measure(**self.config["score"])
 
     @property
+    def told(self) -> list[tuple[str, Measure]]:
+        """What a summary tells of test samples at the end, by its entry: the score, and what is told beside it."""
+        return _told(self.config)
+
+    @property
     def setting(self) -> Setting:
         return dict(self.config["setting"])
 
@@ -190,11 +195,12 @@ def _validation_loss(point: Shown, name: str) -> float:
 def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: dict[str, str]) -> str:
     """What one optimizer reached; empty where it has not been evaluated."""
     entry, score = found[name], Measure(**config["score"])
-    reached, error = entry["final_score"]["mean"], entry["final_score"]["standard_error"]
-    if reached is None:
+    if entry["final_score"]["mean"] is None:
         return ""
+    error = entry["final_score"]["standard_error"]
+    reached = [f"{measure.name} of {measure.text(*entry[field].values())}" for field, measure in _told(config)]
     over = "" if error is None else f" (mean and standard error over {len(entry['seeds'])} seeds{_each_on(entry)})"
-    text = f"{labels[name]} reaches a test {score.name} of {score.text(reached, error)}{over} after training."
+    text = f"{labels[name]} reaches a test {' and '.join(reached)}{over} after training."
     to = [f"{target} after {steps_text(own, len(entry['seeds']))} steps" for target, own in entry["steps_to"].items()]
     text += f" It reaches a training loss of {' and of '.join(to)}." if to else ""
     if kind_named(config["optimizers"][name]["kind"]).analog:
@@ -271,7 +277,7 @@ the system that was asked for."""
 def _fields(points: Sequence[Shown]) -> dict[str, Any]:
     """What the page shows of a run without a grid."""
     (point,) = points
-    rows = [[point.labels[name], *_cells(entry, point.score).values()] for name, entry in point.entries.items()]
+    rows = [[point.labels[name], *_cells(entry, point.told).values()] for name, entry in point.entries.items()]
     return {
         "head": ("optimizer", *_columns(points)),
         "rows": rows,
@@ -305,7 +311,7 @@ def _grid_fields(points: Sequence[Shown], folder: Path) -> dict[str, Any]:
     for name in names:
         for point in points:
             if name in point.entries:
-                own, cells = point.concerning(name), _cells(point.entries[name], score)
+                own, cells = point.concerning(name), _cells(point.entries[name], point.told)
                 shown = [_value_at(own, field) or "–" for field in fields]
                 # Where nothing of the grid concerns an optimizer, it is alike at all points and has one row.
                 key = f"{name} {setting_text(own)}"
@@ -343,12 +349,19 @@ def _about(config: dict[str, Any]) -> str:
 
 def _columns(points: Sequence[Shown]) -> list[str]:
     """Heads of what is said of optimizers."""
-    told = [_cells(entry, point.score) for point in points for entry in point.entries.values()]
+    told = [_cells(entry, point.told) for point in points for entry in point.entries.values()]
     return list(dict.fromkeys(column for cells in told for column in cells))
 
 
-def _cells(entry: dict[str, Any], score: Measure) -> dict[str, str]:
+def _told(config: dict[str, Any]) -> list[tuple[str, Measure]]:
+    """See ``Shown.told``."""
+    found = [("final_score", config["score"]), ("final_beside", config["beside"])]
+    return [(field, Measure(**measure)) for field, measure in found if measure]
+
+
+def _cells(entry: dict[str, Any], told: Sequence[tuple[str, Measure]]) -> dict[str, str]:
     """What a row says of an optimizer, by column."""
+    score = told[0][1]
 
     def shown(value: float | None, form: str) -> str:
         return "–" if value is None else format(value, form)
@@ -357,7 +370,7 @@ def _cells(entry: dict[str, Any], score: Measure) -> dict[str, str]:
     return {
         "learning rate": f"{entry['learning_rate']:g}",
         **{f"steps to {target}": steps_text(found, len(entry["seeds"])) for target, found in entry["steps_to"].items()},
-        f"final test {score.name}": score.text(*entry["final_score"].values()),
+        **{f"final test {measure.name}": measure.text(*entry[field].values()) for field, measure in told},
         "best": score.text(*entry["best_score"].values()),
         "final loss": shown(entry["final_loss"]["mean"], ".4f"),
         "solves": f"{entry['solves']}" if solved else "–",

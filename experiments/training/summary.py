@@ -75,8 +75,8 @@ def summarize(
         failures: of the trials that a failed solve ended.
 
     Returns:
-        What the score is, steps, results of the optimizers by name, and which trials failed and why; where there is a
-        grid, a list of these under "points".
+        What the score is and what is told beside it, steps, results of the optimizers by name, and which trials failed
+        and why; where there is a grid, a list of these under "points".
     """
     configs = points_of(config)
     failed = {trial: {**asdict(trial), **asdict(failure)} for trial, failure in (failures or {}).items()}
@@ -84,6 +84,7 @@ def summarize(
         {
             "setting": point["setting"],
             "score": point["score"],
+            "beside": point["beside"],
             "steps": point["steps"],
             "optimizers": _optimizers(own, point),
             "failed": [
@@ -131,6 +132,7 @@ def _optimizers(history: Sequence[Step], config: dict[str, Any]) -> dict[str, An
             "copies": result.copies,
             "final_score": _over_seeds({trial: last.score for trial, last in lasts.items()}),
             "best_score": _over_seeds(best),
+            "final_beside": _over_seeds({trial: last.beside for trial, last in lasts.items()}),
             "final_loss": _over_seeds({t: last.loss if not last.diverged else None for t, last in lasts.items()}),
             "steps_to": {f"{target:g}": _reached(target, result.trials) for target in config["targets"]},
             "solves": len(errors),
