@@ -28,7 +28,7 @@ DataPath = Annotated[
     typer.Option(
         "--data",
         help="Local copy of the task's samples; of MNIST and Fashion-MNIST a folder of IDX files, or an .npz with "
-        "'images' (n, 28, 28) in 0..255 and 'labels' (n,).",
+        "'images' (n, 28, 28) in 0..255 and 'labels' (n,); of qa a file of questions as those of SQuAD v1.1.",
     ),
 ]
 

@@ -11,7 +11,6 @@ from spu_circuit.files import open_file, shortened
 
 LARGEST = 2**28
 """Bytes of a file. The official one to train with has 30 million."""
-OFFICIAL = "https://rajpurkar.github.io/SQuAD-explorer/dataset/train-v1.1.json"
 
 
 @dataclass(frozen=True)

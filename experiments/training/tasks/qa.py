@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 
 from experiments.shared.extras import require
 from experiments.training.data import Samples, Sizes, Split
+from experiments.training.language import official
 from experiments.training.language.folder import Shape, digest, encoder_folder, read_shape
-from experiments.training.language.squad import OFFICIAL, Question, is_placed, read_questions
+from experiments.training.language.squad import Question, is_placed, read_questions
 from experiments.training.language.windows import MARKS, Window, windows_of
 from experiments.training.task import Learner, Measure, Task
 from experiments.training.tasks.architectures import Adaptation
@@ -46,13 +47,9 @@ def _load(sizes: Questions, path: Path | None) -> Split:
     from experiments.training.language.judging import with_texts
     from experiments.training.language.tokens import read_tokenizer
 
-    if path is None:
-        raise InputError(
-            f"data: give questions in the format of SQuAD v1.1 with --data FILE; the official ones are at {OFFICIAL}"
-        )
     folder, shape = _encoder(sizes)
     tokenizer = read_tokenizer(folder, shape)
-    questions = read_questions(path)
+    questions = read_questions(official.TRAIN.fetched() if path is None else path)
     windows: list[list[Window]] = [[] for _ in questions]
     for window in windows_of(questions, tokenizer, sizes.length, sizes.stride, sizes.question):
         windows[window.question].append(window)

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.training.config import load_experiment, load_training
+from experiments.training.config import load_experiment, load_training, read_experiment
 from experiments.training.methods import build_solver
 from experiments.training.run import resolve, trials
 from solvers.network import Network
@@ -23,6 +23,9 @@ hidden = [4]
 kind = "tngd"
 learning_rates = [0.5]
 """
+
+
+SGD = {"kind": "sgd", "learning_rates": [0.1]}
 
 
 def test_shipped_configs_load_and_put_the_circuit_first():
@@ -85,6 +88,16 @@ def test_mistakes_are_one_line_with_the_cure(tmp_path, before, after, words):
     path.write_text(TEXT.replace(before, after, 1))
     with pytest.raises(InputError, match=words):
         resolve(load_experiment(path))
+
+
+def test_a_matrix_that_no_encoder_has_is_answered_by_the_nearest():
+    document = {
+        **{"name": "small", "task": "qa", "steps": 1, "batch_size": 1, "seeds": [0]},
+        **{"data": {"train": 1, "validation": 1, "test": 1}, "optimizers": {"one": SGD}},
+    }
+    for wrong, words in (("vlaue", "no matrix 'vlaue'; did you mean 'value'"), ("query", "query, query repeat")):
+        with pytest.raises(InputError, match=rf"network\.matrices: {words}"):
+            read_experiment({**document, "network": {"matrices": ["query", wrong]}}, "small")
 
 
 def test_network_engine_takes_its_options_from_the_config(tmp_path):
