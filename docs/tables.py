@@ -20,6 +20,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from docs import keys
 from docs.markdown import table
+from experiments.claims.statements import CLAIMS
+from experiments.shared.files import write_csv
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.units import metric_text
 from experiments.training.report import steps_text
@@ -76,7 +78,7 @@ def main(runs: Path | None) -> None:
     if runs is not None:
         for name, source in SOURCES.items():
             if (runs / source).is_file():
-                shutil.copyfile(runs / source, HERE / name)
+                TAKEN.get(name, shutil.copyfile)(runs / source, HERE / name)
                 print(f"took over {runs / source}")
     for page in PAGES:
         before = page.read_text(encoding="utf-8")
@@ -84,6 +86,13 @@ def main(runs: Path | None) -> None:
         if after != before:
             page.write_text(after, encoding="utf-8")
             print(f"wrote {page.relative_to(HERE.parent)}")
+
+
+def take_claims(source: Path, target: Path) -> None:
+    """Verdicts take the places of those on the same claims; the others stay, since a claim may be run alone."""
+    tables = [_csv(path) for path in (target, source) if path.is_file()]
+    rows = {row["claim"]: row for table in tables for row in table}
+    write_csv(target, tables[-1][0], (rows[name].values() for name in CLAIMS if name in rows))
 
 
 def filled(text: str) -> str:
@@ -114,7 +123,11 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with (HERE / "data" / name).open(encoding="utf-8", newline="") as file:
+    return _csv(HERE / "data" / name)
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -375,6 +388,8 @@ def metrics() -> str:
     )
 
 
+TAKEN = {"data/claims.csv": take_claims}
+"""How results are taken over that are not copied whole."""
 TABLES: dict[str, Callable[[], str]] = {
     "bench": bench,
     "verdicts": verdicts,

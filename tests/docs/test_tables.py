@@ -59,6 +59,22 @@ def test_a_figure_that_misses_what_is_wanted_is_bold(monkeypatch, tmp_path):
     ]
 
 
+def test_claims_that_were_run_alone_leave_the_other_verdicts(monkeypatch, tmp_path):
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    monkeypatch.setattr(tables, "PAGES", ())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "runs" / "claims").mkdir(parents=True)
+    data, taken = tmp_path / "data" / "claims.csv", tmp_path / "runs" / "claims" / "claims.csv"
+    data.write_text("claim,verdict\ngone,open\ninterpolation,old\nrefinement,old\n", encoding="utf-8")
+    taken.write_text("claim,verdict\nrefinement,new\nresidual-state,new\n", encoding="utf-8")
+    tables.main(tmp_path / "runs")
+    lines = ["claim,verdict", "interpolation,old", "residual-state,new", "refinement,new"]
+    assert data.read_text(encoding="utf-8").splitlines() == lines
+    data.unlink()
+    tables.main(tmp_path / "runs")
+    assert data.read_text(encoding="utf-8").splitlines() == ["claim,verdict", "residual-state,new", "refinement,new"]
+
+
 def test_results_of_the_commands_are_taken_over_where_there_are_any(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(tables, "HERE", tmp_path)
     monkeypatch.setattr(tables, "PAGES", ())

@@ -121,6 +121,58 @@ def test_a_damaged_result_is_named(made, tmp_path):
         assert "delete it" in str(error)
 
 
+@pytest.fixture
+def on_data(made, monkeypatch):
+    """A claim on data beside the other one."""
+
+    def measure(protocol, given):
+        MEASURED.append(given.data)
+        return [{"x": x, "seed": seed, "case": "made", "error": float(seed)} for x in (1, 4, 5) for seed in (0, 1)]
+
+    def lacks(data):
+        return "" if data else "give a <file> with --data"
+
+    claim = Claim(**{**vars(made), "name": "asked", "measure": measure, "lacks": lacks})
+    monkeypatch.setitem(CLAIMS, "asked", claim)
+    return claim
+
+
+def test_without_its_data_a_claim_is_not_run_and_the_others_are(on_data, tmp_path):
+    result = claims("--output", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"asked +not run +give a <file> with --data", result.stdout)
+    page = (tmp_path / "claims.html").read_text(encoding="utf-8")
+    assert "Not run: asked." in page
+    assert "To run it: give a &lt;file&gt; with --data." in page
+    (only,) = csv.DictReader((tmp_path / "claims.csv").open(encoding="utf-8"))
+    assert only["claim"] == "made"
+
+
+def test_a_claim_that_is_asked_for_without_its_data_is_refused_before_anything_is_written(on_data, tmp_path):
+    error = claims("asked", "--output", tmp_path / "new").exception
+    assert str(error) == "claim: 'asked' cannot be run: give a <file> with --data"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_claim_on_data_is_kept_and_measured_again_on_other_data(on_data, tmp_path):
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    one.write_text("1")
+    other.write_text("2")
+    for data in (one, one, other):
+        assert claims("asked", "--data", data, "--output", tmp_path / "run").exit_code == 0
+    assert [path.name for path in MEASURED] == ["one.json", "other.json"]
+    # What is kept is shown without the file, too.
+    assert claims("asked", "--output", tmp_path / "run").exit_code == 0
+    assert len(MEASURED) == 2
+    (verdict,) = csv.DictReader((tmp_path / "run" / "claims.csv").open(encoding="utf-8"))
+    assert verdict["command"] == "spu-circuit claims asked --data FILE"
+
+
+def test_data_that_are_not_there_are_named(on_data, tmp_path):
+    error = claims("asked", "--data", tmp_path / "none.json", "--output", tmp_path).exception
+    assert str(error).startswith("data: no file")
+
+
 def test_a_changed_rule_asks_for_new_rows(made, monkeypatch):
     before = store.digest(made, False)
     monkeypatch.setattr(store, "getsource", lambda module: "another file")
