@@ -95,7 +95,7 @@ class Condition:
         """How likely a mean as small as this, or smaller, is where the true one is at the bound."""
         mean, error = self._moments()
         if error == 0:
-            return 0.0 if mean < bound else 1.0
+            return 0.5 if mean == bound else 0.0 if mean < bound else 1.0
         return float(student.cdf((mean - bound) / error, len(self.values) - 1))
 
 

@@ -51,7 +51,7 @@ class Protocol:
     tuning: tuple[int, ...]
     steps: int = 40
     rates: tuple[float, ...] = (0.03, 0.1, 0.3)
-    unit_rates: tuple[float, ...] = (0.001, 0.003, 0.009)
+    unit_rates: tuple[float, ...] = (0.0005, 0.001, 0.0025)
     damping: float = 1.0
     draws: int = 4
     batch: int = 8
@@ -63,7 +63,7 @@ class Protocol:
 
 def _settings(protocol: Protocol) -> dict[str, Setting]:
     """Of each optimizer that is tuned, without learning rates."""
-    curved = {"curvature": "sampled fisher", "draws": protocol.draws, "damping": protocol.damping}
+    curved = _curved(protocol)
     bench = {"hardware": {"base": "bench", "scaling": "jacobi"}, "engine": "network"}
     moving = {"linearise": True, "readout_bandwidth": "100 MHz", "adam": True, "betas": [0.0, 0.0]}
     return {
@@ -75,14 +75,8 @@ def _settings(protocol: Protocol) -> dict[str, Setting]:
     }
 
 
-def _exact(protocol: Protocol) -> Setting:
-    return {
-        "kind": "ngd",
-        "curvature": "sampled fisher",
-        "draws": protocol.draws,
-        "damping": protocol.damping,
-        "mapping": "dual",
-    }
+def _curved(protocol: Protocol) -> Setting:
+    return {"curvature": "sampled fisher", "draws": protocol.draws, "damping": protocol.damping}
 
 
 def _rates(protocol: Protocol, name: str) -> tuple[float, ...]:
@@ -118,9 +112,8 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
         )
         found += rows
     chosen[EXACT] = chosen[TNGD]
-    judged = {
-        name: {**own, "learning_rates": [chosen[name]]} for name, own in {**settings, EXACT: _exact(protocol)}.items()
-    }
+    settings[EXACT] = {"kind": "ngd", **_curved(protocol), "mapping": "dual"}
+    judged = {name: {**own, "learning_rates": [chosen[name]]} for name, own in settings.items()}
     # Seed after seed, so that what is there of an interrupted run has all optimizers.
     for seed in protocol.seeds:
         rows_of = _trained(protocol, judged, (seed,), given, place / f"seed-{seed}", "verdict")
@@ -147,7 +140,7 @@ def _trained(
     with suppress(*NO_SOLUTION):  # after which all other trainings are finished
         run(training, prepare(training, given.data), folder, given.data, lambda latest: None, workers=1)
     with closing(open_existing(folder)) as store:
-        steps = grouped_steps(store.history())
+        steps = _by_training(store.history())
     return {
         name: [
             _row(
@@ -174,7 +167,7 @@ def _experiment(protocol: Protocol, optimizers: Mapping[str, Setting], seeds: Se
     return read_experiment({**document, "optimizers": dict(optimizers)}, "claim")
 
 
-def grouped_steps(history: "Sequence[Step]") -> "dict[tuple[str, float, int], list[Step]]":
+def _by_training(history: "Sequence[Step]") -> "dict[tuple[str, float, int], list[Step]]":
     """Steps of each training, by optimizer, learning rate and seed."""
     found: dict[tuple[str, float, int], list[Step]] = {}
     for step in history:
@@ -236,13 +229,14 @@ def _conditions(rows: Rows) -> list[Condition]:
 
 def _finding(rows: Rows) -> str:
     told = []
+    tried = grouped([row for row in rows if row["part"] == "tuning"], "optimizer")
     for name, own in _judged(rows).items():
+        rates = ", ".join(f"{row['rate']:g}" for row in tried.get((name,), own[:1]))
         loss, f1, exact = (float(np.mean(column(own, field))) for field in ("loss", "f1", "exact_match"))
-        text = (
-            f"{name} (rate {own[0]['rate']:g}): loss {loss:.3f}, F1 {100 * f1:.1f} %, exact match {100 * exact:.1f} %"
-        )
+        text = f"{name} (rate {own[0]['rate']:g} of {rates}): loss {loss:.3f}, F1 {100 * f1:.1f} %"
+        text += f", exact match {100 * exact:.1f} %"
         if own[0]["solve_error"] is not None:
-            text += f", solves within {100 * float(np.median(column(own, 'solve_error'))):.2g} %"
+            text += f", {100 * float(np.median(column(own, 'solve_error'))):.2g} % off exact natural gradients"
             text += f", λ raised in {sum(row['raised'] for row in own)} steps"
         told.append(text)
     apart = []
@@ -279,7 +273,7 @@ CLAIM = Claim(
     "0.4 τ and AdamW, sign SGD, TNGD; TNGD-Adam after 0.4 and after 0.1 τ. A training that breaks off makes its "
     "conditions fail.",
     full=Protocol(FRESH[40:45], (0,)),
-    quick=Protocol((1, 2), (0,), 2, (0.1,), (0.003,), train=40, test=8),
+    quick=Protocol((1, 2), (0,), 2, (0.1,), (0.001,), train=40, test=8),
     measure=_measure,
     conditions=_conditions,
     finding=_finding,
