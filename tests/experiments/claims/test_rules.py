@@ -31,6 +31,8 @@ def condition(values, wanted="below", bound=1.0, point="a", **more):
         ((0.5, nan), "below", "fails"),
         ((0.5, inf), "within", "fails"),
         ((0.5, 0.5), "below", "holds"),
+        ((1.0, 1.0), "below", "open"),
+        ((1.0, 1.0), "above", "open"),
     ],
 )
 def test_a_condition_is_answered(values, wanted, answer):

