@@ -17,7 +17,7 @@ from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_basi
 from solvers.held import on_samples
 from solvers.precision.rotated import EIGENVECTORS, Rotating
 from solvers.sde import white_noise
-from solvers.solution import Solutions, Solver, StatisticsArrays, statistics_arrays
+from solvers.solution import SUMS, UNHELD, Solutions, Solver, StatisticsArrays, statistics_arrays
 from spu_circuit.errors import MappingError, SpuError
 from spu_circuit.problem import GgnSystems, LinearSystems, Systems
 from spu_circuit.sampling import Sample, Sampling
@@ -54,8 +54,8 @@ def _called(
     Args:
         solver_of: makes it from the basis of each system, (m, n, n); or from None.
         analog_time: in τ, of every call; or a function of the step's number.
-        doublings: how often λ is doubled where the matrix cannot be programmed, at most. Only the systems that were
-            refused are asked again.
+        doublings: how often λ is doubled where the matrix cannot be programmed, or where refinement with what is
+            programmed does not converge, at most. Only these systems are asked again.
         rotating: what renews the bases; None: there are none.
     """
 
@@ -93,7 +93,7 @@ def _called(
             if len(rows):
                 solve(rows, time)
             for _ in range(doublings):
-                again = found.unprogrammable(rows)
+                again = found.unheld(rows)
                 if not len(again):
                     break
                 found.damping[again] *= 2
@@ -129,13 +129,15 @@ class _Found:
 
     def keep(self, rows: Rows, solutions: Solutions) -> None:
         self.values[rows] = solutions.values
-        for ours, theirs in zip(self.statistics, solutions.statistics, strict=True):
-            ours[rows] = theirs
+        for name, ours, theirs in zip(self.statistics._fields, self.statistics, solutions.statistics, strict=True):
+            ours[rows] = theirs + ours[rows] if name in SUMS else theirs
         for row in rows:
             self.refused.pop(int(row), None)
 
-    def unprogrammable(self, rows: Rows) -> Rows:
-        return np.array([row for row in rows if isinstance(self.refused.get(int(row)), MappingError)], dtype=int)
+    def unheld(self, rows: Rows) -> Rows:
+        """Those whose matrix the device does not hold: it was refused, or refinement with it does not converge."""
+        refused = np.array([isinstance(self.refused.get(int(row)), MappingError) for row in rows], dtype=bool)
+        return rows[refused | np.isin(self.statistics.outcome[rows], UNHELD)]
 
     def shaped(self, stack: tuple[int, ...], dtype: Any) -> tuple[Any, Any, Any, Any]:
         """With the dimensions of a ``vmap``, in the type at hand."""

@@ -99,8 +99,8 @@ def scale_by_natural_gradient(
         seed: of the device's noise, together with the number of the step, below 2³²; may be traced. It is kept in the
             state, where an ensemble may put others.
         memory: μ, from 0 to below 1.
-        doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold; the state says which
-            λ was taken.
+        doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold: it cannot be
+            programmed, or refinement with it does not converge. The state says which λ was taken.
         copy: number of the drawn copy of an ``Spu`` that solves, of those that the seed has; its hardware says how
             copies vary. 0: the nominal device. It is kept in the state, where an ensemble may put others.
         noise_factor: on κ₀ of the ideal device; or a function of the step's number. Other solvers have none.

@@ -1,7 +1,7 @@
 """What every solver takes and returns."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import inf, isnan, nan
 from time import perf_counter
@@ -97,6 +97,9 @@ OUTCOMES: dict[Outcome, str] = {
 }
 """How a refinement can end: what is said of it, and the cure."""
 ENDS = tuple(OUTCOMES)
+UNHELD = tuple(1 + ENDS.index(end) for end in ("diverged", "indefinite"))
+"""Outcomes, as statistics have them, that say that the device holds something too far from the matrix, or that one of
+both is not positive definite: more damping of the system cures them."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,11 @@ class Solution:
 
     def __post_init__(self) -> None:
         refuse_infinite(self.value, self.statistics.residual)
+
+    def after(self, earlier: "Solution") -> "Solution":
+        """The same, where an earlier solve was given up for it: with what both took."""
+        sums = {name: getattr(self.statistics, name) + getattr(earlier.statistics, name) for name in SUMS}
+        return replace(self, statistics=replace(self.statistics, **sums))
 
     @cached_property
     def standard_error(self) -> Array | None:

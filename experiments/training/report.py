@@ -220,10 +220,11 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
         if exact is not None:
             text += f" With the same systems solved exactly, training reaches {score.text(exact)}."
         if entry["solves_with_raised_damping"]:
+            also = " or refined with" if entry["refinements"] else ""
             share, most = entry["solves_with_raised_damping"] / entry["solves"], entry["largest_doublings_of_damping"]
             text += (
-                f" In {100 * share:.3g} % of the solves the matrix could not be programmed with the wanted damping, "
-                f"which was doubled until it could, up to {most} times."
+                f" In {100 * share:.3g} % of the solves the matrix could not be programmed{also} with the wanted "
+                f"damping, which was doubled until it could, up to {most} times."
             )
         if config["optimizers"][name].get("precision"):
             text += _effort(entry)

@@ -34,7 +34,8 @@ class Level:
         value: what the grid sets.
         scores, losses: of each seed, means over its copies, of the test and of the validation samples; infinite where a
             trial failed.
-        raised: share of the steps whose matrix was not definite, so that λ was doubled; None: nothing is programmed.
+        raised: share of the steps whose matrix the device could not hold, so that λ was doubled; None: nothing is
+            programmed.
         failed: trials that diverged or whose solve failed.
         trials: how many were begun.
     """

@@ -44,7 +44,11 @@ class Settings(EngineSettings):
     ] = "given"
     doublings: Annotated[
         int,
-        Field(ge=0, le=60, description="how often λ is doubled in a step whose matrix cannot be programmed, at most"),
+        Field(
+            ge=0,
+            le=60,
+            description="how often λ is doubled in a step whose matrix cannot be programmed or refined, at most",
+        ),
     ] = 20
     memory: Annotated[
         float, Field(ge=0, lt=1, description="μ: share of the last natural gradient that is kept (SPRING)")

@@ -50,7 +50,7 @@ class Step:
     ``solve_error`` is ‖g̃ − F⁻¹g‖ / ‖F⁻¹g‖, ``unsolved_error`` the same for what the mapping gives at time 0.
 
     ``damping`` is the λ that the solve took; ``doublings``, how often it was doubled until the matrix could be
-    programmed.
+    programmed and its refinement converged.
 
     ``solves`` and the counts after it are what the step asked of the device, ``flops`` its digital work beside it.
     ``refinement`` says how its refinement ended; what did not converge gave its best iterate. ``estimated_error`` is

@@ -26,7 +26,7 @@ from optim.torch.module import (
     trained_parameters,
 )
 from solvers.precision.rotated import Rotating
-from solvers.solution import Solution, Solver
+from solvers.solution import UNHELD, Solution, Solver
 from spu_circuit.errors import InputError, MappingError
 from spu_circuit.problem import GgnSystem
 
@@ -62,7 +62,8 @@ class NaturalGradient:
         seed: of drawn targets, the device's noise and random numbers in the module, such as dropout's, together with
             the number of the step; below 2³².
         memory: μ, from 0 to below 1.
-        doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold.
+        doublings: how often λ is doubled, at most, in a step whose matrix a device cannot hold: it cannot be
+            programmed, or refinement with it does not converge.
         micro_batch_size: samples whose rows of B are made together; None: as many as 256 MB hold.
         budget: bytes that B may take in double precision.
 
@@ -261,6 +262,7 @@ class NaturalGradient:
             old, number = (np.zeros_like(A), 0) if self._basis is None else (self._basis, self.number)
             bases, _ = solver.renewed(old[None], A[None], np.array([number]))
             basis, solver = bases[0], solver.around(bases)
+        earlier: Solution | None = None
         for doubled in range(self.doublings + 1):
             damping = system.damping * 2**doubled
             try:
@@ -268,10 +270,14 @@ class NaturalGradient:
                 found = solve_mapped(
                     *(solver, raised, self.mapping, self.analog_time, self._voltages, seed), coordinates
                 )
-                return found, damping, basis
             except MappingError:
                 if doubled == self.doublings:
                     raise
+                continue
+            found = found.after(earlier) if earlier else found
+            if found.statistics.outcome not in UNHELD or doubled == self.doublings:
+                return found, damping, basis
+            earlier = found
         raise AssertionError("a loop of one or more rounds ends by a return or an error")
 
 

@@ -87,7 +87,16 @@ precision = { reads = 2, programs = 3 }
 [optimizers.diverging]
 kind = "tngd"
 learning_rates = [0.1]
-damping = 0.05
+damping = 0.1
+curvature = "sampled fisher"
+hardware = "rram"
+engine = "sde"
+precision = { refine = 8, tolerance = 1e-9 }
+doublings = 0
+[optimizers.raised]
+kind = "tngd"
+learning_rates = [0.1]
+damping = 0.1
 curvature = "sampled fisher"
 hardware = "rram"
 engine = "sde"
@@ -212,6 +221,21 @@ def test_a_refinement_that_does_not_converge_is_named_and_falls_back(data):
     assert ended
     assert all(4 <= step.solves < 9 for step in ended)  # which is given up before all corrections
     assert all(np.isfinite(step.residual) for step in steps)
+
+
+def test_a_step_whose_refinement_diverges_takes_a_larger_damping_and_counts_all_solves(data):
+    """Until the first that diverges both trainings are the same; from there on one has another natural gradient."""
+    given, _ = advanced("diverging", [100], data)
+    raised, _ = advanced("raised", [100], data)
+    k = next(step.step for step in given if step.refinement == "diverged")
+    one, other = given[k], raised[k]
+    assert [step.loss for step in given[: k + 1]] == [step.loss for step in raised[: k + 1]]
+    assert (one.doublings, one.programs) == (0, 1)
+    assert (other.doublings, other.programs) == (1, 2)
+    assert other.damping == pytest.approx(0.2)
+    assert other.solves == one.solves + 9  # the first solve and all eight corrections with twice the damping
+    assert other.dac_words - one.dac_words >= 8 * 9
+    assert {step.refinement for step in raised} == {"exhausted"}
 
 
 def test_micro_batches_train_like_whole_ones(data, monkeypatch):

@@ -22,8 +22,10 @@ from optim.torch.losses import loss_named
 from solvers.digital import Digital
 from solvers.ideal import IdealLaw
 from solvers.network import Network
+from solvers.precision.refined import Refined
 from solvers.precision.rotated import Rotated, Rotating
 from solvers.sde import Sde
+from solvers.solution import ENDS
 from solvers.spu import Spu
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import load_hardware
@@ -172,6 +174,19 @@ def test_damping_is_doubled_where_a_device_cannot_hold_the_matrix():
     natural.step(INPUTS, LABELS)
     assert natural.solved_damping > 1e-3
     assert np.log2(natural.solved_damping / 1e-3) == pytest.approx(round(np.log2(natural.solved_damping / 1e-3)))
+
+
+@pytest.mark.parametrize("mapping", ["primal", "dual"])
+def test_damping_is_doubled_where_refinement_with_a_device_diverges(mapping):
+    coarse = Refined(Spu(load_hardware("rram"), IdealLaw()), 8, 1e-9)
+    once, raised = (natural_of(mlp(), coarse, 0.1, mapping=mapping, doublings=n) for n in (0, 20))
+    for natural in (once, raised):
+        natural.step(INPUTS, LABELS)
+    assert ENDS[once.solution.statistics.outcome - 1] == "diverged"
+    assert ENDS[raised.solution.statistics.outcome - 1] == "exhausted"
+    programs = raised.solution.statistics.programs
+    assert raised.solved_damping == pytest.approx(0.1 * 2 ** (programs - 1))
+    assert raised.solution.statistics.solves >= once.solution.statistics.solves + 9
 
 
 def test_a_device_that_rotates_keeps_its_basis_over_a_checkpoint():
