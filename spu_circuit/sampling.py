@@ -1,34 +1,28 @@
 """Monte Carlo samples of a device: how far each of its parts is off, reproducibly by seed, sample number and part.
 
-Every random number comes from a counter-based generator (Philox) whose key is the seed and what the number is for, and
-whose counter is the sample number. So a sample does not depend on which others are drawn, where, or in what order,
-and the resistor at a place of the array is the same part whatever matrix is programmed.
+A sample does not depend on which others are drawn, where, or in what order, and the resistor at a place of the array is
+the same part whatever matrix is programmed: see ``streams``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from spu_circuit.errors import InputError
+from spu_circuit.proposal import FARTHEST, Proposal, inflate
 from spu_circuit.seeds import check_seed
+from spu_circuit.streams import independent, latin, sobol
 from spu_circuit.variation import KINDS, ArrayVariation, Drift, RelativeVariation, Spread, Variation
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-STEPS = 1 << 53
-"""Uniform numbers come in steps of 2⁻⁵³; half a step keeps them off 0 and 1."""
 DRIFT = "temperature coefficient"
 """What its random numbers are for."""
-FARTHEST = 6.0
-"""Standard deviations that importance sampling goes to, so that no part comes near zero. Two in 10⁹ lie beyond."""
-SOBOL_DIMENSIONS = 21_201
-"""Of SciPy's direction numbers (Joe and Kuo, SIAM J. Sci. Comput. 30:2635, 2008)."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +170,7 @@ def draw(
     parts: Mapping[str, Parts],
     samples: range,
     sampling: Sampling,
+    proposal: Proposal | None = None,
 ) -> Samples:
     """Draw samples.
 
@@ -183,15 +178,48 @@ def draw(
         temperature: nominal, K.
         parts: by kind; kinds that do not vary are left out of the result.
         samples: consecutive sample numbers.
+        proposal: what they are drawn from instead, with weights that make up for it.
 
     Raises:
         InputError: a Sobol sequence of more dimensions than there are direction numbers.
     """
     numbers = _uniforms(variation, parts, samples, sampling)
-    weights = _inflate(numbers, sampling.inflation, len(samples))
+    weights = inflate(numbers, sampling.inflation, len(samples))
+    if proposal is not None:
+        choice = independent("proposal", np.zeros(1, dtype=np.intp), samples, sampling.seed)[:, 0]
+        weights = weights * proposal.move(numbers, choice)
+    return _made(variation, temperature, parts, numbers, weights)
+
+
+def at_scores(
+    variation: Variation, temperature: float, parts: Mapping[str, Parts], scores: Mapping[str, Array]
+) -> Samples:
+    """Samples of given normal scores, none of them stuck.
+
+    Args:
+        scores: what ``bounded`` names → (samples, how many). What is missing is at its median;
+            nothing: one sample at all medians.
+    """
+    count = len(next(iter(scores.values()))) if scores else 1
+    numbers = {
+        purpose: scipy.special.ndtr(scores.get(purpose, np.zeros((count, width))))
+        for purpose, width in bounded(variation, parts).items()
+    }
+    return _made(variation, temperature, parts, numbers, np.ones(count))
+
+
+def _made(
+    variation: Variation,
+    temperature: float,
+    parts: Mapping[str, Parts],
+    numbers: Mapping[str, Array],
+    weights: Array,
+) -> Samples:
+    """The samples that uniform numbers inside (0, 1) make, by purpose, (samples, numbers)."""
+    count = len(weights)
     lots = _lots(variation, numbers)
     spread = variation.temperature
-    kelvin = temperature + (spread.quantile(numbers["temperature"][:, 0]) if spread else np.zeros(len(samples)))
+    kelvin = temperature + (spread.quantile(numbers["temperature"][:, 0]) if spread else np.zeros(count))
     rise = kelvin - (variation.reference_temperature or temperature)
     relative: dict[str, Array] = {}
     absolute: dict[str, Array] = {}
@@ -202,7 +230,7 @@ def draw(
         local = of_kind.mismatch.quantile(numbers[f"{kind} local"]) if of_kind.mismatch else None
         warmth = _coefficients(of_kind.temperature_coefficient, kind, numbers) * rise[:, None]
         if isinstance(of_kind, RelativeVariation):
-            factors = np.full((len(samples), len(places.slots)), variation.ageing(kind))
+            factors = np.full((count, len(places.slots)), variation.ageing(kind))
             factors *= _warm(1 + warmth, kind, kelvin)
             if kind in lots:
                 factors *= 1 + lots[kind][:, None]
@@ -213,13 +241,13 @@ def draw(
                 factors *= 1 + local
             relative[kind] = factors
         else:
-            deviations = np.zeros((len(samples), len(places.slots))) + warmth
+            deviations = np.zeros((count, len(places.slots))) + warmth
             if kind in lots:
                 deviations += lots[kind][:, None]
             if local is not None:
                 deviations += local
             absolute[kind] = deviations
-    nothing = np.zeros((len(samples), 0), dtype=bool)
+    nothing = np.zeros((count, 0), dtype=bool)
     stuck, resistors = numbers.get("array_resistor stuck"), variation.array_resistor
     is_open = nothing if stuck is None else stuck < resistors.stuck_open
     is_closed = nothing if stuck is None else stuck > 1 - resistors.stuck_closed
@@ -346,78 +374,12 @@ def _uniforms(variation: Variation, parts: Mapping[str, Parts], samples: range, 
         for purpose, count in _purposes(variation, kind).items():
             wanted[purpose] = (kind, own.slots, own.places) if count is None else (kind, np.arange(count), count)
     if sampling.design == "sobol":
-        return _sobol(wanted, samples, sampling)
-    draw_one = _latin if sampling.design == "lhs" else _independent
+        return sobol(wanted, samples, sampling.seed)
+    draw_one = latin if sampling.design == "lhs" else independent
     return {
         purpose: draw_one(purpose, slots, samples, sampling.seed_of(kind), sampling.total)
         for purpose, (kind, slots, _) in wanted.items()
     }
-
-
-def _inflate(numbers: dict[str, Array], inflation: float, samples: int) -> Array:
-    """Widen the normal scores of what is shared, in place. Returns the likelihood ratios, (samples,)."""
-    weights = np.ones(1)
-    for purpose, shares in numbers.items():
-        if inflation > 1 and not purpose.endswith(("local", "stuck")):
-            beyond = scipy.special.ndtr(-FARTHEST / inflation)
-            scores = inflation * scipy.special.ndtri(beyond + shares * (1 - 2 * beyond))
-            numbers[purpose] = scipy.special.ndtr(scores)
-            ratio = inflation * (1 - 2 * beyond) * np.exp(-(scores**2) * (1 - inflation**-2) / 2)
-            weights = weights * ratio.prod(axis=1)
-    return np.broadcast_to(weights, samples)
-
-
-def _independent(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
-    found = np.empty((len(samples), len(slots)))
-    last = int(slots.max(initial=-1)) + 1
-    for row, stream in enumerate(_streams(seed, purpose, samples)):
-        found[row] = stream.random(last)[slots]
-    return found + 0.5 / STEPS
-
-
-def _latin(purpose: str, slots: Indices, samples: range, seed: int, total: int) -> Array:
-    """One sample in each of ``total`` strata of every number."""
-    within = _independent(purpose, slots, samples, seed, total)
-    strata = np.empty((len(samples), len(slots)))
-    for column, stream in enumerate(_streams(seed, f"{purpose} strata", slots.tolist())):
-        strata[:, column] = stream.permutation(total)[samples.start : samples.stop]
-    return (strata + within) / total
-
-
-def _sobol(wanted: Mapping[str, tuple[str, Indices, int]], samples: range, sampling: Sampling) -> dict[str, Array]:
-    """Numbers that are few to a sample first: they get the best of the sequence.
-
-    Every place of the board has a dimension, so that a part is the same whatever else is there.
-    """
-    from scipy.stats import qmc  # half a second, which all others spare
-
-    order = sorted(wanted, key=lambda purpose: wanted[purpose][2])
-    sizes = [wanted[purpose][2] for purpose in order]
-    if sum(sizes) > SOBOL_DIMENSIONS:
-        raise InputError(
-            f"design 'sobol' has numbers for {SOBOL_DIMENSIONS} parts, this board has places for {sum(sizes)}; "
-            "take design = 'lhs'"
-        )
-    if not order:
-        return {}
-    # SciPy spawns from the generator, for which a Philox with a key of its own has no seed.
-    sequence = qmc.Sobol(sum(sizes), rng=np.random.default_rng([sampling.seed, crc32(b"sobol")]))
-    if samples.start:
-        sequence.fast_forward(samples.start)
-    # The sequence has steps of its own, and a 0 would be a part 8 σ away.
-    points = sequence.random(len(samples)) + 0.5 / sequence.maxn
-    split = zip(order, np.split(points, np.cumsum(sizes)[:-1], axis=1), strict=True)
-    return {purpose: numbers[:, wanted[purpose][1]] for purpose, numbers in split}
-
-
-def _streams(seed: int, purpose: str, numbers: Iterable[int]) -> Iterator[np.random.Generator]:
-    """One stream for each number, to be used up before the next: it is one generator, set anew."""
-    philox = np.random.Philox(key=np.array([seed, crc32(purpose.encode())], dtype=np.uint64))
-    stream, state = np.random.Generator(philox), philox.state
-    for number in numbers:
-        state["state"]["counter"][:] = 0, 0, 0, number
-        philox.state = state
-        yield stream
 
 
 def _lots(variation: Variation, numbers: Mapping[str, Array]) -> dict[str, Array]:

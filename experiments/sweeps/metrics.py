@@ -44,6 +44,7 @@ class Metric:
         needs: "settling" or "noise" where the solver must do more than find voltages.
         of: what gives it: "systems" that a sample solves, or its "training".
         larger_is_better: unlike an error.
+        of_solution: it, of solutions (samples, n) and A⁻¹b, where it is of these alone.
         law: that it takes from a device and its voltages; raises InputError where the hardware lacks what it needs.
     """
 
@@ -54,17 +55,17 @@ class Metric:
     of: str = "systems"
     larger_is_better: bool = False
     law: Callable[[Device, Array], Array] | None = None
+    of_solution: Callable[[Array, Array], Array] | None = None
 
 
-def _relative_error(answers: Answers) -> Array:
-    away = np.linalg.norm(answers.solutions - answers.exact, axis=1)
-    return np.asarray(away / np.linalg.norm(answers.exact))
+def _relative_error(solutions: Array, exact: Array) -> Array:
+    return np.asarray(np.linalg.norm(solutions - exact, axis=1) / np.linalg.norm(exact))
 
 
-def _angle(answers: Answers) -> Array:
+def _angle(solutions: Array, exact: Array) -> Array:
     # By the chord between unit vectors, which keeps its digits for small angles.
-    units = answers.solutions / np.linalg.norm(answers.solutions, axis=1, keepdims=True)
-    chord = np.linalg.norm(units - answers.exact / np.linalg.norm(answers.exact), axis=1)
+    units = solutions / np.linalg.norm(solutions, axis=1, keepdims=True)
+    chord = np.linalg.norm(units - exact / np.linalg.norm(exact), axis=1)
     return np.asarray(2 * np.degrees(np.arcsin(np.minimum(chord / 2, 1))))
 
 
@@ -92,9 +93,13 @@ def _energy(answers: Answers) -> Array:
     return dissipation(answers.device, answers.behaviour.settled) * np.minimum(answers.seconds, settling)
 
 
+def _by_solution(unit: str, meaning: str, law: Callable[[Array, Array], Array]) -> Metric:
+    return Metric(unit, meaning, lambda answers: law(answers.solutions, answers.exact), of_solution=law)
+
+
 METRICS = {
-    "relative_error": Metric("%", "‖x − A⁻¹b‖ / ‖A⁻¹b‖ of the solution that is read", _relative_error),
-    "angle": Metric("°", "between the solution and A⁻¹b", _angle),
+    "relative_error": _by_solution("%", "‖x − A⁻¹b‖ / ‖A⁻¹b‖ of the solution that is read", _relative_error),
+    "angle": _by_solution("°", "between the solution and A⁻¹b", _angle),
     "settling_time": Metric(
         "s", "until the outputs stay within settling_error of rest", lambda a: a.behaviour.settling_seconds, "settling"
     ),

@@ -8,6 +8,7 @@ from experiments.sweeps.rows import Row
 from experiments.sweeps.statistics import passes
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import Key, Study
+from experiments.sweeps.units import yield_share
 
 
 class SweepBars(Display):
@@ -16,7 +17,7 @@ class SweepBars(Display):
     def __init__(self, study: Study, store: SweepStore, console: Console) -> None:
         self._sweeps = {key: sweep for key, sweep, _ in study.sets()}
         self._done = {key: len(store.samples(key)) for key in self._sweeps}
-        self._good: dict[Key, int] = {}
+        self._bad: dict[Key, float] = {}
         self._tried: dict[Key, int] = {}
         for key, sweep, copies in study.sets():
             self._count(key, store.rows_of(key, sweep, copies) if sweep.limits and self._done[key] else [])
@@ -39,7 +40,7 @@ class SweepBars(Display):
         self._count(key, rows)
         shown = ""
         if self._sweeps[key].limits and self._tried[key]:
-            shown = f"yield so far {100 * self._good[key] / self._tried[key]:.1f} %"
+            shown = f"yield so far {yield_share(1 - self._bad[key] / self._tried[key])}"
         task = self._progress.tasks[0]
         rate = "" if task.speed is None else f"{task.speed:.0f}/s"
         self._progress.update(self._task, completed=sum(self._done.values()), rate=rate, shown=shown)
@@ -47,4 +48,6 @@ class SweepBars(Display):
     def _count(self, key: Key, rows: list[Row]) -> None:
         tried = [row for row in rows if row.status != "failed"]
         self._tried[key] = self._tried.get(key, 0) + len(tried)
-        self._good[key] = self._good.get(key, 0) + int(passes(self._sweeps[key], tried).sum())
+        kept = passes(self._sweeps[key], tried)
+        bad = sum(row.weight for row, good in zip(tried, kept.tolist(), strict=True) if not good)
+        self._bad[key] = self._bad.get(key, 0.0) + bad

@@ -23,7 +23,7 @@ from experiments.sweeps.redraw import outliers
 from experiments.sweeps.sentences import answer, interval_text
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.summary import summary
-from experiments.sweeps.units import metric_text, percent, titled
+from experiments.sweeps.units import metric_text, titled, yield_share
 from experiments.sweeps.workloads import WORKLOADS
 
 WORST = 5
@@ -110,7 +110,7 @@ def _points(found: Findings) -> Listing:
         if sweep.limits:
             given = group.found_yield
             cells.append(f"{given.good} of {given.tried}")
-            cells += [percent(given.share), " to ".join(map(percent, given.interval))] if drawn else []
+            cells += [yield_share(given.share), " to ".join(map(yield_share, given.interval))] if drawn else []
         made.rows.append([*_name(group), *cells])
     return made
 

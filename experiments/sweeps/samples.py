@@ -18,11 +18,13 @@ class SampleSet:
         samples: how many.
         sampling: where their random numbers come from; None: they are corners, of which the first is nominal.
         only: the one kind of parts that varies; None: all.
+        heaviest: how many samples of the wanted distribution one may stand for, at most.
     """
 
     samples: int
     sampling: Sampling | None
     only: str | None = None
+    heaviest: float = 1.0
 
     @property
     def drawn(self) -> bool:
@@ -37,7 +39,7 @@ class SampleSet:
     @property
     def weighted(self) -> bool:
         """Whether some samples stand for more than others."""
-        return self.sampling is not None and self.sampling.inflation > 1
+        return self.heaviest > 1
 
     @property
     def mixed(self) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ from experiments.sweeps.bars import capital
 from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.statistics import Percentile
-from experiments.sweeps.units import metric_text, percent, titled
+from experiments.sweeps.units import metric_text, percent, titled, yield_share
 
 NAMED = 6
 """Groups that the answer names one by one."""
+DOMINANT = 0.2
+"""Share of one copy in the weight of all failing ones, above which the yield hangs on it."""
 
 
 def answer(findings: Findings) -> list[str]:
@@ -38,11 +40,16 @@ def answer(findings: Findings) -> list[str]:
 def yield_text(group: Group) -> str:
     """The yield with its interval, and how many copies are behind it."""
     found = group.found_yield
-    low, high = found.interval
-    return (
-        f"{percent(found.share)} of the copies keep all limits "
-        f"({percent(low)} to {percent(high)} with 95 % confidence; {found.good} of {found.tried} tried)"
-    )
+    low, high = map(yield_share, found.interval)
+    tried = f"{found.good} of {found.tried} tried"
+    if group.copies.weighted:
+        tried = f"{found.tried} drawn, whose {found.tried - found.good} failing ones count as {found.effective:.0f}"
+    said = f"{yield_share(found.share)} of the copies keep all limits ({low} to {high} with 95 % confidence; {tried})"
+    if found.heaviest > DOMINANT:
+        said += (
+            f". Beware: one copy has {percent(found.heaviest)} of the failing copies' weight; raise analysis.samples"
+        )
+    return said
 
 
 def interval_text(metric: str, found: Percentile) -> str:
@@ -55,7 +62,7 @@ def _ends(findings: Findings) -> tuple[Group, Group, str]:
     name, found = ranked(findings.sweep)[0], findings.shown
     if findings.sweep.limits:
         order = sorted(found, key=lambda group: group.found_yield.share)
-        low, high = (percent(group.found_yield.share) for group in (order[0], order[-1]))
+        low, high = (yield_share(group.found_yield.share) for group in (order[0], order[-1]))
         return order[0], order[-1], f"The yield at {len(found)} points goes from {low} to {high}."
     order = sorted(found, key=lambda group: group.percentile(name, 0.95).value)
     low, high = (metric_text(name, group.percentile(name, 0.95).value) for group in (order[0], order[-1]))

@@ -81,6 +81,8 @@ def _pace(study: Study) -> float:
     """Seconds a copy takes, by the first ones of the first point."""
     _, sweep, copies = max((each for each in study.sets() if each[0][0] == 0), key=lambda each: each[2].samples)
     count = min(copies.samples, BLOCK if sweep.engine == "network" else 1)
+    if sweep.engine == "network":
+        evaluate(sweep, copies, range(1), sweep.engine)  # what all copies need is prepared once
     began = perf_counter()
     evaluate(sweep, copies, range(count), sweep.engine)
     return (perf_counter() - began) / count

@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, inf, sqrt
+from math import ceil, inf, nan
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, betaincinv, ndtri
+from scipy.special import bdtr, betaincinv, gammaincinv, ndtri
 
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.rows import Row
 from experiments.sweeps.samples import SampleSet
-from spu_circuit.sampling import shared
 
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 NORMAL = float(ndtri((1 + CONFIDENCE) / 2))
 """Standard errors on either side of a normal interval."""
-FEW = 20
-"""Bad samples, by their effective number, below which the mean of their weights is not yet normal."""
+FEW = 10
+"""Bad samples, by their effective number, below which the heaviest one may not have been seen yet."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class Yield:
         interval: two-sided, 95 %.
         good, tried: samples; those that could not be simulated are not among them.
         method: how the interval is made.
+        effective: how many bad samples of equal weight would be as sure as the bad ones are; NaN of plain samples.
+        heaviest: share of the heaviest bad sample in the weight of all; NaN of plain samples, or where none is bad.
     """
 
     share: float
@@ -38,6 +39,8 @@ class Yield:
     good: int
     tried: int
     method: str
+    effective: float = nan
+    heaviest: float = nan
 
 
 @dataclass(frozen=True)
@@ -68,26 +71,50 @@ def yield_of(sweep: Sweep, copies: SampleSet, rows: Sequence[Row]) -> Yield:
     hypercube is no worse than that (its variance is at most n / (n − 1) times as large: Owen, Ann. Statist. 25:1541,
     1997), so its interval is too wide rather than too narrow. A Sobol sequence promises that only for few parts.
 
-    Importance sampling: the mean of the weights of the bad samples, with the normal interval of that mean. With few bad
-    samples, or weights so uneven that few of them make the mean, the exact binomial interval of their share among those
-    drawn takes its place, times the largest weight.
+    Weighted samples: the mean of the weights of the bad ones; see ``weighted_interval``.
     """
     tried = [row for row in rows if row.status != "failed"]
     good = passes(sweep, tried)
     count, n = int(good.sum()), len(tried)
     if n == 0:
-        return Yield(float("nan"), (0.0, 1.0), 0, 0, "no copies yet")
+        return Yield(nan, (0.0, 1.0), 0, 0, "no copies yet")
     if not copies.weighted:
         return Yield(count / n, clopper_pearson(count, n), count, n, "Clopper-Pearson")
-    bad = np.array([row.weight for row in tried]) * ~good
-    mean = float(bad.mean())
-    if _effective(bad) < FEW:
-        drawn = clopper_pearson(n - count, n)[1] * _largest_weight(sweep, copies)
-        method = "importance sampling, Clopper-Pearson of the copies drawn times the largest weight"
-        return Yield(1 - mean, (max(0.0, 1 - drawn), 1.0), count, n, method)
-    error = NORMAL * float(bad.std(ddof=1)) / sqrt(n)
-    low, high = max(0.0, 1 - mean - error), min(1.0, 1 - mean + error)
-    return Yield(1 - mean, (low, high), count, n, "importance sampling, normal interval of the weighted mean")
+    bad = np.array([row.weight for row in tried])[~good]
+    total, squares, largest = (np.array([value]) for value in (bad.sum(), (bad**2).sum(), bad.max(initial=0.0)))
+    low, high = (min(1.0, float(end[0]) / n) for end in weighted_interval(total, squares, largest, copies.heaviest))
+    return Yield(
+        max(0.0, 1 - float(total[0]) / n),
+        (1 - high, 1 - low),
+        count,
+        n,
+        "gamma interval of the sum of the failing copies' weights",
+        float(effective(total, squares)[0]),
+        float(largest[0] / total[0]) if len(bad) else nan,
+    )
+
+
+def weighted_interval(total: Array, squares: Array, largest: Array, heaviest: float) -> tuple[Array, Array]:
+    """Two-sided 95 % interval of the mean that a sum of weights has, by gamma distributions.
+
+    Its upper end has one bad sample more than was seen, as heavy as the largest of these (Fay and Feuer, Stat. Med.
+    16:791, 1997); or, where few weights make the sum, as heavy as any can be.
+
+    Args:
+        total, squares, largest: sum of the weights of the bad samples, of their squares, and the largest, (any,).
+        heaviest: that any can be.
+    """
+    few = effective(total, squares) < FEW
+    unseen = np.where(few, heaviest, largest)
+    ends = []
+    for mean, variance, share in (
+        (total, squares, (1 - CONFIDENCE) / 2),
+        (total + unseen, squares + unseen**2, (1 + CONFIDENCE) / 2),
+    ):
+        some = variance > 0
+        scale = np.divide(variance, mean, out=np.ones_like(mean), where=some)
+        ends.append(np.where(some, scale * gammaincinv(np.where(some, mean / scale, 1.0), share), 0.0))
+    return ends[0], ends[1]
 
 
 def clopper_pearson(count: int, tried: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -104,16 +131,9 @@ def _exact_intervals(counts: NDArray[np.intp], tried: NDArray[np.intp], confiden
     return np.where(counts > 0, low, 0.0), np.where(counts < tried, high, 1.0)
 
 
-def _effective(weights: Array) -> float:
-    """How many equal weights have a mean as sure as these: (Σ w)² / Σ w² (Kish, Survey Sampling, 1965)."""
-    squares = float((weights**2).sum())
-    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
-
-
-def _largest_weight(sweep: Sweep, copies: SampleSet) -> float:
-    """Of any sample: the inflation to the power of how many random numbers are inflated."""
-    assert copies.sampling is not None
-    return copies.sampling.inflation ** shared(sweep.device().variation)
+def effective(total: Array, squares: Array) -> Array:
+    """How many equal weights have a sum as sure as these: (Σ w)² / Σ w² (Kish, Survey Sampling, 1965); none: 0."""
+    return np.divide(total**2, squares, out=np.zeros(len(total)), where=squares > 0)
 
 
 def percentile(values: Array, share: float) -> Percentile:
@@ -148,15 +168,17 @@ def weighted_percentile(values: Array, weights: Array, share: float) -> Percenti
 
 
 def running_yield(
-    good: NDArray[np.bool_], weights: Array, weighted: bool, counts: NDArray[np.intp]
+    good: NDArray[np.bool_], weights: Array, heaviest: float, counts: NDArray[np.intp]
 ) -> tuple[Array, Array, Array]:
-    """The yield among so many first samples, and its interval, (counts,) each; of few bad weighted ones a rough one."""
-    if not weighted:
+    """The yield among so many first samples, and its interval, (counts,) each.
+
+    Args:
+        heaviest: weight that any can have; 1: all are alike.
+    """
+    if heaviest == 1:
         kept = np.cumsum(good, dtype=np.intp)[counts - 1]
         return kept / counts, *_exact_intervals(kept, counts, CONFIDENCE)
     bad = weights * ~good
-    mean = np.cumsum(bad)[counts - 1] / counts
-    square = np.cumsum(bad**2)[counts - 1] / counts
-    variance = np.maximum(square - mean**2, 0) * counts / np.maximum(counts - 1, 1)
-    error = NORMAL * np.sqrt(variance / counts)
-    return 1 - mean, np.maximum(0, 1 - mean - error), np.minimum(1, 1 - mean + error)
+    total, squares = (np.cumsum(powers)[counts - 1] for powers in (bad, bad**2))
+    low, high = weighted_interval(total, squares, np.maximum.accumulate(bad)[counts - 1], heaviest)
+    return 1 - total / counts, np.maximum(0, 1 - high / counts), np.maximum(0, 1 - low / counts)

@@ -68,6 +68,8 @@ def _yield(group: Group) -> dict[str, Any]:
         "good": found.good,
         "tried": found.tried,
         "method": found.method,
+        "effective": finite(found.effective),
+        "heaviest": finite(found.heaviest),
     }
 
 

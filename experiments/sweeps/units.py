@@ -9,6 +9,8 @@ PREFIXED = ("s", "A", "W", "J", "V")
 """Units that take prefixes."""
 SHARE = "share"
 """Of a whole: shown in percent with one decimal."""
+PER_MILLION = "ppm"
+"""Parts of a million."""
 SI_UNITS = {"%": "1", "": "1", SHARE: "1"}
 """What the numbers of files are in, where that is not the unit that is shown: shares and counts."""
 
@@ -36,6 +38,11 @@ def text(value: float, unit: str) -> str:
 def percent(share: float) -> str:
     """A share such as a yield, two places."""
     return f"{100 * share:.2f} %"
+
+
+def yield_share(share: float) -> str:
+    """A yield; above 99.9 % by what it lacks, in parts per million."""
+    return percent(share) if share <= 0.999 or share == 1 else f"1 − {1e6 * (1 - share):.3g} {PER_MILLION}"
 
 
 def titled(name: str) -> str:

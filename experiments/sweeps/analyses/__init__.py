@@ -2,6 +2,7 @@
 
 from experiments.sweeps.analyses.contributions import CONTRIBUTIONS
 from experiments.sweeps.analyses.corners import CORNERS
+from experiments.sweeps.analyses.high_sigma import HIGH_SIGMA
 from experiments.sweeps.analyses.importance import IMPORTANCE
 from experiments.sweeps.analyses.kind import AnalysisKind
 from experiments.sweeps.analyses.monte_carlo import MONTE_CARLO
@@ -14,6 +15,7 @@ from experiments.sweeps.samples import SampleSet
 ANALYSES: dict[str, AnalysisKind] = {
     "monte carlo": MONTE_CARLO,
     "importance": IMPORTANCE,
+    "high sigma": HIGH_SIGMA,
     "corners": CORNERS,
     "worst case": WORST_CASE,
     "one at a time": ONE_AT_A_TIME,

@@ -5,13 +5,14 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf, nan, sqrt
+from math import nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.shared.files import inert
 from experiments.sweeps.analyses.kind import AnalysisKind, by_number
+from experiments.sweeps.analyses.linear import refuse_without_derivatives
 from experiments.sweeps.bars import capital
 from experiments.sweeps.bench import benches
 from experiments.sweeps.config import Sweep
@@ -21,7 +22,6 @@ from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import NORMAL
 from experiments.sweeps.tables import Table, Value
 from experiments.sweeps.units import SHARE, percent, titled
-from experiments.sweeps.workloads import WORKLOADS
 from netlists.device import batch_of
 from solvers.network import Network
 from solvers.sensitivity import Contributions, adjoint_of, contributions_of
@@ -194,19 +194,9 @@ def files(groups: Sequence[Group]) -> dict[str, str]:
 
 def sets(sweep: Sweep) -> dict[str, SampleSet]:
     """Raises InputError where first order has no answer."""
-    wrong = ""
-    if sweep.workload.systems > 1 or WORKLOADS[sweep.workload.kind].systems is None:
-        wrong = "looks at one system; set workload.systems = 1"
-    elif sweep.time < inf:
-        wrong = "is about settled solutions; leave time out"
-    elif METRIC not in sweep.recorded:
-        wrong = f"shares the {METRIC} out; add it to metrics"
-    elif sweep.precision is not None:
-        wrong = "has derivatives of the device alone; leave precision out"
-    elif sweep.device().array.wire_resistance:
-        wrong = "has no derivatives behind wires; set hardware.array.wire_resistance = '0 Ω'"
-    if wrong:
-        raise InputError(f"analysis.kind 'contributions' {wrong}")
+    refuse_without_derivatives(sweep)
+    if METRIC not in sweep.recorded:
+        raise InputError(f"analysis.kind 'contributions' shares the {METRIC} out; add it to metrics")
     count = sweep.analysis.samples
     return {"copies": SampleSet(count, Sampling(sweep.seed, sweep.analysis.design, count))}
 

@@ -9,12 +9,14 @@ from spu_circuit.sampling import Sampling, shared
 
 def sets(sweep: Sweep) -> dict[str, SampleSet]:
     analysis = sweep.analysis
-    if shared(sweep.device().variation) == 0:
+    widened = shared(sweep.device().variation)
+    if widened == 0:
         raise InputError(
             "analysis.kind 'importance' widens what all parts of a copy share, and no lot, gradient or temperature "
             "varies; take 'monte carlo'"
         )
-    return {"copies": SampleSet(analysis.samples, Sampling(sweep.seed, inflation=analysis.inflation))}
+    sampling = Sampling(sweep.seed, inflation=analysis.inflation)
+    return {"copies": SampleSet(analysis.samples, sampling, heaviest=analysis.inflation**widened)}
 
 
 IMPORTANCE = AnalysisKind(("samples", "inflation", "stop_width"), sets)

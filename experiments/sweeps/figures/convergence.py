@@ -99,7 +99,7 @@ def running(group: Group) -> tuple[NDArray[np.intp], Array, Array, Array]:
     n = len(group.tried)
     counts = np.unique(np.geomspace(min(10, n), n, NOTICED).astype(np.intp))
     if group.sweep.limits:
-        return counts, *running_yield(group.good, group.weights, group.copies.weighted, counts)
+        return counts, *running_yield(group.good, group.weights, group.copies.heaviest, counts)
     values = group.column(ranked(group.sweep)[0])
     medians = [percentile(values[:count], 0.5) for count in counts.tolist()]
     return counts, *np.array([(median.value, *median.interval) for median in medians]).T

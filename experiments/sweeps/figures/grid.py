@@ -15,7 +15,7 @@ from experiments.shared.grid import axis_name, value_text
 from experiments.sweeps.figures.axes import colours, dashed, label_axis, limits
 from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group, changing
-from experiments.sweeps.units import metric_text, percent
+from experiments.sweeps.units import metric_text, yield_share
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
     for axes in list(grid.flat)[len(panels) :]:
         axes.axis("off")
     if sweep.limits:
-        words = "; ".join(f"{g.label}: yield {percent(g.found_yield.share)}" for g in found)
+        words = "; ".join(f"{g.label}: yield {yield_share(g.found_yield.share)}" for g in found)
     else:
         words = "; ".join(
             f"{g.label}: median {metric_text(names[0], g.percentile(names[0], 0.5).value)}" for g in found

@@ -198,7 +198,7 @@ def group(rows, analysis="monte carlo", limits=None, copies=None, audit=()):
         },
         context={"strict_units": True},
     )
-    copies = copies or SampleSet(len(rows), Sampling(0, inflation=2.0 if analysis == "importance" else 1.0))
+    copies = copies or SampleSet(len(rows), Sampling(0), heaviest=2.0 if analysis == "importance" else 1.0)
     return Group((0, "copies"), {}, sweep, copies, tuple(rows), tuple(audit))
 
 

@@ -1,0 +1,135 @@
+"""The sweep for yields near 1 − 10⁻⁶, on devices whose yield is known."""
+
+import csv
+import json
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+from typer.testing import CliRunner
+
+from experiments.cli import app
+from experiments.sweeps.analyses import sets_of
+from experiments.sweeps.analyses.high_sigma import target_of
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.group import Group
+from experiments.sweeps.sentences import yield_text
+from experiments.sweeps.statistics import Yield, yield_of
+from spu_circuit.errors import InputError
+from spu_circuit.hardware import from_document
+
+SIGMA = 0.01
+NORMAL = {"tolerance": "1 %", "meaning": "sigma"}
+UNIFORM = {"distribution": "uniform", "tolerance": "1 %", "meaning": "limit"}
+
+
+def sweep(folder: Path, cells: int, limit: float, spread: dict[str, str], samples: int = 512, **more: Any) -> Sweep:
+    """A device that solves x = b with the gains of its DACs off, each for itself: exactly linear."""
+    np.save(folder / "A.npy", np.eye(cells))
+    np.save(folder / "b.npy", np.ones(cells))
+    document: dict[str, Any] = {
+        "name": "known",
+        "hardware": {"base": "ideal", "variation": {"dac_gain": {"local": spread}}},
+        "workload": {"kind": "file", "matrix": str(folder / "A.npy"), "vector": str(folder / "b.npy")},
+        "analysis": {"kind": "high sigma", "samples": samples},
+        "limits": {"relative_error": {"max": f"{100 * float(limit)!r} %"}},
+    }
+    return from_document(Sweep, document | more, "test")
+
+
+def found_yield(asked: Sweep) -> Yield:
+    (copies,) = sets_of(asked).values()
+    return yield_of(asked, copies, evaluate(asked, copies, range(copies.samples), "network"))
+
+
+@pytest.mark.parametrize("cells", [1, 2, 12])
+def test_yield_of_normal_parts_is_the_one_that_is_known(cells: int, tmp_path: Path) -> None:
+    # Of n equal cells the squared error is the mean of squares of normal deviations.
+    asked = sweep(tmp_path, cells, SIGMA * np.sqrt(stats.chi2.isf(1e-6, cells) / cells), NORMAL, 2048)
+    found = found_yield(asked)
+    low, high = found.interval
+    assert 1 - high < 1e-6 < 1 - low
+    assert (high - low) < 0.5e-6
+    assert found.effective > 100
+    assert found.heaviest < 0.1
+    if cells == 1:
+        distances = np.linalg.norm(target_of(asked).failing.points, axis=1)
+        assert distances == pytest.approx(np.full(2, np.sqrt(stats.chi2.isf(1e-6, 1))), rel=0.01)
+
+
+def test_yield_of_uniform_parts_is_the_one_that_is_known(tmp_path: Path) -> None:
+    # Two parts, each within ± 1 %: the corners of a square beyond a circle.
+    radius = 1.4  # of at most √2, in units of 1 %
+    start = np.sqrt(radius**2 - 1)
+    corner = integrate.quad(lambda x: 1 - np.sqrt(radius**2 - x**2), start, 1)[0]
+    assert 1e-4 < corner < 3e-4
+    found = found_yield(sweep(tmp_path, 2, 0.01 * radius / np.sqrt(2), UNIFORM, 4096))
+    assert 1 - found.interval[1] < corner < 1 - found.interval[0]
+    assert found.share == pytest.approx(1 - corner, abs=0.5 * corner)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"limits": {}}, r"add a table \[limits\]"),
+        ({"limits": {"power": {"max": "1 W"}}}, "knows no derivatives of power"),
+        ({"limits": {"relative_error": {"min": "1 %", "max": "2 %"}}}, "no min"),
+        ({"engine": "ngspice"}, "--audit"),
+        ({"time": 3}, "leave time out"),
+    ],
+)
+def test_what_derivatives_cannot_answer_is_refused(more: dict[str, Any], message: str, tmp_path: Path) -> None:
+    asked = sweep(tmp_path, 2, 0.05, NORMAL, **more)
+    with pytest.raises(InputError, match=message):
+        sets_of(asked)
+
+
+def test_a_copy_that_dominates_is_told(tmp_path: Path) -> None:
+    asked = sweep(tmp_path, 2, 0.05, NORMAL)
+    (copies,) = sets_of(asked).values()
+    group = Group((0, "copies"), {}, asked, copies, tuple(evaluate(asked, copies, range(512), "network")))
+    assert "Beware" not in yield_text(group)
+    one = max((row for row in group.rows if row.metrics[0] > 0.05), key=lambda row: row.weight)
+    heavy = tuple(row if row is not one else type(row)(**vars(row) | {"weight": 1.0}) for row in group.rows)
+    told = yield_text(Group(group.key, {}, asked, copies, heavy))
+    assert "Beware: one copy has 100.00 % of the failing copies' weight; raise analysis.samples" in told
+
+
+def test_the_command_shows_the_yield_in_ppm(tmp_path: Path) -> None:
+    limit = SIGMA * np.sqrt(stats.chi2.isf(1e-6, 2) / 2)
+    config = tmp_path / "known.toml"
+    asked = sweep(tmp_path, 2, limit, NORMAL)
+    config.write_text(
+        f"""name = "known"
+[hardware]
+base = "ideal"
+[hardware.variation.dac_gain]
+local = {{ tolerance = "1 %", meaning = "sigma" }}
+[workload]
+kind = "file"
+matrix = '{asked.workload.matrix}'
+vector = '{asked.workload.vector}'
+[analysis]
+kind = "high sigma"
+samples = 512
+[limits]
+relative_error = {{ max = "{100 * float(limit)!r} %" }}
+"""
+    )
+    folder = tmp_path / "run"
+    done = CliRunner().invoke(app, ["sweep", str(config), "--output", str(folder), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    said = json.loads((folder / "summary.json").read_text())["points"][0]["yield"]
+    assert said["low"] < 1 - 1e-6 < said["high"] < 1
+    assert said["effective"] > 20
+    (row,) = csv.DictReader((folder / "yield.csv").open())
+    assert float(row["failing [ppm]"]) == pytest.approx(1e6 * (1 - said["share"]), rel=1e-9)
+    assert float(row["low [ppm]"]) < 1 < float(row["high [ppm]"]) < inf
+    shown = f"{1e6 * (1 - said['share']):.3g} ppm"
+    for text in (" ".join(done.output.split()), (folder / "report.html").read_text()):
+        assert f"1 − {shown} of the copies keep all limits" in text
+        assert f"{shown} (" in text
