@@ -29,12 +29,15 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
     shown = spread_over(findings.shown, MOST_LINES)
     sweep = shown[0].sweep
     stop = sweep.analysis.stop_width
+    failing = bool(sweep.limits) and shown[0].copies.weighted
     figure = Figure(figsize=(8.6, 3.2 + 0.8 * (len(shown) > 1)))
     above, below = figure.subplots(1, 2)
     words, lowest, highest = [], [], []
     spread = False
     for group, colour in zip(shown, colours(len(shown)), strict=True):
         counts, middle, low, high = running(group)
+        if failing:
+            middle, low, high = 1 - middle, 1 - high, 1 - low
         late = counts >= min(EARLY, counts[-1])
         lowest.append(low[late].min())
         highest.append(high[late].max())
@@ -45,7 +48,7 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
         spread = spread or bool(known.any())
         below.plot(counts[known], width[known], color=colour, lw=1.6)
         if isfinite(width[-1]):
-            points = f"{100 * width[-1]:.2f} percentage points"
+            points = _share_text(width[-1]) if failing else f"{100 * width[-1]:.2f} percentage points"
             shown_width = points if sweep.limits else metric_text(ranked(sweep)[0], width[-1])
             where = f"{group.label}: " if group.label else ""
             words.append(f"{where}after {counts[-1]} copies the interval is {shown_width} wide")
@@ -53,10 +56,16 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
     below.set(xlabel="copies", xscale="log")
     if spread:  # no interval has a width where all copies are alike
         below.set_yscale("log")
-        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        below.yaxis.set_major_locator(LogLocator() if failing else LogLocator(subs=(1, 2, 5)))
     for axes in (above, below):
         axes.xaxis.set_major_formatter("{x:g}")
-    if sweep.limits:
+    if failing:
+        above.set(ylabel="failing so far", yscale="log")
+        below.set_ylabel("width of its 95 % interval")
+        for axes in (above, below):
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _share_text(v)))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+    elif sweep.limits:
         margin = 0.05 * (max(highest) - min(lowest)) + 1e-6
         above.set(ylabel="yield so far", ylim=(min(lowest) - margin, max(highest) + margin))
         above.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
@@ -88,10 +97,16 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
 def caption(findings: Findings) -> str:
     sweep = findings.sweep
     what = "yield" if sweep.limits else f"median of {titled(ranked(sweep)[0])}"
+    if sweep.limits and findings.chosen.copies.weighted:
+        what = "share of failing copies, by weight,"
     return (
         f"The {what} among the first copies, in the order of their numbers, with its 95 % interval, and the width of "
         "that interval, which falls with the square root of the number."
     )
+
+
+def _share_text(share: float) -> str:
+    return f"{100 * share:.3g} %" if share >= 1e-3 else f"{1e6 * share:.3g} ppm"
 
 
 def running(group: Group) -> tuple[NDArray[np.intp], Array, Array, Array]:

@@ -129,6 +129,7 @@ relative_error = {{ max = "{100 * float(limit)!r} %" }}
     (row,) = csv.DictReader((folder / "yield.csv").open())
     assert float(row["failing [ppm]"]) == pytest.approx(1e6 * (1 - said["share"]), rel=1e-9)
     assert float(row["low [ppm]"]) < 1 < float(row["high [ppm]"]) < inf
+    assert "The share of failing copies, by weight, among the first copies" in (folder / "report.html").read_text()
     shown = f"{1e6 * (1 - said['share']):.3g} ppm"
     for text in (" ".join(done.output.split()), (folder / "report.html").read_text()):
         assert f"1 − {shown} of the copies keep all limits" in text
