@@ -83,8 +83,8 @@ def _signed(bar: Bar) -> str:
 def _correlated(metric: str, bar: Bar) -> str:
     if bar.size < WEAK:
         return (
-            f"No kind of part alone decides {titled(metric)} by its mean or spread: the strongest rank correlation is "
-            f"{_signed(bar)}, with {bar.name}."
+            f"{capital(titled(metric))} goes with no mean or spread of a kind of parts by itself: the strongest rank "
+            f"correlation is {_signed(bar)}, with {bar.name}. Single parts make it, or several kinds together."
         )
     return f"{capital(titled(metric))} goes most with {bar.name}: its rank correlation is {_signed(bar)}."
 

@@ -15,10 +15,10 @@ from experiments.shared.grid import setting_text
 from experiments.shared.options import Scheduler
 from experiments.shared.versions import versions
 from experiments.sweeps.config import read_sweep
-from experiments.sweeps.findings import Findings, findings
+from experiments.sweeps.findings import Findings, findings, study_in
 from experiments.sweeps.progress import SweepBars
 from experiments.sweeps.run import MOST_BATCH, run
-from experiments.sweeps.sentences import yield_text
+from experiments.sweeps.sentences import NAMED, yield_text
 from experiments.sweeps.size import check_size
 from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import study_of
@@ -86,9 +86,10 @@ def sweep(
             _report(store)
             console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
             raise typer.Exit(130) from None
-        found = findings(study, store)
+        found = findings(study_in(store), store)
         reached = _print_yields(found, wanted)
-        _print_tables(found)
+        if found.shown:
+            _print_tables(found)
         _report(store)
         if not reached and check:
             raise typer.Exit(1)
@@ -216,9 +217,12 @@ def _print_yields(found: Findings, wanted: float) -> bool:
 
 
 def _print_tables(found: Findings) -> None:
-    """What the analysis finds at each point, metric by metric."""
+    """What the analysis finds at each point, metric by metric; of many points, at the one that the report is about."""
+    for sentence in found.said:
+        console.print(f"\n{sentence}", highlight=False, soft_wrap=True)
+    few = len(found.tables) <= NAMED
     for point, tables in found.tables.items():
-        for table in tables:
+        for table in tables if few or point == found.chosen.key[0] else []:
             shown = Table(*table.head, box=None)
             for row in table.texts():
                 shown.add_row(*map(escape, row))

@@ -69,6 +69,14 @@ class Findings:
         return {number: self.analysis.tables(self.point(number)) for number in numbers}
 
     @cached_property
+    def said(self) -> list[str]:
+        """What the analysis finds at the chosen point, in sentences; of copies that are drawn, with where that is."""
+        sentences = self.analysis.answer(self.point(self.chosen.key[0]))
+        if self.where and self.chosen.copies.drawn:
+            sentences[:1] = [f"At {self.where}: {first}" for first in sentences[:1]]
+        return sentences
+
+    @cached_property
     def chosen(self) -> Group:
         """Of the first set, the point whose yield is nearest to one half, where most can be learnt, or the first."""
         first = [group for group in self.shown if group.key[1] == self.shown[0].key[1]]

@@ -29,7 +29,7 @@ def answer(findings: Findings) -> list[str]:
         low, high, over = _ends(findings)
         sentences = [over, _finding(findings, low), _finding(findings, high), *sentences]
     if findings.chosen.copies.drawn:
-        sentences[1:1] = findings.analysis.answer(findings.point(findings.chosen.key[0]))
+        sentences[1:1] = findings.said
     if findings.bars is not None:
         metric, bars = next(iter(findings.bars.of.items()))
         scale = findings.bars.scale

@@ -9,9 +9,15 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.group import Group, Groups
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.tables import Table
-from spu_circuit.sampling import Samples, draw
+from spu_circuit.sampling import Samples, Sampling, draw
 
 Draw = Callable[[Sweep, SampleSet, Bench, range], Samples]
+
+
+def copies_of(sweep: Sweep) -> SampleSet:
+    """Copies as a factory makes them."""
+    count = sweep.analysis.samples
+    return SampleSet(count, Sampling(sweep.seed, sweep.analysis.design, count))
 
 
 def by_number(sweep: Sweep, copies: SampleSet, bench: Bench, numbers: range) -> Samples:

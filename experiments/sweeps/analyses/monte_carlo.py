@@ -1,14 +1,13 @@
-"""Copies as a factory makes them: how many keep the limits, and what goes with a metric."""
+"""Copies as a factory makes them: how many keep the limits, and which parts make the error."""
 
-from experiments.sweeps.analyses.kind import AnalysisKind
-from experiments.sweeps.config import Sweep
-from experiments.sweeps.samples import SampleSet
-from spu_circuit.sampling import Sampling
+from experiments.sweeps.analyses.contributions import answer, files, tables
+from experiments.sweeps.analyses.kind import AnalysisKind, copies_of
 
-
-def sets(sweep: Sweep) -> dict[str, SampleSet]:
-    count = sweep.analysis.samples
-    return {"copies": SampleSet(count, Sampling(sweep.seed, sweep.analysis.design, count))}
-
-
-MONTE_CARLO = AnalysisKind(("samples", "design", "stop_width"), sets)
+MONTE_CARLO = AnalysisKind(
+    ("samples", "design", "stop_width"),
+    lambda sweep: {"copies": copies_of(sweep)},
+    tables=tables,
+    title="Contributions",
+    answer=answer,
+    files=files,
+)

@@ -55,7 +55,18 @@ samples = 256
 [limits]
 relative_error = { max = "1 %" }
 """
-SECTIONS = ["points", "distribution", "grid", "convergence", "sensitivity", "pairs", "worst", "audit", "configuration"]
+SECTIONS = [
+    "points",
+    "distribution",
+    "grid",
+    "convergence",
+    "sensitivity",
+    "pairs",
+    "contributions",
+    "worst",
+    "audit",
+    "configuration",
+]
 A4 = 688
 """CSS pixels between the margins of an A4 page: (210 − 2 · 14) mm at 96 a inch."""
 

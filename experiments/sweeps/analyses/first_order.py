@@ -1,0 +1,175 @@
+"""What each part adds to the error of samples, to first order, by one solve of the transposed nominal circuit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf, nan, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.sweeps.analyses.kind import by_number, copies_of
+from experiments.sweeps.bench import Bench, benches, question_of
+from experiments.sweeps.config import Sweep
+from experiments.sweeps.group import Group
+from experiments.sweeps.statistics import NORMAL
+from experiments.sweeps.workloads import WORKLOADS
+from netlists.device import batch_of
+from solvers.network import Network
+from solvers.sensitivity import Contributions, adjoint_of, contributions_of
+from spu_circuit.converters import quantize
+from spu_circuit.errors import SpuError
+
+Array = NDArray[np.float64]
+
+METRIC = "relative_error"
+"""Of which first order knows the share of each part."""
+MOST_VALUES = 500_000
+"""Drawn values of the samples that first order is compared with, about a tenth of a second's worth."""
+FEWEST = 64
+"""Samples that it is compared with at least."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What a kind of parts, or one part, adds.
+
+    Args:
+        part: its element's name; "": all of the kind.
+        rms: root mean square of the relative error that it makes alone; NaN where correlation with another kind takes
+            away.
+        share: of the mean square that all variation makes.
+    """
+
+    kind: str
+    part: str
+    rms: float
+    share: float
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """The linear law of a device's parts, and what it says of the samples.
+
+    Args:
+        additions: of every kind that varies, then of every part of it whose mismatch counts. Of several systems the
+            mean squares are averaged.
+        total: mean square of the relative error that all variation makes.
+        nominal: root mean square relative error of the nominal device.
+        predicted: relative error of each of the first samples, the largest of several systems, (samples,).
+    """
+
+    additions: tuple[Addition, ...]
+    total: float
+    nominal: float
+    predicted: Array
+
+    @property
+    def expected(self) -> float:
+        """Root mean square of the relative error, that of the nominal device included."""
+        return sqrt(self.nominal**2 + self.total)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """First order beside the samples.
+
+    Args:
+        measured: root mean square of the samples' relative error, with its 95 % interval.
+        explained: share of the variance of the samples' relative error that goes with what first order says of each.
+        left_out: samples without a finite value.
+    """
+
+    measured: float
+    interval: tuple[float, float]
+    explained: float
+    left_out: int
+
+
+def first_order(sweep: Sweep) -> FirstOrder | str:
+    """Of the nominal device of a sweep; or why there is none, in words that follow "since"."""
+    return unfit(sweep) or _found(sweep)
+
+
+def unfit(sweep: Sweep) -> str:
+    """Why a sweep has no first order, as far as its description says; "" where it may have one."""
+    if WORKLOADS[sweep.workload.kind].systems is None:
+        return f"a copy of workload {sweep.workload.kind!r} solves many systems"
+    if METRIC not in sweep.recorded:
+        return f"it shares out the {METRIC}, which is not among the metrics"
+    if sweep.precision is not None:
+        return "it is about a device's own solution, and [precision] refines that"
+    if sweep.device().array.wire_resistance:
+        return "there are no derivatives behind wires (hardware.array.wire_resistance)"
+    return ""
+
+
+@lru_cache(maxsize=32)
+def _found(sweep: Sweep) -> FirstOrder | str:
+    squares: dict[tuple[str, str], float] = {}
+    nominal, predicted = [], []
+    try:
+        for bench in benches(sweep, sweep.engine):
+            found, error, errors = _of_system(sweep, bench)
+            for key, square in _squares(found):
+                squares[key] = squares.get(key, 0.0) + square
+            nominal.append(error)
+            predicted.append(errors)
+    except SpuError as error:
+        return str(error)
+    count = len(nominal)
+    total = sum(square for (_, part), square in squares.items() if not part) / count
+    return FirstOrder(
+        tuple(_addition(*key, square / count, total) for key, square in squares.items()),
+        total,
+        sqrt(float(np.mean(np.square(nominal)))),
+        np.max(predicted, axis=0),
+    )
+
+
+def _of_system(sweep: Sweep, bench: Bench) -> tuple[Contributions, float, Array]:
+    """Shares of a system's error, the nominal relative error, and those of the first samples."""
+    device, exact = batch_of(bench.device), bench.exact
+    seconds = question_of(sweep, bench.device).seconds
+    prepared = bench.prepared if sweep.engine == "network" else Network().prepare(bench.board)
+    programmed = prepared.program(device.array)
+    adjoint = adjoint_of(programmed, device, np.array([seconds]) if seconds < inf else None)
+    values = sum(len(places.slots) for places in bench.board.places.values())
+    copies = copies_of(sweep)
+    count = min(copies.samples, max(FEWEST, MOST_VALUES // values))
+    samples = by_number(sweep, copies, bench, range(count))
+    found = contributions_of(adjoint, bench.board, device, exact, samples)
+    unit, scale = float(np.linalg.norm(exact)), bench.device.unknowns_per_volt
+    codes, _ = quantize(adjoint.volts + found.moved / scale, bench.device.hardware.adc)
+    errors = np.linalg.norm(codes * scale - exact, axis=1) / unit
+    return found, float(np.linalg.norm(adjoint.volts[0] * scale - exact)) / unit, errors
+
+
+def _squares(found: Contributions) -> Sequence[tuple[tuple[str, str], float]]:
+    """What every kind adds to the mean square, and every part of it."""
+    made = []
+    for kind, square in found.kinds.items():
+        made.append(((kind, ""), square))
+        if kind in found.local:
+            made += [((kind, n), s) for n, s in zip(found.board.names(kind), found.local[kind].tolist(), strict=True)]
+    return made
+
+
+def _addition(kind: str, part: str, square: float, total: float) -> Addition:
+    return Addition(kind, part, sqrt(square) if square >= 0 else nan, square / total if total > 0 else nan)
+
+
+def explain(group: Group, first: FirstOrder) -> Explained:
+    """Whether the finished samples agree."""
+    column = group.column(METRIC)
+    finite = np.isfinite(column)
+    values, measured, low, high, explained = column[finite], nan, nan, nan, nan
+    if len(values) > 1:
+        squares = values**2
+        mean, error = float(squares.mean()), NORMAL * float(squares.std(ddof=1)) / sqrt(len(squares))
+        measured, low, high = sqrt(mean), sqrt(max(0.0, mean - error)), sqrt(mean + error)
+    known = finite & (group.samples < len(first.predicted))
+    values, predicted = column[known], first.predicted[group.samples[known]]
+    if len(values) > 1 and (variance := float(values.var())) > 0:
+        explained = 1 - float((values - predicted).var()) / variance
+    return Explained(measured, (low, high), explained, group.without_value(METRIC))
