@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from spu_circuit.errors import InputError
 from spu_circuit.proposal import FARTHEST, Proposal, inflate
 from spu_circuit.seeds import check_seed
+from spu_circuit.spread import Drift, Spread
 from spu_circuit.streams import independent, latin, sobol
-from spu_circuit.variation import KINDS, ArrayVariation, Drift, RelativeVariation, Spread, Variation
+from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Variation
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

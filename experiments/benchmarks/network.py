@@ -21,7 +21,8 @@ from solvers.network.programmed import PreparedNetwork
 from solvers.ngspice import Ngspice
 from spu_circuit.hardware import Hardware, Noise, load_hardware
 from spu_circuit.sampling import Samples, Sampling, draw
-from spu_circuit.variation import ArrayVariation, RelativeSpread, RelativeVariation, Variation
+from spu_circuit.spread import RelativeSpread
+from spu_circuit.variation import ArrayVariation, RelativeVariation, Variation
 
 Array = NDArray[np.float64]
 

@@ -25,7 +25,8 @@ from experiments.sweeps.study import Study, points, study_of
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.sampling import varying
-from spu_circuit.variation import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread, Variation
+from spu_circuit.spread import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread
+from spu_circuit.variation import Variation
 
 LOOKS = 5
 """How often the yield at a tolerance is looked at, each time with twice as many samples."""

@@ -6,7 +6,8 @@ from scipy import stats
 
 from spu_circuit.proposal import EDGE, STAYING, Proposal
 from spu_circuit.sampling import Parts, Sampling, at_scores, bounded, draw
-from spu_circuit.variation import RelativeSpread, RelativeVariation, TemperatureSpread, Variation
+from spu_circuit.spread import RelativeSpread, TemperatureSpread
+from spu_circuit.variation import RelativeVariation, Variation
 
 KELVIN = 300.0
 COUNT = 50

@@ -14,18 +14,8 @@ from spu_circuit.errors import InputError
 from spu_circuit.hardware import changed_hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 from spu_circuit.sampling import Parts, Sample, Sampling, bounded, corners, draw, varying
-from spu_circuit.variation import (
-    ArrayVariation,
-    CodeSpread,
-    CodeVariation,
-    Matching,
-    RelativeSpread,
-    RelativeVariation,
-    TemperatureSpread,
-    Variation,
-    VoltageSpread,
-    VoltageVariation,
-)
+from spu_circuit.spread import CodeSpread, Matching, RelativeSpread, TemperatureSpread, VoltageSpread
+from spu_circuit.variation import ArrayVariation, CodeVariation, RelativeVariation, Variation, VoltageVariation
 
 KELVIN = 300.0
 ALARM = 1e-4

@@ -5,14 +5,8 @@ from scipy import stats
 
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import changed_hardware
-from spu_circuit.variation import (
-    ArrayVariation,
-    Matching,
-    RelativeSpread,
-    RelativeVariation,
-    Variation,
-    VoltageSpread,
-)
+from spu_circuit.spread import Matching, RelativeSpread, VoltageSpread
+from spu_circuit.variation import ArrayVariation, RelativeVariation, Variation
 
 P = np.linspace(0.001, 0.999, 999)
 SPREADS = [
