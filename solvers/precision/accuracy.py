@@ -37,8 +37,9 @@ def estimated_error(x: Array, left: Array, vectors: Sequence[tuple[Array, Array]
     """
     lengths = np.stack([np.linalg.norm(vector, axis=1) for vector, _ in vectors], axis=1)
     units = np.where(lengths > 0, lengths, 1.0)[:, :, None]
-    basis = np.stack([vector for vector, _ in vectors], axis=1) / units
-    images = np.stack([image for _, image in vectors], axis=1) / units
+    with np.errstate(invalid="ignore"):  # infinite ones are not sound
+        basis = np.stack([vector for vector, _ in vectors], axis=1) / units
+        images = np.stack([image for _, image in vectors], axis=1) / units
     gram = np.einsum("min,mjn->mij", basis, images)
     gram = (gram + gram.swapaxes(1, 2)) / 2
     positive = (np.diagonal(gram, axis1=1, axis2=2) > 0) | (lengths == 0)
