@@ -71,7 +71,7 @@ def test_the_third_example_trains(said):
     assert losses == sorted(losses, reverse=True)
 
 
-@pytest.mark.parametrize("page", ["solving.md", "training.md", "hardware.md"])
+@pytest.mark.parametrize("page", ["solving.md", "training.md", "hardware.md", "sweeps.md"])
 def test_examples_in_python_of_a_page_run(page, environment, tmp_path):
     program = "\n".join(blocks((ROOT / "docs" / page).read_text(encoding="utf-8"), "python"))
     run = subprocess.run(
