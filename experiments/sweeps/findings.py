@@ -1,7 +1,7 @@
 """What a sweep's store holds, as findings: the terminal, the page, summary.json and the export all take them here."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -171,8 +171,35 @@ def disagreements(group: Group) -> Iterator[tuple[str, float, float]]:
             yield name, float(np.nanmedian(column)), float(np.nanmax(column))
 
 
-def spread_over(found: Sequence[Group], most: int) -> list[Group]:
-    """At most so many of the groups, from the first to the last."""
+def line_of(findings: Findings, most: int) -> tuple[list[Group], str]:
+    """The groups that a picture shows: all, or where they are many, some that differ in one thing alone.
+
+    That is what takes most values; everything else is as at the chosen point. Of values those evenly spread are taken,
+    of cases, which have no order, those with the worst of the first metric.
+
+    Returns:
+        At most so many groups, and a sentence that says which; "" where they are all.
+    """
+    found, chosen = list(findings.shown), findings.chosen
     if len(found) <= most:
-        return list(found)
-    return [found[k] for k in np.linspace(0, len(found) - 1, most).round().astype(int).tolist()]
+        return found, ""
+    axis = max(chosen.traits, key=lambda name: len({group.traits[name] for group in found}))
+    held = _without(chosen.traits, axis)
+    line = [group for group in found if _without(group.traits, axis) == held]
+    if axis == CASE:
+        name = ranked(findings.sweep)[0]
+        order = sorted(range(len(line)), key=lambda k: -_badness(line[k], name))[:most]
+    else:
+        order = np.linspace(0, len(line) - 1, min(most, len(line))).round().astype(int).tolist()
+    share = f"{len(order)} of {len(line)}, " if len(order) < len(line) else ""
+    at = f" at {', '.join(f'{name} = {value}' for name, value in held.items())}" if held else ""
+    return [line[k] for k in sorted(order)], f" Shown: {share}by {axis}{at}."
+
+
+def _badness(group: Group, name: str) -> float:
+    """The 95th percentile of how bad a metric is."""
+    return float(np.quantile(group.badness(name), 0.95, method="inverted_cdf"))
+
+
+def _without(traits: dict[str, str], axis: str) -> dict[str, str]:
+    return {name: value for name, value in traits.items() if name != axis}

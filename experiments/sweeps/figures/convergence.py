@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from experiments.shared.figures import FigureEntry
 from experiments.sweeps.figures.axes import MOST_LINES, colours, label_axis, under
-from experiments.sweeps.findings import Findings, spread_over
+from experiments.sweeps.findings import Findings, line_of
 from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.statistics import percentile, running_yield
 from experiments.sweeps.units import metric_text, percent, titled
@@ -26,7 +26,7 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
     """The running yield (or median of the first metric) with its interval, and how wide that is."""
     if not findings.chosen.copies.drawn:
         return None
-    shown = spread_over(findings.shown, MOST_LINES)
+    shown, _ = line_of(findings, MOST_LINES)
     sweep = shown[0].sweep
     stop = sweep.analysis.stop_width
     failing = bool(sweep.limits) and shown[0].copies.weighted
@@ -101,7 +101,7 @@ def caption(findings: Findings) -> str:
         what = "share of failing copies, by weight,"
     return (
         f"The {what} among the first copies, in the order of their numbers, with its 95 % interval, and the width of "
-        "that interval, which falls with the square root of the number."
+        f"that interval, which falls with the square root of the number.{line_of(findings, MOST_LINES)[1]}"
     )
 
 

@@ -22,7 +22,7 @@ from experiments.sweeps.figures.axes import (
     spread,
     under,
 )
-from experiments.sweeps.findings import Findings, spread_over
+from experiments.sweeps.findings import Findings, line_of
 from experiments.sweeps.group import Group, changing
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.units import metric_text, titled
@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 def draw(findings: Findings) -> tuple[Figure, str]:
     """Histograms of one group, or cumulative shares of several over one another, a panel for each metric."""
-    shown = spread_over(findings.shown, MOST_LINES)
+    shown, _ = line_of(findings, MOST_LINES)
     sweep = shown[0].sweep
     names = changing(shown)
     columns = min(2, len(names))
@@ -65,8 +65,7 @@ def draw(findings: Findings) -> tuple[Figure, str]:
 def caption(findings: Findings) -> str:
     found = findings.shown
     if len(found) > 1:
-        text = f"Share of the copies below each value.{dashed(found)}"
-        return text + f" {MOST_LINES} of {len(found)} groups, evenly spread." * (len(found) > MOST_LINES)
+        return f"Share of the copies below each value.{dashed(found)}{line_of(findings, MOST_LINES)[1]}"
     beyond = " Dashed: limits, beyond them red." if found[0].sweep.limits else ""
     return (
         f"Copies by each metric.{beyond} Dotted: the median."
