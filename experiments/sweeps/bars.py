@@ -38,10 +38,9 @@ class Scale:
         unit: of the axis; None: the metric's own.
         reach: of the axis at least; None: as far as the bars.
         signed: bars upwards and downwards differ in colour.
-        leads: the finding is the first thing to say.
         caption: what the picture shows.
         strongest: a bar in words, for a metric.
-        sentence: the finding about a metric's strongest bar.
+        sentence: the finding about a metric's strongest bar; "" where the analysis says it itself.
     """
 
     kind: str
@@ -49,7 +48,6 @@ class Scale:
     unit: str | None
     reach: tuple[float, float] | None
     signed: bool
-    leads: bool
     caption: str
     strongest: Callable[[str, Bar], str]
     sentence: Callable[[str, Bar], str]
@@ -95,17 +93,15 @@ RANGE = Scale(
     None,
     None,
     False,
-    True,
     "From the 5th to the 95th percentile of each metric, where one kind of parts varies alone.",
     lambda metric, bar: f"{bar.name} ({metric_text(metric, bar.low)} to {metric_text(metric, bar.high)})",
-    lambda metric, bar: f"{capital(titled(metric))} spreads most where only {bar.name} varies.",
+    lambda metric, bar: "",
 )
 VARIANCE = Scale(
     "share",
     "total share in the variance of {metric}",
     "%",
     (0.0, 1.0),
-    False,
     False,
     "Total share of each kind of parts in a metric's variance, interactions included, so the shares may add to more "
     "than 100 %. Lines are 95 % intervals.",
@@ -120,7 +116,6 @@ CORRELATION = Scale(
     "",
     (-1.0, 1.0),
     True,
-    False,
     "Spearman's rank correlation of each metric with what was drawn: red, the metric rises with it; blue, it falls. "
     "Means are over all parts of a kind in a copy, so nearly its lot deviation; spreads are standard deviations within "
     "a copy; either way: it is the distance from the median that counts. Inside the grey band a correlation is as good "

@@ -18,7 +18,7 @@ from experiments.sweeps.config import read_sweep
 from experiments.sweeps.findings import Findings, findings, study_in
 from experiments.sweeps.progress import SweepBars
 from experiments.sweeps.run import MOST_BATCH, run
-from experiments.sweeps.sentences import NAMED, yield_text
+from experiments.sweeps.sentences import NAMED, answer, yield_text
 from experiments.sweeps.size import check_size
 from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import study_of
@@ -44,6 +44,9 @@ def sweep(
     config: ConfigFile,
     output: OutputFolder = None,
     engine: EngineChoice = None,
+    linearise: Annotated[
+        bool, typer.Option("--linearise", help="network: take amplifiers that saturate by their tangents at rest.")
+    ] = False,
     audit: Annotated[float, typer.Option("--audit", help="Share of the copies that ngspice repeats, 0 to 1.")] = 0.0,
     workers: WorkerCount = 2,
     scheduler: Scheduler = None,
@@ -68,6 +71,8 @@ def sweep(
     document, grid = read_sweep(config)
     if engine is not None:
         document["engine"] = engine
+    if linearise:
+        document["linearise"] = True
     study = study_of(document, grid, str(config), audit)
     if check and not study.sweeps[0].limits:
         raise InputError("check: without limits every copy is good; add a table [limits]")
@@ -218,7 +223,7 @@ def _print_yields(found: Findings, wanted: float) -> bool:
 
 def _print_tables(found: Findings) -> None:
     """What the analysis finds at each point, metric by metric; of many points, at the one that the report is about."""
-    for sentence in found.said:
+    for sentence in dict.fromkeys([*answer(found)[:1], *found.said]) if len(found.shown) > NAMED else found.said:
         console.print(f"\n{sentence}", highlight=False, soft_wrap=True)
     few = len(found.tables) <= NAMED
     for point, tables in found.tables.items():

@@ -16,6 +16,8 @@ from spu_circuit.variation import CodeVariation, RelativeVariation, Variation
 
 Array = NDArray[np.float64]
 
+CELSIUS = 273.15
+"""Kelvin at 0 °C."""
 NOTHING = 1e-6
 """Of σ: deviations below this are rounding, where all parts are off alike."""
 MOST_VALUES = 2_000_000
@@ -127,7 +129,7 @@ def _sigmas(value: float) -> str:
 
 def _trait_text(variation: Variation, trait: Trait) -> str:
     value = float(trait.values[0])
-    shown = text(value, trait.unit) if trait.unit in ("K", "") else signed(value, trait.unit)
+    shown = text(value, trait.unit) if trait.unit in ("°C", "") else signed(value, trait.unit)
     kind, _, what = trait.name.rpartition(" ")
     lot = getattr(getattr(variation, kind.replace(" ", "_"), None), "lot", None) if what == "mean" else None
     return f"{shown} ({_sigmas(value / lot.scale)} of its lot)" if lot is not None and lot.scale > 0 else shown
@@ -149,7 +151,7 @@ def _traits(variation: Variation, samples: Samples, board: Board) -> list[Trait]
     found = []
     for kind in varying(variation):
         if kind == "temperature":
-            found.append(Trait("temperature", "K", samples.temperature))
+            found.append(Trait("temperature", "°C", samples.temperature - CELSIUS))
             continue
         of_kind, name = getattr(variation, kind), titled(kind)
         deviations, unit = _deviations(variation, samples, kind)

@@ -8,6 +8,8 @@ from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.statistics import Percentile
 from experiments.sweeps.units import metric_text, percent, titled, yield_share
 
+WANTED = 0.95
+"""Yield that the answer about a grid asks for, as ``--check`` does unless it is told."""
 NAMED = 6
 """Groups that the answer names one by one."""
 DOMINANT = 0.2
@@ -27,14 +29,16 @@ def answer(findings: Findings) -> list[str]:
         sentences = [_finding(findings, group) for group in found] + sentences
     else:
         low, high, over = _ends(findings)
-        sentences = [over, _finding(findings, low), _finding(findings, high), *sentences]
+        kept = _where_kept(findings) if sweep.limits and findings.chosen.copies.drawn else ""
+        sentences = [kept, over, _finding(findings, low), _finding(findings, high), *sentences]
+        sentences = list(filter(None, sentences))
     if findings.chosen.copies.drawn:
-        sentences[1:1] = findings.said
+        at = 0 if findings.analysis.leads else 1
+        sentences[at:at] = findings.said
     if findings.bars is not None:
         metric, bars = next(iter(findings.bars.of.items()))
-        scale = findings.bars.scale
-        sentences.insert(0 if scale.leads else len(sentences), scale.sentence(metric, bars[0]))
-    return sentences
+        sentences.append(findings.bars.scale.sentence(metric, bars[0]))
+    return list(filter(None, sentences))
 
 
 def yield_text(group: Group) -> str:
@@ -68,6 +72,27 @@ def _ends(findings: Findings) -> tuple[Group, Group, str]:
     low, high = (metric_text(name, group.percentile(name, 0.95).value) for group in (order[0], order[-1]))
     text = f"The 95th percentile of {titled(name)} at {len(found)} points goes from {low} to {high}."
     return order[0], order[-1], text
+
+
+def _where_kept(findings: Findings) -> str:
+    """At which values of the axis that takes most the yield is surely high, whatever the others are."""
+    found = findings.shown
+    taken = {name: list(dict.fromkeys(g.traits[name] for g in found)) for name in found[0].traits}
+    axis = max(taken, key=lambda name: len(taken[name]))
+    high = {
+        value: all(g.found_yield.interval[0] >= WANTED for g in found if g.traits[axis] == value)
+        for value in taken[axis]
+    }
+    others = [name for name in taken if name != axis]
+    every = f", at every {' and '.join(others)}" if others else ""
+    share, kept = f"{100 * WANTED:g} % of the copies", [value for value, is_high in high.items() if is_high]
+    if not kept:
+        alone = sum(g.found_yield.interval[0] >= WANTED for g in found)
+        return f"At no {axis} do {share} surely keep all limits{every}; at {alone} of {len(found)} points they do."
+    listed = " or ".join([", ".join(kept[:-1]), kept[-1]] if len(kept) > 1 else kept)
+    if len(kept) == len(high):
+        return f"Whatever the {axis}, {share} surely keep all limits{every}."
+    return f"{capital(share)} surely keep all limits where {axis} is {listed}{every}."
 
 
 def _finding(findings: Findings, group: Group) -> str:

@@ -41,6 +41,7 @@ class AnalysisKind:
         bars: what the metrics follow at a point; None: how they correlate with what was drawn.
         title: of the tables' section.
         answer: further findings at a point in sentences; of samples that are not drawn, all.
+        leads: what it says of drawn samples comes before yields and percentiles.
         files: name of a further file beside the page → its text, from one group of every point.
     """
 
@@ -52,3 +53,4 @@ class AnalysisKind:
     title: str = ""
     answer: Callable[[Groups], list[str]] = lambda point: []
     files: Callable[[Sequence[Group]], dict[str, str]] = lambda groups: {}
+    leads: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import inf, isfinite, nan
 
 import numpy as np
 
@@ -10,17 +10,21 @@ from experiments.sweeps.analyses.kind import AnalysisKind, by_number
 from experiments.sweeps.bars import RANGE, Bar, Bars, longest_first
 from experiments.sweeps.bench import Bench
 from experiments.sweeps.config import Sweep
-from experiments.sweeps.group import Groups
+from experiments.sweeps.group import Groups, ranked
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.samples import NOMINAL, SampleSet
 from experiments.sweeps.tables import Table, Value
-from experiments.sweeps.units import SHARE, titled
+from experiments.sweeps.units import SHARE, metric_text, text, titled
 from spu_circuit.sampling import Samples, Sampling, corners, varying
 
 CAPTION = (
     "Each kind of parts varies alone: percentiles, and the share of its mean square distance from nominal in the sum "
     "over all kinds. Copies without a finite value count as beyond every percentile and have no part in the share."
 )
+NAMED = 3
+"""Kinds that the finding names."""
+LEAST = 0.05
+"""Share of one that is worth a name."""
 HEAD = ("only this varies", "nominal", "median", "5 %", "95 %", "share", "left out")
 
 
@@ -104,4 +108,20 @@ def bars(point: Groups, metrics: Sequence[str]) -> Bars:
     )
 
 
-ONE_AT_A_TIME = AnalysisKind(("samples", "design"), sets, draw, tables, bars, "Ranges")
+def answer(point: Groups) -> list[str]:
+    """What is there without any spread, and which kinds add most of the rest."""
+    metric = ranked(next(iter(point.values())).sweep)[0]
+    found = sorted(ranges(point, metric), key=lambda one: -one.share if isfinite(one.share) else inf)
+    if not found or not isfinite(found[0].share):
+        return []
+    name = titled(metric)
+    floor = f"Without any spread {name} is {metric_text(metric, found[0].nominal)}. "
+    most = [f"{titled(one.kind)} ({text(one.share, SHARE)})" for one in found[:NAMED] if one.share >= LEAST]
+    return [
+        f"{floor}Of what spread does to it, each kind of part for itself, most comes from {', then '.join(most)}: "
+        f"where only {titled(found[0].kind)} varies, 90 % of the copies have {metric_text(metric, found[0].low)} to "
+        f"{metric_text(metric, found[0].high)}."
+    ]
+
+
+ONE_AT_A_TIME = AnalysisKind(("samples", "design"), sets, draw, tables, bars, "Ranges", answer, leads=True)

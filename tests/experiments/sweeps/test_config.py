@@ -1,10 +1,14 @@
+from contextlib import closing
 from importlib.resources import files
 
 import pytest
+from typer.testing import CliRunner
 
+from experiments.cli import app
 from experiments.sweeps.analyses import sets_of
 from experiments.sweeps.config import Sweep, read_sweep
 from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.store import open_sweep
 from experiments.sweeps.study import points, study_of
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import from_document
@@ -154,3 +158,24 @@ def test_power_from_supplies_that_are_not_known_is_refused_before_anything_is_co
     hardware = {"base": "bench", "variation": {"capacitor": {"lot": SIGMA}}}
     with pytest.raises(InputError, match=r"amplifier\.supply is not in this hardware description; add it"):
         study_of(document(hardware=hardware, metrics=["supply_power"]), {}, "c")
+
+
+def test_linearise_is_an_option_of_the_command(tmp_path):
+    """Amplifiers that saturate have no settling time, but by their tangents."""
+    config = tmp_path / "bench.toml"
+    config.write_text(
+        """name = "bench"
+metrics = ["settling_time"]
+hardware = { base = "bench", variation = { capacitor = { lot = { tolerance = "5 %", meaning = "sigma" } } } }
+workload = { kind = "random", size = 2 }
+analysis = { kind = "monte carlo", samples = 4 }
+"""
+    )
+    arguments = ["sweep", str(config), "--output", str(tmp_path / "run"), "--workers", "1"]
+    refused = CliRunner().invoke(app, arguments)
+    assert isinstance(refused.exception, InputError)
+    assert "linearise" in str(refused.exception)
+    assert not (tmp_path / "run").exists()
+    assert CliRunner().invoke(app, [*arguments, "--linearise"], catch_exceptions=False).exit_code == 0
+    with closing(open_sweep(tmp_path / "run")) as store:
+        assert store.claimed()["sweep"]["document"]["linearise"] is True

@@ -144,3 +144,16 @@ def test_sweep_replay_and_device_draw_the_same_copy(design, tmp_path):
     for name, factor in zip(bench.board.names("array_resistor"), factors.tolist(), strict=True):
         value = float(re.search(rf"^{name} \S+ \S+ (\S+)$", deck, re.M)[1])
         assert value == pytest.approx(factor * nominal[name], rel=1e-12)
+
+
+def test_temperatures_are_told_in_degrees_celsius(tmp_path):
+    hardware = {"base": "ideal", "variation": {"temperature": {"tolerance": "20 K", "meaning": "sigma"}}}
+    made = study_of(DOCUMENT | {"hardware": hardware}, {}, "test")
+    with closing(SweepStore(tmp_path)) as store:
+        store.claim(made.config, {})
+        run(made, store)
+        deck = replay(store, 3)
+    ((_, sweep, copies),) = made.sets()
+    (kelvin,) = drawn_samples(sweep, copies, benches(sweep, "network")[0], range(3, 4)).temperature
+    (told,) = re.findall(r"^\* temperature (\S+) degC$", deck, re.M)
+    assert float(told) == pytest.approx(kelvin - 273.15, abs=0.051)
