@@ -5,6 +5,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 from experiments.shared.memory import machine_memory, size_text
@@ -154,23 +155,41 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Executor]:
             logger.setLevel(logging.CRITICAL)
             client = _connected(scheduler)
         else:
-            # A process begun while Ctrl-C is ignored ignores it from its first moment; this one ends the others.
-            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            try:
-                cluster = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",  # any free port: another run may have the usual one
-                    scheduler_kwargs={"dashboard": False},
-                    silence_logs=50,
-                    memory_limit=0,
-                )
-            except (OSError, RuntimeError) as error:
-                raise SimulationError(f"worker processes did not start ({error}); try again") from None
-            finally:
-                signal.signal(signal.SIGINT, handler)
-            client = Client(stack.enter_context(cluster))
+            with stops_kept():
+                try:
+                    cluster = LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",  # any free port: another run may have the usual one
+                        scheduler_kwargs={"dashboard": False},
+                        silence_logs=50,
+                        memory_limit=0,
+                    )
+                except (OSError, RuntimeError) as error:
+                    raise SimulationError(f"worker processes did not start ({error}); try again") from None
+                stack.enter_context(cluster)
+            client = Client(cluster)
         yield Cluster(stack.enter_context(client))
+
+
+@contextmanager
+def stops_kept() -> Iterator[None]:
+    """Ctrl-C inside counts when the block ends; processes that are begun inside never see one, as this one ends them.
+
+    Threads and processes inherit that it is blocked. Other threads of this process may still be told of it, so it is
+    noted.
+    """
+    resource_tracker.ensure_running()  # whoever starts it would let Ctrl-C through again
+    noted: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda *_: noted.append(signal.SIGINT))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if noted and callable(handler):
+        handler(signal.SIGINT, None)
 
 
 def _connected(scheduler: str) -> Any:

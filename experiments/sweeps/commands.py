@@ -28,6 +28,8 @@ from spu_circuit.errors import InputError
 
 console = Console()
 
+STOPPED = "Stopped. What is finished is in {folder}; the same command goes on from there."
+
 ConfigFile = Annotated[
     Path,
     typer.Argument(help="TOML file, or a shipped config: resistor_tolerance, bench_limits, paper_design_point."),
@@ -89,7 +91,7 @@ def sweep(
                 run(study, store, workers, scheduler, batch, bars)
         except KeyboardInterrupt:
             _report(store)
-            console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
+            console.print(STOPPED.format(folder=folder), soft_wrap=True)
             raise typer.Exit(130) from None
         found = findings(study_in(store), store)
         reached = _print_yields(found, wanted)
@@ -137,7 +139,7 @@ def tolerate(
     try:
         answer = search_tolerance(document, str(config), target, folder, workers, scheduler, told)
     except KeyboardInterrupt:
-        console.print(f"Stopped. What is finished is in {folder}; the same command goes on from there.")
+        console.print(STOPPED.format(folder=folder), soft_wrap=True)
         raise typer.Exit(130) from None
     console.print(answer.sentence, highlight=False, soft_wrap=True)
     if answer.contradictions:
