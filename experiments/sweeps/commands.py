@@ -105,7 +105,11 @@ def sweep(
 def tolerate(
     config: ConfigFile,
     part: Annotated[
-        str, typer.Option("--part", help="Whose tolerance: KIND.local, KIND.lot, KIND.gradient or temperature.")
+        list[str],
+        typer.Option(
+            "--part",
+            help="Whose tolerance: KIND.local, KIND.lot, KIND.gradient or temperature; several by one factor.",
+        ),
     ],
     wanted: Annotated[float, typer.Option("--yield", min=0.01, max=0.9999, help="Yield to keep.")] = 0.95,
     confidence: Annotated[float, typer.Option("--confidence", min=0.5, max=0.9999, help="Of the answer.")] = 0.95,
@@ -117,20 +121,20 @@ def tolerate(
     workers: WorkerCount = 2,
     scheduler: Scheduler = None,
 ) -> None:
-    """Find the loosest tolerance of a part that keeps the yield.
+    """Find the loosest tolerance of a part, or of several at once, that keeps the yield.
 
     The config is a Monte Carlo sweep; its samples are those of the first look at each tolerance, doubled up to 16 times
-    where they do not decide. Writes tolerate.csv and tolerate.json; the same command goes on where it was stopped.
+    where they may still decide. Writes tolerate.csv and tolerate.json; the same command goes on where it was stopped.
     """
     document, grid = read_sweep(config)
     if grid:
-        raise InputError(f"grid: tolerate varies one part of one sweep; leave the grid out of {config}")
-    target = Target(part, wanted, confidence, width)
-    folder = output or Path("runs") / f"{document.get('name', 'sweep')}-tolerate-{part}"
+        raise InputError(f"grid: tolerate varies parts of one sweep; leave the grid out of {config}")
+    target = Target(tuple(part), wanted, confidence, width)
+    folder = output or Path("runs") / f"{document.get('name', 'sweep')}-tolerate-{'+'.join(part)}"
 
     def told(tried: Tried) -> None:
         console.print(
-            f"{tried.tolerance:.4g} {tried.unit}: yield {100 * tried.good / tried.copies:.2f} % "
+            f"{tried.shown}: yield {100 * tried.good / tried.copies:.2f} % "
             f"({100 * tried.low:.2f} to {100 * tried.high:.2f} %), {tried.copies} copies, {tried.verdict}",
             highlight=False,
             soft_wrap=True,

@@ -1,7 +1,7 @@
-"""The loosest tolerance of a part that keeps the yield: a search with a statement at each step."""
+"""The loosest tolerance of parts that keeps the yield: a search with a statement at each step."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, astuple, dataclass, fields
@@ -9,6 +9,8 @@ from itertools import pairwise
 from math import inf, sqrt
 from pathlib import Path
 from typing import Any
+
+from scipy.special import ndtr, ndtri
 
 from experiments.shared.executor import Executor, executor
 from experiments.shared.files import write, write_csv
@@ -30,6 +32,8 @@ from spu_circuit.variation import Variation
 
 LOOKS = 5
 """How often the yield at a tolerance is looked at, each time with twice as many samples."""
+FUTILE = 0.2
+"""Chance of a decision by the last look below which no more samples are spent on a tolerance."""
 WIDEST = 1024.0
 """How many times the given tolerance, or what part of it, is tried at most."""
 HOTTEST = 100.0
@@ -44,14 +48,14 @@ class Target:
     """What is asked for.
 
     Args:
-        part: "KIND.lot", "KIND.local", "KIND.gradient" or "temperature": its tolerance is the one that is varied; a
-            truncated distribution keeps its shape, so its limit goes along.
+        parts: "KIND.lot", "KIND.local", "KIND.gradient" or "temperature" each: their tolerances are varied, of several
+            all by the same factor; a truncated distribution keeps its shape, so its limit goes along.
         share: the yield to be kept.
         confidence: of each decision, with all its looks.
         width: how far apart, relatively, the answer's two tolerances may be.
     """
 
-    part: str
+    parts: tuple[str, ...]
     share: float = 0.95
     confidence: float = 0.95
     width: float = 0.05
@@ -62,8 +66,9 @@ class Tried:
     """One tolerance.
 
     Args:
-        tolerance: in ``unit``.
+        tolerance: of the first part, in ``unit``.
         scale: over the given one.
+        shown: the tolerance, or those of all parts, in words.
         low, high: interval of the yield, at the confidence that is left for each look.
         verdict: "passes": the yield is surely enough; "fails": it surely is not; "undecided".
     """
@@ -71,6 +76,7 @@ class Tried:
     tolerance: float
     unit: str
     scale: float
+    shown: str
     copies: int
     good: int
     low: float
@@ -98,36 +104,58 @@ class Answer:
 
 
 class Tolerance:
-    """The tolerance of one part of a sweep, and the studies in which it is another one.
+    """The tolerances of parts of a sweep, and the studies in which they are others.
 
     Args:
         document: of the config.
         where: it is from, for messages.
-        part: see ``Target``.
+        parts: see ``Target``.
 
     Raises:
-        InputError: the config is no plain Monte Carlo with limits, or the part has no spread.
+        InputError: the config is no plain Monte Carlo with limits, or a part has no spread, or is named twice.
     """
 
-    def __init__(self, document: Mapping[str, Any], where: str, part: str) -> None:
+    def __init__(self, document: Mapping[str, Any], where: str, parts: Sequence[str]) -> None:
         ((_, sweep),) = points(document, {}, where)
-        self.sweep, self.spread = sweep, _spread(sweep.device().variation, part)
+        if twice := [part for part in parts if parts.count(part) > 1]:
+            raise InputError(f"part: {twice[0]!r} is named twice; name each part once")
+        self.sweep = sweep
+        self.spreads = {part: _spread(sweep.device().variation, part) for part in parts}
         _check(sweep)
         self.first = -(-sweep.analysis.samples // BLOCK) * BLOCK
-        self.factor, self.unit = UNITS[type(self.spread).__name__]
-        self._document, self._where, self._part = document, where, part
+        self._document, self._where = document, where
+
+    def shown(self, scale: float) -> tuple[float, str, str]:
+        """The first part's tolerance and its unit; and those of all in words."""
+        values = [(UNITS[type(each).__name__], each.tolerance * scale) for each in self.spreads.values()]
+        texts = [f"{factor * value:.4g} {unit}" for (factor, unit), value in values]
+        named = [f"{text} of {part}" for part, text in zip(self.spreads, texts, strict=True)]
+        (factor, unit), value = values[0]
+        return factor * value, unit, texts[0] if len(texts) == 1 else ", ".join(named)
+
+    @property
+    def named(self) -> str:
+        """The parts, with what their tolerances mean."""
+        return " and ".join(f"{part} ({each.distribution}, {each.meaning})" for part, each in self.spreads.items())
+
+    @property
+    def loosest(self) -> float:
+        """How many times the tolerances may be at most."""
+        return min(WIDEST, *map(_loosest, self.spreads.values()))
 
     def times(self, scale: float, samples: int, analysis: str = "monte carlo") -> Study:
-        """The study of a multiple of the given tolerance."""
+        """The study of a multiple of the given tolerances."""
         document = deepcopy(dict(self._document))
         document["analysis"] = {"kind": analysis, "samples": samples}
-        table = document["hardware"]
-        for key in ("variation", *self._part.split(".")):
-            table = table.setdefault(key, {})
-        table["tolerance"] = f"{self.factor * self.spread.tolerance * scale!r} {self.unit}"
-        if self.spread.limit is not None:
-            # At zero tolerance the limit says nothing, but must be one.
-            table["limit"] = f"{self.factor * self.spread.limit * (scale or 1.0)!r} {self.unit}"
+        for part, spread in self.spreads.items():
+            factor, unit = UNITS[type(spread).__name__]
+            table = document["hardware"]
+            for key in ("variation", *part.split(".")):
+                table = table.setdefault(key, {})
+            table["tolerance"] = f"{factor * spread.tolerance * scale!r} {unit}"
+            if spread.limit is not None:
+                # At zero tolerance the limit says nothing, but must be one.
+                table["limit"] = f"{factor * spread.limit * (scale or 1.0)!r} {unit}"
         return study_of(document, {}, self._where)
 
     def largest(self, scale: float) -> Study:
@@ -137,6 +165,9 @@ class Tolerance:
 
 class Search:
     """Tries tolerances of one part, each once, with the same samples: same seed, same sample numbers.
+
+    A tolerance is looked at again only while that may decide (stochastic curtailment: Lan, Simon and Halperin, Comm.
+    Statist. C 1:207, 1982). To give up is to say "undecided", so it makes no decision less sure.
 
     Every sample's parts move in proportion to the tolerance, so where a looser tolerance makes no bad sample good, a
     tolerance that is too loose can pass only if the loosest that is right would pass with the same samples. One
@@ -165,11 +196,11 @@ class Search:
                 rows = [row for row in _rows(asked.largest(scale), store) if row.sample < count]
                 good = int(passes(asked.sweep, rows).sum())
                 low, high = clopper_pearson(good, len(rows), confidence)
-                if low >= share or high < share:
+                left = asked.first * 2 ** (LOOKS - 1) / count
+                if low >= share or high < share or _chance(good, len(rows), left, share, confidence) < FUTILE:
                     break
         verdict = "passes" if low >= share else "fails" if high < share else "undecided"
-        shown = asked.factor * asked.spread.tolerance * scale
-        tried = Tried(shown, asked.unit, scale, len(rows), good, low, high, verdict)
+        tried = Tried(*asked.shown(scale)[:2], scale, asked.shown(scale)[2], len(rows), good, low, high, verdict)
         self.tried[scale], self._rows[scale] = tried, rows
         self._told(tried)
         return tried
@@ -229,8 +260,8 @@ def tolerate(
         InputError: the config, the target or the folder does not fit, or the scheduler does not answer, all before a
             worker is started; SimulationError: too many samples fail.
     """
-    asked = Tolerance(document, where, target.part)
-    loosest = min(WIDEST, _loosest(asked.spread))
+    asked = Tolerance(document, where, target.parts)
+    loosest = asked.loosest
     scale = min(1.0, loosest)
     check_size(asked.largest(scale), workers, scheduler)
     opened(folder, asked, scale).close()
@@ -253,6 +284,20 @@ def tolerate(
     return answer
 
 
+def _chance(good: int, count: int, left: float, share: float, confidence: float) -> float:
+    """That the last look, at so many times as many samples, decides, if the yield is about what it is so far.
+
+    Normal approximation: the last estimate is as uncertain as the samples to come and those that there are make it.
+    """
+    if left <= 1:
+        return 0.0
+    sigma = sqrt(share * (1 - share) / count)
+    margin = float(ndtri((1 + confidence) / 2)) * sigma / sqrt(left)
+    spread = sigma * sqrt(1 - 1 / left)
+    away = good / count - share
+    return float(1 - ndtr((margin - away) / spread) + ndtr((-margin - away) / spread))
+
+
 def _gap(tried: Mapping[float, Tried], width: float) -> tuple[float, float] | None:
     """What to halve: above the loosest that passes or, where that is narrow, below the tightest that fails."""
     scales = sorted(scale for scale in tried if scale > 0)
@@ -269,27 +314,22 @@ def _answer(search: Search, target: Target, reason: str) -> Answer:
     passing = [at for at in below if at.verdict == "passes" and at.scale > 0]
     kept = passing[-1] if passing else None
     yielded = f"a yield of {100 * target.share:g} %"
-    given = search.asked.spread
-    spread = f"{target.part} ({given.distribution}, {given.meaning})"
+    spread = search.asked.named
     sure = f"with {100 * target.confidence:g} % confidence"
     if reason:
         sentence = f"{spread}: no tolerance surely keeps {yielded}; {reason}"
     elif kept and fails:
-        sentence = f"{spread}: {_shown(kept)} keeps {yielded} and {_shown(fails)} does not, {sure}"
+        sentence = f"{spread}: {kept.shown} keeps {yielded} and {fails.shown} does not, {sure}"
         if fails.scale > kept.scale * (1 + target.width):
             copies = max(at.copies for at in tried if at.verdict == "undecided")
             sentence += f"; between them {copies} copies do not decide"
     elif kept:
-        sentence = f"{spread}: {_shown(kept)}, {kept.scale:.4g} times the given one, still keeps {yielded}, {sure}; "
+        sentence = f"{spread}: {kept.shown}, {kept.scale:.4g} times the given one, still keeps {yielded}, {sure}; "
         last = tried[-1]
-        sentence += "no looser one may be tried" if last is kept else f"up to {_shown(last)} it is undecided"
+        sentence += "no looser one may be tried" if last is kept else f"up to {last.shown} it is undecided"
     else:
-        sentence = f"{spread}: even {_shown(tried[1])} does not surely keep {yielded}, though none at all does"
+        sentence = f"{spread}: even {tried[1].shown} does not surely keep {yielded}, though none at all does"
     return Answer(kept, fails, tried, search.contradictions(), sentence)
-
-
-def _shown(tried: Tried) -> str:
-    return f"{tried.tolerance:.4g} {tried.unit}"
 
 
 def _check(sweep: Sweep) -> None:
