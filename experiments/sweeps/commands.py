@@ -24,6 +24,7 @@ from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import study_of
 from experiments.sweeps.tolerate import Target, Tried
 from experiments.sweeps.tolerate import tolerate as search_tolerance
+from experiments.sweeps.units import yield_share
 from spu_circuit.errors import InputError
 
 console = Console()
@@ -134,8 +135,8 @@ def tolerate(
 
     def told(tried: Tried) -> None:
         console.print(
-            f"{tried.shown}: yield {100 * tried.good / tried.copies:.2f} % "
-            f"({100 * tried.low:.2f} to {100 * tried.high:.2f} %), {tried.copies} copies, {tried.verdict}",
+            f"{tried.shown}: yield {yield_share(tried.good / tried.copies)} ({yield_share(tried.low)} to "
+            f"{yield_share(tried.high)}), {tried.copies} copies, {tried.verdict}",
             highlight=False,
             soft_wrap=True,
         )

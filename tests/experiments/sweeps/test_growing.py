@@ -59,6 +59,7 @@ def finish(made, folder):
         ('kind = "one at a time"', 70, 150),
         ('kind = "variance based"', 40, 100),
         ('kind = "contributions"', 70, 150),
+        ('kind = "high sigma"', 70, 150),
         (f"{PLAIN}\nstop_width = 0.06", 100, 5000),
     ],
 )
