@@ -122,10 +122,11 @@ def tolerate(
     workers: WorkerCount = 2,
     scheduler: Scheduler = None,
 ) -> None:
-    """Find the loosest tolerance of a part, or of several at once, that keeps the yield.
+    """Find the loosest tolerance of a part that keeps the yield.
 
-    The config is a Monte Carlo sweep; its samples are those of the first look at each tolerance, doubled up to 16 times
-    where they may still decide. Writes tolerate.csv and tolerate.json; the same command goes on where it was stopped.
+    Several parts are loosened by one factor. The config is a Monte Carlo sweep; its samples are those of the first look
+    at each tolerance, doubled up to 16 times where they may still decide. Writes tolerate.csv and tolerate.json; the
+    same command goes on where it was stopped.
     """
     document, grid = read_sweep(config)
     if grid:

@@ -81,7 +81,7 @@ def test_what_has_nothing_to_refine_is_refused():
         ({"precision": {"refine": 2, "rotate": 3}}, "precision.rotate: a copy solves no systems one after the other"),
         (
             {"analysis": {"kind": "contributions"}, "workload": {"kind": "random", "size": 2}},
-            "has derivatives of the device alone; leave precision out",
+            "it is about a device's own solution, and .precision. refines that; take 'monte carlo'",
         ),
         (
             {
