@@ -1,7 +1,7 @@
 """What a metric follows, as bars of a tornado: the scales that they are on, one entry each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import nan
 
 from experiments.sweeps.units import metric_text, percent, titled
@@ -59,11 +59,13 @@ class Bars:
 
     Args:
         noise: half width of the band in which a bar is as good as none.
+        floor: each metric where nothing varies.
     """
 
     scale: Scale
     of: dict[str, tuple[Bar, ...]]
     noise: float = 0.0
+    floor: Mapping[str, float] = field(default_factory=dict)
 
 
 def longest_first(bars: list[Bar]) -> tuple[Bar, ...]:
@@ -93,7 +95,8 @@ RANGE = Scale(
     None,
     None,
     False,
-    "From the 5th to the 95th percentile of each metric, where one kind of parts varies alone.",
+    "From the 5th to the 95th percentile of each metric, where one kind of parts varies alone. Dotted: without any "
+    "spread.",
     lambda metric, bar: f"{bar.name} ({metric_text(metric, bar.low)} to {metric_text(metric, bar.high)})",
     lambda metric, bar: "",
 )

@@ -186,12 +186,13 @@ def line_of(findings: Findings, most: int) -> tuple[list[Group], str]:
     axis = max(chosen.traits, key=lambda name: len({group.traits[name] for group in found}))
     held = _without(chosen.traits, axis)
     line = [group for group in found if _without(group.traits, axis) == held]
+    name, count = ranked(findings.sweep)[0], min(most, len(line))
+    share = f"{count} of {len(line)}, " if count < len(line) else ""
     if axis == CASE:
-        name = ranked(findings.sweep)[0]
-        order = sorted(range(len(line)), key=lambda k: -_badness(line[k], name))[:most]
+        order = sorted(range(len(line)), key=lambda k: -_badness(line[k], name))[:count]
+        share = share and f"those {count} of {len(line)} with the worst {titled(name)}, "
     else:
-        order = np.linspace(0, len(line) - 1, min(most, len(line))).round().astype(int).tolist()
-    share = f"{len(order)} of {len(line)}, " if len(order) < len(line) else ""
+        order = np.linspace(0, len(line) - 1, count).round().astype(int).tolist()
     at = f" at {', '.join(f'{name} = {value}' for name, value in held.items())}" if held else ""
     return [line[k] for k in sorted(order)], f" Shown: {share}by {axis}{at}."
 

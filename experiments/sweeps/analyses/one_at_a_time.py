@@ -99,12 +99,14 @@ def _row(one: Range) -> tuple[str | int | Value, ...]:
 
 
 def bars(point: Groups, metrics: Sequence[str]) -> Bars:
+    found = {metric: ranges(point, metric) for metric in metrics}
     return Bars(
         RANGE,
         {
-            metric: longest_first([Bar(titled(one.kind), one.low, one.high) for one in ranges(point, metric)])
-            for metric in metrics
+            metric: longest_first([Bar(titled(one.kind), one.low, one.high) for one in those])
+            for metric, those in found.items()
         },
+        floor={metric: those[0].nominal for metric, those in found.items() if those},
     )
 
 

@@ -30,6 +30,8 @@ def tornado(bars: Bars) -> tuple[Figure, str]:
         if bars.noise:
             axes.axvspan(-bars.noise, bars.noise, color="k", alpha=0.1, lw=0, zorder=0)
         _panel(axes, own[:MOST], bars.scale, name)
+        if isfinite(bars.floor.get(name, inf)):
+            axes.axvline(bars.floor[name], color="k", lw=1.2, ls=":")
         words.append(f"{titled(name)} goes most with {bars.scale.strongest(name, own[0])}")
     return figure, "; ".join(words)
 

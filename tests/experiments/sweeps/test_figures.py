@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from experiments.sweeps.figures import distribution
+from experiments.sweeps.figures import distribution, tornado
 from experiments.sweeps.figures.axes import MOST_LINES
 from experiments.sweeps.findings import Findings, line_of
 from experiments.sweeps.group import CASE, Group
@@ -76,7 +76,7 @@ def test_of_many_cases_the_worst_are_shown():
     line, words = line_of(found, MOST_LINES)
     assert len(found.shown) == 1 + len(KINDS)
     assert {group.key[1] for group in line} == {"array_resistor", *KINDS} - {"capacitor"}
-    assert words == " Shown: 6 of 7, by case at workload.size = 2."
+    assert words == " Shown: those 6 of 7 with the worst relative error, by case at workload.size = 2."
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,8 @@ def test_the_headline_of_kinds_that_vary_alone_has_the_floor_and_the_shares():
             object.__setattr__(group, "rows", (Row(0, "ok", "", 1.0, (0.5,)),))
         else:
             object.__setattr__(group, "rows", (Row(0, "ok", "", 1.0, (0.5,)), group.rows[1]))
+    figure, _ = tornado.draw(found)
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [0.5]
     # 0.4² and 0.3² of 0.25.
     assert answer(found)[0] == (
         "At workload size = 2: Without any spread relative error is 50 %. Of what spread does to it, each kind of part "
