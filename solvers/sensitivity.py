@@ -152,7 +152,7 @@ def contributions_of(
     }
     shared_drifts = {kind: 0.0 for kind in kinds if drifts[kind].common}
     warm = _mean_square_rise(own.hardware)
-    lots = {kind: np.zeros(n) for kind in kinds if getattr(variation, kind).lot}
+    lots = {kind: np.zeros(n) for kind in kinds if getattr(variation, kind).drawn_lot}
     slopes = {kind: 0.0 for kind in kinds if getattr(getattr(variation, kind), "gradient", None)}
     heat, moved = np.zeros(n), np.zeros((0 if samples is None else samples.count, n))
     for start in range(0, n, CELLS):
@@ -171,7 +171,7 @@ def contributions_of(
                 variance = warm * drifts[kind].common.standard_deviation ** 2
                 shared_drifts[kind] += float((by_part.sum(axis=0) ** 2).sum()) * variance
             if kind in lots:
-                lots[kind][cells] = by_part.sum(axis=0) * of_kind.lot.standard_deviation
+                lots[kind][cells] = by_part.sum(axis=0) * of_kind.drawn_lot.standard_deviation
             if kind in slopes:
                 across = np.stack([places[kind].x, places[kind].y]) @ by_part
                 slopes[kind] += float((across**2).sum()) * of_kind.gradient.standard_deviation**2

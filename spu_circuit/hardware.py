@@ -121,7 +121,8 @@ ONCE = ("plus", "minus", "output")
 """Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
 AMPLIFIER_FIELDS = {
     "ideal": "",
-    "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise supply",
+    "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise supply "
+    "supply_rejection",
     "subckt": "library subcircuit pins supply rail output_resistance current_limit library_text",
 }
 """What each amplifier model takes."""
@@ -174,6 +175,14 @@ class Amplifier(Description):
         Volts | None,
         Field(description="± this voltage at the supply pins, V; of a macromodel for the power that it takes alone"),
     ] = None
+    supply_rejection: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=LARGEST,
+            description="change of the supply over the offset that it makes, V/V: 10,000 is a PSRR of 80 dB; none: ∞",
+        ),
+    ] = None
     library_text: Annotated[
         str | None, Field(description="subckt: what is used of the library; left out: read from its file")
     ] = None
@@ -193,6 +202,8 @@ class Amplifier(Description):
             raise ValueError("current_limit needs an output_resistance above 0, on which it acts; give both")
         if self.model == "macromodel" and self.supply is not None and self.rail is not None and self.rail > self.supply:
             raise ValueError(f"rail {self.rail:g} V is above supply {self.supply:g} V; lower it")
+        if self.supply_rejection is not None and self.supply is None:
+            raise ValueError("supply_rejection is of a supply that is not given; add it, like supply = '15 V'")
         if self.model == "subckt":
             folder = (info.context or {}).get("folder", Path())
             object.__setattr__(self, "library_text", self._used_of_library(folder))

@@ -218,7 +218,7 @@ def _made(
 ) -> Samples:
     """The samples that uniform numbers inside (0, 1) make, by purpose, (samples, numbers)."""
     count = len(weights)
-    lots = _lots(variation, numbers)
+    lots = _lots(variation, numbers, count)
     spread = variation.temperature
     kelvin = temperature + (spread.quantile(numbers["temperature"][:, 0]) if spread else np.zeros(count))
     rise = kelvin - (variation.reference_temperature or temperature)
@@ -291,7 +291,8 @@ def corners(
     rise = kelvin - (variation.reference_temperature or temperature)
     for kind, places in parts.items():
         of_kind = getattr(variation, kind)
-        lot, local = moved(f"{kind} lot", of_kind.lot, 1), moved(f"{kind} local", of_kind.mismatch, len(places.slots))
+        lot = moved(f"{kind} lot", of_kind.drawn_lot, 1) + (of_kind.lot_corner or 0.0)
+        local = moved(f"{kind} local", of_kind.mismatch, len(places.slots))
         drift = of_kind.temperature_coefficient
         away = moved(f"{kind} {DRIFT}", drift.common, 1) + moved(f"{kind} {DRIFT} local", drift.own, len(places.slots))
         # + is up, whether it is hot or cold.
@@ -315,8 +316,9 @@ def varying(variation: Variation) -> tuple[str, ...]:
 
 def _moves(variation: Variation, kind: str) -> bool:
     """Whether parts of a kind are ever off."""
-    steady = getattr(variation, kind).temperature_coefficient.steady
-    return bool(_purposes(variation, kind)) or not steady or variation.ageing(kind) != 1
+    of_kind = getattr(variation, kind)
+    still = of_kind.temperature_coefficient.steady and variation.ageing(kind) == 1 and not of_kind.lot_corner
+    return bool(_purposes(variation, kind)) or not still
 
 
 def _warm(factors: Array, kind: str, kelvin: Array) -> Array:
@@ -350,7 +352,7 @@ def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
     """What random numbers a kind needs: purpose → how many of each sample; None: one a part."""
     of_kind = getattr(variation, kind)
     needed: dict[str, int | None] = {}
-    if of_kind.lot:
+    if of_kind.drawn_lot:
         needed[f"{kind} lot"] = 1
     if isinstance(of_kind, RelativeVariation) and of_kind.gradient:
         needed[f"{kind} gradient"] = 2
@@ -383,15 +385,16 @@ def _uniforms(variation: Variation, parts: Mapping[str, Parts], samples: range, 
     }
 
 
-def _lots(variation: Variation, numbers: Mapping[str, Array]) -> dict[str, Array]:
+def _lots(variation: Variation, numbers: Mapping[str, Array], count: int) -> dict[str, Array]:
     """The common deviation of each kind that has one, (samples,), correlated as the variation says."""
+    found = {kind: np.full(count, at) for kind in KINDS if (at := getattr(variation, kind).lot_corner) is not None}
     kinds = [kind for kind in KINDS if f"{kind} lot" in numbers]
     if not kinds:
-        return {}
+        return found
     where = [KINDS.index(kind) for kind in kinds]
     values, vectors = np.linalg.eigh(variation.lot_correlation[np.ix_(where, where)])
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     scores = scipy.special.ndtri(np.concatenate([numbers[f"{kind} lot"] for kind in kinds], axis=1)) @ root.T
     scores = np.clip(scores, -FARTHEST, FARTHEST)  # sums of wide ones may be wider still
     shares = scipy.special.ndtr(scores)
-    return {kind: getattr(variation, kind).lot.quantile(shares[:, k]) for k, kind in enumerate(kinds)}
+    return found | {kind: getattr(variation, kind).lot.quantile(shares[:, k]) for k, kind in enumerate(kinds)}

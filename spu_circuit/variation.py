@@ -6,7 +6,7 @@ A relative deviation multiplies, an absolute one adds: a resistor of a sample is
 
 from itertools import combinations
 from math import log1p
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from spu_circuit.spread import (
     Matching,
     RelativeDrift,
     RelativeSpread,
+    Spread,
     TemperatureSpread,
     VoltageDrift,
     VoltageSpread,
@@ -27,9 +28,38 @@ from spu_circuit.spread import (
 
 Array = NDArray[np.float64]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+ENDS = {"low": -1.0, "nominal": 0.0, "high": 1.0}
+"""Corners of a lot, and their signs."""
+Corner = Annotated[
+    Literal["low", "nominal", "high"] | None,
+    Field(description="the end of its distribution, or middle, where the lot of every copy is; none: it is drawn"),
+]
 
 
-class RelativeVariation(Description):
+class LotVariation(Description):
+    """What all parts of a kind share in a copy."""
+
+    lot: Spread | None = None
+    corner: Corner = None
+
+    @model_validator(mode="after")
+    def _has_lot(self) -> Self:
+        if self.corner and not self.lot:
+            raise ValueError(f"corner {self.corner!r} is the lot's, and there is none; give a lot, or leave corner out")
+        return self
+
+    @property
+    def drawn_lot(self) -> Spread | None:
+        """Of the deviation that all parts of a copy share; None: there is none, or it is at a corner."""
+        return None if self.corner else self.lot
+
+    @property
+    def lot_corner(self) -> float | None:
+        """The deviation that all parts of every copy share; None: it is drawn, or there is none."""
+        return self.lot.extreme(ENDS[self.corner]) if self.lot and self.corner else None
+
+
+class RelativeVariation(LotVariation):
     """How the parts of a kind deviate from their nominal value, relatively."""
 
     lot: Annotated[RelativeSpread | None, Field(description="one deviation for all parts of a copy")] = None
@@ -67,7 +97,7 @@ class ArrayVariation(RelativeVariation):
         return self
 
 
-class VoltageVariation(Description):
+class VoltageVariation(LotVariation):
     """How a voltage deviates, in volts."""
 
     lot: Annotated[VoltageSpread | None, Field(description="one deviation for all parts of a copy")] = None
@@ -90,6 +120,8 @@ class CodeVariation(Description):
 
     local: Annotated[CodeSpread | None, Field(description="each channel for itself, LSB")] = None
     lot: None = None
+    drawn_lot: ClassVar[None] = None
+    lot_corner: ClassVar[None] = None
     temperature_coefficient: ClassVar[Drift] = Drift()
 
     @property

@@ -55,15 +55,19 @@ class Bench:
 
 @lru_cache(maxsize=4)
 def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
-    """The devices of a point, one for each system. The voltage scale is ranged once, by the nominal ideal law."""
-    hardware = sweep.device()
+    """The devices of a point, one for each system. The voltage scale is ranged once, by the nominal ideal law
+    and supply."""
+    hardware = sweep.powered()
     chosen = sweep.chosen()
     spice = chosen if isinstance(chosen, Ngspice) else Ngspice()
     spice = replace(spice, points=sweep.points or POINTS)
     found = []
     for system in systems_of(sweep.workload):
         exact = Digital("cholesky").solve(system).value
-        device = Spu(hardware, IdealLaw()).ranged(system)
+        device = Spu(sweep.device(), IdealLaw()).ranged(system)
+        if sweep.supply != 1:
+            # Whoever chose the scale does not know what the supply is today.
+            device = Spu(hardware, IdealLaw()).program(system, float(device.volts_per_unit))
         for law in filter(None, (METRICS[name].law for name in sweep.recorded)):
             law(device, device.at_rest()[None])
         # What is refined is programmed with other matrices, too, which need all resistors.

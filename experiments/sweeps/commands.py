@@ -16,6 +16,7 @@ from experiments.shared.options import Scheduler
 from experiments.shared.versions import versions
 from experiments.sweeps.config import read_sweep
 from experiments.sweeps.findings import Findings, findings, study_in
+from experiments.sweeps.points import points_of
 from experiments.sweeps.progress import SweepBars
 from experiments.sweeps.run import MOST_BATCH, run
 from experiments.sweeps.sentences import NAMED, answer, yield_text
@@ -33,7 +34,9 @@ STOPPED = "Stopped. What is finished is in {folder}; the same command goes on fr
 
 ConfigFile = Annotated[
     Path,
-    typer.Argument(help="TOML file, or a shipped config: resistor_tolerance, bench_limits, paper_design_point."),
+    typer.Argument(
+        help="TOML file, or a shipped config: resistor_tolerance, bench_limits, corners, paper_design_point."
+    ),
 ]
 OutputFolder = Annotated[
     Path | None, typer.Option("--output", help="Folder of the sweep. Default: runs/NAME, NAME from the config.")
@@ -95,7 +98,10 @@ def sweep(
             console.print(STOPPED.format(folder=folder), soft_wrap=True)
             raise typer.Exit(130) from None
         found = findings(study_in(store), store)
-        reached = _print_yields(found, wanted)
+        many = len(found.shown) > NAMED and len(study.settings) > 1
+        reached = _print_yields(found, wanted, quiet=many)
+        if many:
+            _print_points(found)
         if found.shown:
             _print_tables(found)
         _report(store)
@@ -211,8 +217,8 @@ def _report(store: SweepStore) -> bool:
     return written
 
 
-def _print_yields(found: Findings, wanted: float) -> bool:
-    """Each group's yield in a sentence. Returns False where one is surely below what is wanted."""
+def _print_yields(found: Findings, wanted: float, quiet: bool) -> bool:
+    """Each group's yield in a sentence, or none. Returns False where one is surely below what is wanted."""
     reached = True
     for group in found.every:
         if not group.sweep.limits or group.copies.mixed:
@@ -225,8 +231,21 @@ def _print_yields(found: Findings, wanted: float) -> bool:
         else:
             reached &= given.good == given.tried
             said = f"{given.good} of {given.tried} keep all limits"
-        console.print(f"{where}{group.key[1]}: {said}", highlight=False, soft_wrap=True)
+        if not quiet:
+            console.print(f"{where}{group.key[1]}: {said}", highlight=False, soft_wrap=True)
     return reached
+
+
+def _print_points(found: Findings) -> None:
+    """Many points beside each other, instead of a sentence for each."""
+    given = points_of(found, brief=True)
+    shown = Table(box=None)
+    for name, *cells in zip(given.head, *given.rows, strict=True):
+        shown.add_column(name, min_width=max(map(len, cells)))  # heads break lines before cells do
+    for k, row in enumerate(given.rows):
+        shown.add_row(*map(escape, row), style="bold" if k == given.worst else "")
+    console.print(shown, highlight=False)
+    console.print(f"Worst corner: {given.corner}.", highlight=False, soft_wrap=True)
 
 
 def _print_tables(found: Findings) -> None:

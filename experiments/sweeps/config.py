@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from experiments.shared.configs import config_file
 from experiments.shared.engines import EngineSettings, check_engine
 from experiments.shared.grid import without_grid
-from experiments.shared.hardware import HardwareTable, hardware_of
+from experiments.shared.hardware import HardwareTable, hardware_of, supplied
 from experiments.sweeps.metrics import METRICS
 from solvers.precision.description import Precision
 from spu_circuit.description import Description
@@ -105,6 +105,9 @@ class Sweep(EngineSettings):
     hardware: Annotated[HardwareTable, Field(description="base: preset or file; anything else changes its fields")]
     engine: Annotated[Literal["network", "ngspice"], Field(description="what computes the voltages")] = "network"
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the copies")] = 0
+    supply: Annotated[
+        Fraction, Field(gt=0, le=2, description="of the amplifiers, over its nominal value; their rails follow it")
+    ] = 1.0
     time: Annotated[float, Field(gt=0, description="when the voltages are read, τ; inf: settled")] = inf
     settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01
     metrics: Annotated[tuple[str, ...], Field(description="recorded besides those with limits")] = ("relative_error",)
@@ -162,6 +165,10 @@ class Sweep(EngineSettings):
                 "variation.array_resistor.local = { tolerance = '1 %', meaning = 'sigma' }"
             )
         return hardware
+
+    def powered(self) -> Hardware:
+        """The same on its supply. Raises InputError where no supply is known, or it is too low."""
+        return supplied(self.device(), self.supply)
 
 
 def _kept(description: Any) -> Hardware:

@@ -9,8 +9,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments.shared.figures import draw_all
 from experiments.shared.files import write
 from experiments.shared.page import render
@@ -19,11 +17,12 @@ from experiments.sweeps.figures import FIGURES
 from experiments.sweeps.findings import Findings, disagreements, findings, study_in
 from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.points import FILE, points_file, points_of, worst_value
 from experiments.sweeps.redraw import outliers
 from experiments.sweeps.sentences import answer, interval_text
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.summary import summary
-from experiments.sweeps.units import metric_text, titled, yield_share
+from experiments.sweeps.units import metric_text, titled
 from experiments.sweeps.workloads import WORKLOADS
 
 WORST = 5
@@ -67,6 +66,8 @@ def write_report(store: SweepStore) -> list[str]:
     sentences = answer(found)
     for name, text in found.analysis.files(found.shown).items():
         write(store.folder / name, text)
+    if len(found.study.settings) > 1:
+        write(store.folder / FILE, points_file(found))
     made = json.dumps(summary(found), indent=2, allow_nan=False, ensure_ascii=False)
     write(store.folder / "summary.json", made + "\n")
     write(store.folder / "report.html", _page(found, sentences, store.folder))
@@ -100,19 +101,8 @@ def _page(found: Findings, sentences: list[str], folder: Path) -> str:
 
 
 def _points(found: Findings) -> Listing:
-    sweep, drawn = found.sweep, found.chosen.copies.drawn
-    head = [*_heads(found.shown), "copies", "failed", "unstable"]
-    if sweep.limits:
-        head += ["keep all limits", *(["yield", "interval"] if drawn else [])]
-    made = Listing("Copies and yield", head)
-    for group in found.shown:
-        cells = [str(len(group.rows)), str(group.counted("failed")), str(group.counted("unstable"))]
-        if sweep.limits:
-            given = group.found_yield
-            cells.append(f"{given.good} of {given.tried}")
-            cells += [yield_share(given.share), " to ".join(map(yield_share, given.interval))] if drawn else []
-        made.rows.append([*_name(group), *cells])
-    return made
+    given = points_of(found)
+    return Listing("Copies and yield", given.head, [list(row) for row in given.rows])
 
 
 def _about_points(found: Findings) -> str:
@@ -121,6 +111,8 @@ def _about_points(found: Findings) -> str:
         text += f" {mixed} more copies, with one kind of part exchanged between A and B, are in the sensitivity alone."
     if found.sweep.limits and found.chosen.copies.drawn:
         text += f" The interval of the yield holds with 95 % confidence: {found.shown[0].found_yield.method}."
+    if len(found.study.settings) > 1:
+        text += f" The worst corner is the point of the lowest yield; {FILE} has this table with every metric."
     return text
 
 
@@ -138,7 +130,7 @@ def _percentiles(found: Sequence[Group]) -> Listing:
             if drawn:
                 for at in (group.percentile(name, 0.5), group.percentile(name, 0.95)):
                     cells += [metric_text(name, at.value), interval_text(name, at)]
-                cells.append(metric_text(name, float(values[int(np.argmax(group.badness(name)))])))
+                cells.append(metric_text(name, worst_value(group, name)))
             else:
                 cells += [metric_text(name, float(values.min())), metric_text(name, float(values.max()))]
             made.rows.append([titled(name), *cells])

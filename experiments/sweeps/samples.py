@@ -49,8 +49,9 @@ class SampleSet:
     def moves(self, variation: Variation) -> Variation:
         """What varies in these samples; correlations mean nothing where one kind varies alone.
 
-        Ageing and mean temperature coefficients, which are not random, stay. What spreads coefficients is part of what
-        temperature does, and goes with it; but where parts are away from their reference anyway, it is their own.
+        Ageing, corners of lots and mean temperature coefficients, which are not random, stay. What spreads coefficients
+        is part of what temperature does, and goes with it; but where parts are away from their reference anyway, it is
+        their own.
         """
         if self.only is None:
             return variation
@@ -59,8 +60,9 @@ class SampleSet:
             if other == "temperature" != self.only:
                 nothing[other] = None
             elif other != self.only:
-                random = ("lot", "local", "matching", "gradient", "stuck_open", "stuck_closed")
+                random = ["local", "matching", "gradient", "stuck_open", "stuck_closed"]
                 of_kind = getattr(variation, other)
+                random += ["lot"] if of_kind.lot_corner is None else []
                 off = {name: type(of_kind).model_fields[name].default for name in random if hasattr(of_kind, name)}
                 drift = of_kind.temperature_coefficient
                 if (self.only != "temperature" or variation.reference_temperature is not None) and not drift.steady:

@@ -6,7 +6,7 @@ from experiments.sweeps.bars import capital
 from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.statistics import Percentile
-from experiments.sweeps.units import metric_text, percent, titled, yield_share
+from experiments.sweeps.units import interval_share, metric_text, percent, titled, yield_share
 
 WANTED = 0.95
 """Yield that the answer about a grid asks for, as ``--check`` does unless it is told."""
@@ -44,11 +44,11 @@ def answer(findings: Findings) -> list[str]:
 def yield_text(group: Group) -> str:
     """The yield with its interval, and how many copies are behind it."""
     found = group.found_yield
-    low, high = map(yield_share, found.interval)
     tried = f"{found.good} of {found.tried} tried"
     if group.copies.weighted:
         tried = f"{found.tried} drawn, whose {found.tried - found.good} failing ones count as {found.effective:.0f}"
-    said = f"{yield_share(found.share)} of the copies keep all limits ({low} to {high} with 95 % confidence; {tried})"
+    interval = f"{interval_share(*found.interval)} with 95 % confidence"
+    said = f"{yield_share(found.share)} of the copies keep all limits ({interval}; {tried})"
     if found.heaviest > DOMINANT:
         said += (
             f". Beware: one copy has {percent(found.heaviest)} of the failing copies' weight; raise analysis.samples"

@@ -105,7 +105,7 @@ def points(
         except InputError as error:
             raise InputError(f"config {where}: {error}") from None
         sweep = own(point, sweep)
-        sweep.device()
+        sweep.powered()
         found.append((setting, sweep))
         if sweep.recorded != found[0][1].recorded:
             raise InputError(

@@ -28,7 +28,7 @@ def trained_metrics(sweep: Sweep, copies: SampleSet, sample: int) -> tuple[float
     settings = experiment.optimizers[trial.optimizer]
     if copies.sampling is None or copies.only is not None:
         raise InputError(f"analysis.kind {sweep.analysis.kind!r} does not train; take 'monte carlo'")
-    spu = Spu(sweep.device(), sweep.chosen(), sample=Sample(copies.sampling, sample))
+    spu = Spu(sweep.powered(), sweep.chosen(), sample=Sample(copies.sampling, sample))
     method = Method(settings, settings.made_precise(spu), experiment.steps)
     (chunk,) = advance(experiment, [Place(trial)], _data(sweep), experiment.steps, method)
     if chunk.error:

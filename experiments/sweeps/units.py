@@ -45,6 +45,12 @@ def yield_share(share: float) -> str:
     return percent(share) if share <= 0.999 or share == 1 else f"1 − {1e6 * (1 - share):.3g} {PER_MILLION}"
 
 
+def interval_share(low: float, high: float) -> str:
+    """The interval of a yield, both ends in the same words."""
+    say = yield_share if low > 0.999 else percent
+    return f"{say(low)} to {say(high)}"
+
+
 def titled(name: str) -> str:
     """relative_error → relative error."""
     return name.replace("_", " ")

@@ -319,6 +319,23 @@ def test_widened_scores_end_at_six_sigma():
     assert found.relative["capacitor"].max() == pytest.approx(1.06, abs=1e-3)
 
 
+@pytest.mark.parametrize(("corner", "wanted"), [("low", 0.97), ("nominal", 1.0), ("high", 1.03)])
+def test_a_lot_at_a_corner_is_that_of_every_copy(corner, wanted):
+    pinned = RelativeVariation(lot=SIGMA, corner=corner)
+    alone = Variation(capacitor=pinned)
+    assert varying(alone) == ()
+    np.testing.assert_allclose(drawn(alone, range(3)).relative.get("capacitor", np.ones(1)), wanted, rtol=1e-12)
+    # Others are drawn as ever, in importance sampling too, whose weights know nothing of it.
+    local = RelativeVariation(lot=SIGMA, local=SIGMA, corner=corner)
+    free = RelativeVariation(local=SIGMA)
+    found = drawn(Variation(capacitor=local), range(50)).relative["capacitor"]
+    np.testing.assert_allclose(found, wanted * drawn(Variation(capacitor=free), range(50)).relative["capacitor"])
+    assert (drawn(Variation(capacitor=local), range(50), Sampling(3, inflation=2.0)).weights == 1).all()
+    # Extremes of what varies start from it.
+    ends = corners(Variation(capacitor=local), KELVIN, PARTS, {"capacitor local": np.array([[1.0], [0.0]])})
+    np.testing.assert_allclose(ends.relative["capacitor"][:, 0], [wanted * 1.03, wanted], rtol=1e-12)
+
+
 def test_nothing_varies_by_default():
     assert varying(Variation()) == ()
     assert varying(load_hardware("bench").variation) == ()

@@ -32,7 +32,7 @@ def with_extremes(variation: Variation, analysis: str) -> tuple[str, ...]:
 
 
 def _deviates(of_kind: Any) -> bool:
-    return bool(of_kind.lot or of_kind.mismatch or of_kind.temperature_coefficient.spread)
+    return bool(of_kind.drawn_lot or of_kind.mismatch or of_kind.temperature_coefficient.spread)
 
 
 def bounds(group: Group, metric: str) -> dict[str, tuple[float, int]]:

@@ -12,6 +12,7 @@ from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from experiments.shared.files import inert
 from experiments.sweeps.analyses.kind import AnalysisKind
@@ -59,6 +60,12 @@ def target_of(sweep: Sweep) -> Target:
     Raises:
         SimulationError: none ever fails.
     """
+    # A random walk follows the last digit, which the number of threads changes; all processes need the same answer.
+    with threadpool_limits(1, user_api="blas"):
+        return _target(sweep)
+
+
+def _target(sweep: Sweep) -> Target:
     (bench,) = benches(sweep, "network")
     law, ratio, found = law_of(bench), 1.0, None
     for rng in map(np.random.default_rng, np.random.SeedSequence(sweep.seed).spawn(ROUNDS)):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from experiments.shared.figures import FigureEntry
 from experiments.shared.grid import axis_name, value_text
-from experiments.sweeps.figures.axes import colours, dashed, label_axis, limits
+from experiments.sweeps.figures.axes import MOST_LINES, colours, dashed, label_axis, limits
 from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group, changing
 from experiments.sweeps.units import metric_text, yield_share
@@ -31,7 +32,9 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
     ticks = list(dict.fromkeys(value_text(settings[g.key[0]][axis]) for g in found))
     panels = [*(["yield"] if sweep.limits else []), *names]
     columns = min(2, len(panels))
-    figure = Figure(figsize=(8.6, 3.0 * ceil(len(panels) / columns)))
+    many = len(series) > MOST_LINES
+    below = 0.5 + 0.22 * ceil(len(series) / 3) if many else 0.0
+    figure = Figure(figsize=(8.6, 3.0 * ceil(len(panels) / columns) + below))
     grid = figure.subplots(ceil(len(panels) / columns), columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
         for (label, line), colour in zip(series.items(), colours(len(series)), strict=True):
@@ -64,11 +67,17 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
             label_axis(axes.yaxis, panel)
             limits(axes, sweep, panel, "y", np.array([0.0, axes.get_ylim()[1]]))
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-        if len(series) > 1 or panel != "yield":
+        if not many and (len(series) > 1 or panel != "yield"):
             title = ", ".join(name for name in found[0].traits if name != axis_name(axis))
             axes.legend(fontsize=8, title=title if len(series) > 1 else None, title_fontsize=8)
     for axes in list(grid.flat)[len(panels) :]:
         axes.axis("off")
+    if many:
+        handles = [Line2D([], [], color=colour, marker="o", ms=4) for colour in colours(len(series))]
+        title = ", ".join(name for name in found[0].traits if name != axis_name(axis))
+        figure.legend(
+            handles, list(series), loc="outside lower center", ncols=3, fontsize=8, title=title, title_fontsize=8
+        )
     if sweep.limits:
         words = "; ".join(f"{g.label}: yield {yield_share(g.found_yield.share)}" for g in found)
     else:
@@ -79,9 +88,8 @@ def draw(findings: Findings) -> tuple[Figure, str] | None:
 
 
 def caption(findings: Findings) -> str:
-    return "Bars are 95 % intervals. The values stand in the order of the config, evenly apart." + dashed(
-        findings.shown
-    )
+    text = "Bars are 95 % intervals. The values stand in the order of the config, evenly apart."
+    return f"{text} Solid: medians; dotted: 95th percentiles.{dashed(findings.shown)}"
 
 
 def _bars(
