@@ -2,7 +2,7 @@
 
 ``start`` is the output voltage at time 0 of a transient that uses initial conditions. A subcircuit of the user's
 library does not take it: its array is precharged instead, see ``ElementTable.precharged``. Samples of a device differ
-by further parameters: ``offset`` adds, in volts; ``gain`` and ``bandwidth`` multiply.
+by further parameters: ``offset`` and ``bias`` add, in volts and amperes; ``gain`` and ``bandwidth`` multiply.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from PySpice.Spice.Netlist import Circuit, SubCircuit
 
 NAME = "spu_amplifier"
+ADDING = ("offset", "bias")
+"""Parameters that add to a value of the amplifier; others multiply it."""
 SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
 """Global nodes that feed the supply pins of all amplifiers, and their signs."""
 FLOAT_RESISTANCE = 1e9
@@ -71,15 +73,19 @@ def ideal(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
 
 
 def macromodel(hardware: Hardware, noise_hold: float | None) -> "SubCircuit":
-    """One pole, offset, input noise, saturating output with series resistance.
+    """One pole, offset, bias current, input noise, saturating output with series resistance.
 
     g_m into C_p with ``GBW = g_m / (2π C_p)`` and a noiseless load g_m / A₀; the output follows it as
     ``rail · tanh(v / rail)``, and no more than ``I_max · tanh(…)`` flows through its resistance. Without a
     gain-bandwidth product there is no capacitor, without a rail or current limit no saturation.
     """
     amplifier = hardware.amplifier
-    circuit = _subcircuit(offset=0.0, gain=1.0, bandwidth=1.0)
+    bias = {} if amplifier.bias_current is None else {"bias": 0.0}
+    circuit = _subcircuit(offset=0.0, gain=1.0, bandwidth=1.0, **bias)
     ground = circuit.gnd
+    if bias:
+        # The other input is at ground, where its own current makes no voltage.
+        circuit.I("bias", "minus", ground, raw_spice=f"DC {{{amplifier.bias_current!r}+bias}}")
     circuit.V("offset", "shifted", "plus", raw_spice=f"DC {{{amplifier.offset!r}+offset}}")
     circuit.VCCS("input", ground, "pole", "shifted", "minus", transconductance=TRANSCONDUCTANCE)
     load = f"{{{TRANSCONDUCTANCE / amplifier.dc_gain!r}/gain}}"
@@ -148,7 +154,8 @@ def varying_of(amplifier: Amplifier) -> tuple[str, ...]:
         return ("gain",)
     if amplifier.model == "subckt":
         return ("offset",)
-    return ("offset", "gain") if amplifier.gain_bandwidth is None else ("offset", "gain", "bandwidth")
+    bandwidth = () if amplifier.gain_bandwidth is None else ("bandwidth",)
+    return ("offset", "gain", *bandwidth, *(() if amplifier.bias_current is None else ("bias",)))
 
 
 def _subcircuit(**defaults: float) -> "SubCircuit":

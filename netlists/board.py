@@ -16,7 +16,12 @@ from spu_circuit.sampling import Parts, Sample, Samples, draw, varying
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-AMPLIFIER = {"amplifier_offset": "offset", "amplifier_gain": "gain", "amplifier_bandwidth": "bandwidth"}
+AMPLIFIER = {
+    "amplifier_offset": "offset",
+    "amplifier_gain": "gain",
+    "amplifier_bandwidth": "bandwidth",
+    "amplifier_bias": "bias",
+}
 """Kinds that are properties of an amplifier, and the parameters of its subcircuit."""
 OF_DAC = ("dac_gain", "dac_offset", "dac_inl", "dac_dnl")
 KEPT = 32

@@ -26,6 +26,7 @@ from spu_circuit.quantity import (
     OhmsOrZero,
     Siemens,
     SiemensOrZero,
+    SignedAmperes,
     SignedVolts,
     Volts,
     VoltsOrZero,
@@ -122,7 +123,7 @@ ONCE = ("plus", "minus", "output")
 AMPLIFIER_FIELDS = {
     "ideal": "",
     "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise supply "
-    "supply_rejection",
+    "supply_rejection bias_current",
     "subckt": "library subcircuit pins supply rail output_resistance current_limit library_text",
 }
 """What each amplifier model takes."""
@@ -157,6 +158,10 @@ class Amplifier(Description):
         Field(
             description="output current saturates at ± this, A; none: unlimited; of a subckt: what ranging stays below"
         ),
+    ] = None
+    bias_current: Annotated[
+        SignedAmperes | None,
+        Field(description="into the inverting input, the same in every amplifier, A; none: none flows"),
     ] = None
     input_noise: Annotated[
         VoltsPerRootHertz | None,

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from spu_circuit.description import Description
 from spu_circuit.quantity import (
+    AmperesOrZero,
     Area,
     Fraction,
     KelvinDifference,
@@ -138,6 +139,13 @@ class VoltageSpread(AbsoluteSpread):
 
     tolerance: Annotated[VoltsOrZero, Field(description="V")]
     limit: Annotated[VoltsOrZero | None, Field(description="V; of a truncated distribution")] = None
+
+
+class CurrentSpread(AbsoluteSpread):
+    """Of a current."""
+
+    tolerance: Annotated[AmperesOrZero, Field(description="A")]
+    limit: Annotated[AmperesOrZero | None, Field(description="A; of a truncated distribution")] = None
 
 
 class TemperatureSpread(AbsoluteSpread):

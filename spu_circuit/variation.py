@@ -16,6 +16,7 @@ from spu_circuit.description import Description
 from spu_circuit.quantity import LARGEST, Kelvin, SignedFraction
 from spu_circuit.spread import (
     CodeSpread,
+    CurrentSpread,
     Drift,
     Matching,
     RelativeDrift,
@@ -106,8 +107,23 @@ class VoltageVariation(LotVariation):
         VoltageDrift, Field(description="volts per kelvin above the reference: of all parts alike, or a table")
     ] = VoltageDrift()
 
+    unit: ClassVar[str] = "V"
+
     @property
     def mismatch(self) -> VoltageSpread | None:
+        return self.local
+
+
+class CurrentVariation(LotVariation):
+    """How a current deviates, in amperes."""
+
+    lot: Annotated[CurrentSpread | None, Field(description="one deviation for all parts of a copy")] = None
+    local: Annotated[CurrentSpread | None, Field(description="each part for itself")] = None
+    temperature_coefficient: ClassVar[Drift] = Drift()
+    unit: ClassVar[str] = "A"
+
+    @property
+    def mismatch(self) -> CurrentSpread | None:
         return self.local
 
 
@@ -121,6 +137,7 @@ class CodeVariation(Description):
     local: Annotated[CodeSpread | None, Field(description="each channel for itself, LSB")] = None
     lot: None = None
     drawn_lot: ClassVar[None] = None
+    unit: ClassVar[str] = "LSB"
     lot_corner: ClassVar[None] = None
     temperature_coefficient: ClassVar[Drift] = Drift()
 
@@ -138,6 +155,7 @@ KINDS = (
     "amplifier_offset",
     "amplifier_gain",
     "amplifier_bandwidth",
+    "amplifier_bias",
     "dac_gain",
     "dac_offset",
     "dac_inl",
@@ -161,6 +179,7 @@ class Variation(Description):
     amplifier_offset: VoltageVariation = VoltageVariation()
     amplifier_gain: RelativeVariation = RelativeVariation()
     amplifier_bandwidth: RelativeVariation = RelativeVariation()
+    amplifier_bias: CurrentVariation = CurrentVariation()
     dac_gain: RelativeVariation = RelativeVariation()
     dac_offset: VoltageVariation = VoltageVariation()
     dac_inl: CodeVariation = CodeVariation()

@@ -12,7 +12,7 @@ from experiments.sweeps.group import Group
 from experiments.sweeps.units import text, titled
 from netlists.board import Board
 from spu_circuit.sampling import Samples, varying
-from spu_circuit.variation import CodeVariation, RelativeVariation, Variation
+from spu_circuit.variation import RelativeVariation, Variation
 
 Array = NDArray[np.float64]
 
@@ -173,4 +173,4 @@ def _deviations(variation: Variation, samples: Samples, kind: str) -> tuple[Arra
     """Of all parts of a kind, (samples, parts), and their unit."""
     if isinstance(getattr(variation, kind), RelativeVariation):
         return samples.relative[kind] - 1, "%"
-    return samples.absolute[kind], "LSB" if isinstance(getattr(variation, kind), CodeVariation) else "V"
+    return samples.absolute[kind], getattr(variation, kind).unit

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netlists.amplifier import ADDING
 from netlists.elements import Values
 from solvers.network.structure import Structure
 
@@ -21,8 +22,8 @@ def parameter_slopes(structure: Structure, values: Values) -> dict[str, dict[str
         values: what differs from the table; see ``Values``.
 
     Returns:
-        Label of amplifiers → parameter → key of a group → derivative, (batch, elements): by the offset in volts, by a
-        relative change of the others.
+        Label of amplifiers → parameter → key of a group → derivative, (batch, elements): by the offset in volts, by
+        the bias in amperes, by a relative change of the others.
     """
     amplifier, found = structure.table.amplifier, dict[str, dict[str, dict[str, Array]]]()
     for group in structure.table.elements:
@@ -31,7 +32,7 @@ def parameter_slopes(structure: Structure, values: Values) -> dict[str, dict[str
         names = [name for name in amplifier.parameters if name != "start"]
         own = {
             name: np.atleast_2d(
-                values.get(f"{group.label}.{name}", np.full(group.count, 0.0 if name == "offset" else 1.0))
+                values.get(f"{group.label}.{name}", np.full(group.count, 0.0 if name in ADDING else 1.0))
             )
             for name in names
         }
@@ -44,5 +45,5 @@ def parameter_slopes(structure: Structure, values: Values) -> dict[str, dict[str
                 slope = np.asarray(np.imag(element.value)) / IMAGINARY
                 if element.kind == "R":
                     slope = -slope / np.asarray(np.real(element.value)) ** 2
-                found[group.label][name][element.name] = slope if name == "offset" else slope * own[name]
+                found[group.label][name][element.name] = slope if name in ADDING else slope * own[name]
     return found

@@ -107,6 +107,20 @@ def device_of(hardware, size=6, scale=0.3, state=None):
     return load(program_array(system, hardware), system.b, hardware, scale, state)
 
 
+@pytest.mark.parametrize("engine", [Ngspice(), Network()])
+def test_bias_current_flows_through_the_feedback(engine):
+    """One cell of 1: the current into the amplifier's input comes from its output, through 1 kΩ.
+
+    A gain of 1e9 leaves 2e-9 of the value, ngspice's gmin of 1e-12 S as much.
+    """
+    numbers = {"model": "macromodel", "dc_gain": 1e9}
+    volts = [
+        volts_of(engine, device_of(with_amplifier("ideal", False, bias_current=current, **numbers), size=1), inf)[0]
+        for current in (0.0, 1e-6)
+    ]
+    assert volts[1] - volts[0] == pytest.approx(1e-3, rel=1e-6)
+
+
 def test_array_of_shipped_models_rests_where_the_macromodel_does():
     """65 pA of bias into 500 Ω is 30 nV of volts; tanh of 3 mV over 0.69 V costs 6e-6 of the loop's error of 1e-4."""
     one, other = device_of(quiet(load_hardware("vendor"))), device_of(same_numbers(thermal=False))

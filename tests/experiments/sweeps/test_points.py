@@ -16,7 +16,9 @@ from experiments.sweeps.analyses import sets_of
 from experiments.sweeps.bench import benches
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
+from experiments.sweeps.group import Group
 from experiments.sweeps.points import WORST
+from experiments.sweeps.redraw import outliers
 from experiments.sweeps.study import study_of
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import changed_hardware, from_document
@@ -169,3 +171,19 @@ def test_supplies_and_corners_that_are_none_are_refused():
     wrong = {"base": "ideal", "variation": {"capacitor": {"corner": "low"}}}
     with pytest.raises(InputError, match="corner 'low' is the lot's, and there is none"):
         study_of(document | {"hardware": wrong}, {}, "test")
+
+
+def test_bias_currents_are_drawn_in_amperes():
+    variation = {"amplifier_bias": {"local": {"tolerance": "50 nA", "meaning": "sigma"}}}
+    hardware = {"base": "bench", "amplifier": {"offset": "0 V", "bias_current": "100 nA"}, "variation": variation}
+    asked = sweep(hardware=hardware)
+    (copies,) = sets_of(asked).values()
+    group = Group((0, "copies"), {}, asked, copies, tuple(evaluate(asked, copies, range(4), "network")))
+    assert len(np.unique(group.column("relative_error"))) == 4
+    shared, parts = outliers(group, 0, 1)
+    assert parts[0].unit == "A"
+    assert abs(parts[0].deviation) == pytest.approx(abs(parts[0].sigmas) * 50e-9)
+    assert shared[0].endswith("A")
+    without = {"base": "bench", "variation": variation}
+    with pytest.raises(InputError, match=r"variation\.amplifier_bias: hardware 'bench' has no such part"):
+        study_of(sweep(hardware=without).model_dump(mode="json", exclude_unset=True), {}, "test")

@@ -22,6 +22,7 @@ from spu_circuit.variation import KINDS, Variation
 Array = NDArray[np.float64]
 
 RELATIVE_STEP, VOLTS_STEP, CODE_STEP = 1e-4, 1e-4, 1e-1
+AMPERES_STEP = 1e-7
 """Central differences are off by the third derivative: a few times the square of a step, 1e-8 to 1e-7. Rounding and
 the chord method's end at 1e-10 of the outputs add 1e-10 / 2e-4 of them: 5e-7 where a derivative is as large as the
 outputs."""
@@ -54,9 +55,9 @@ def hardware_of(name: str) -> Hardware:
 
 
 def low_gain() -> Hardware:
-    """Amplifiers so weak that their gain and bandwidth matter."""
+    """Amplifiers so weak that their gain and bandwidth matter, with input currents."""
     hardware = hardware_of("bench")
-    weak = hardware.amplifier.model_copy(update={"dc_gain": 300.0})
+    weak = hardware.amplifier.model_copy(update={"dc_gain": 300.0, "bias_current": 1e-6})
     return hardware.model_copy(update={"amplifier": weak})
 
 
@@ -84,7 +85,7 @@ def moved(board: Board, kind: str, step: float, base: Samples | None = None) -> 
     nothing = np.zeros((2 * count, 0), dtype=bool)
     relative = {} if base is None else {k: np.repeat(v, 2 * count, axis=0) for k, v in base.relative.items()}
     absolute = {} if base is None else {k: np.repeat(v, 2 * count, axis=0) for k, v in base.absolute.items()}
-    if kind.endswith(("offset", "inl", "dnl")):
+    if kind.endswith(("offset", "bias", "inl", "dnl")):
         absolute[kind] = absolute.get(kind, 0.0) + off
     else:
         relative[kind] = relative.get(kind, 1.0) * (1 + off)
@@ -95,7 +96,8 @@ def differences(
     board: Board, device: Device, kind: str, gradient: Array, base: Samples | None = None, time: float = np.inf
 ) -> Array:
     """Of ``gradient · x`` at a time, in τ, by each part of a kind, (parts,), by the network."""
-    step = CODE_STEP if kind.endswith("nl") else VOLTS_STEP if kind.endswith("offset") else RELATIVE_STEP
+    volts = VOLTS_STEP if kind.endswith("offset") else RELATIVE_STEP
+    step = CODE_STEP if kind.endswith("nl") else AMPERES_STEP if kind.endswith("bias") else volts
     samples = moved(board, kind, step, base)
     many = device_batch(device, samples.count)
     programmed = Network(linearise=True).prepare(board).program(many.array, samples)
@@ -192,7 +194,7 @@ def test_ageless_parts_have_no_effect_at_rest(case: tuple[Hardware, System]) -> 
 
 
 def test_a_sample_has_derivatives_about_its_own_parts() -> None:
-    hardware = varied(hardware_of("bench"), 0.03)
+    hardware = varied(low_gain(), 0.03)
     system, gradient = system_of(4), np.array([1.0, -2.0, 0.5, 0.0])
     spu = Spu(hardware, Network(), sample=Sample(Sampling(3), 7))
     found = spu.sensitivity(system, gradient)
@@ -207,7 +209,8 @@ def varied(hardware: Hardware, tolerance: float) -> Hardware:
     """Every kind of part that the hardware has varies."""
     kinds: dict[str, object] = {}
     for kind in KINDS:
-        size = 0.5 if kind.endswith("nl") else 1e-3 if kind.endswith("offset") else tolerance
+        small = 1e-7 if kind.endswith("bias") else 1e-3 if kind.endswith("offset") else tolerance
+        size = 0.5 if kind.endswith("nl") else small
         if kind != "summing_resistor":
             kinds[kind] = {"local": {"tolerance": size, "meaning": "sigma"}}
     return hardware.model_copy(update={"variation": Variation.model_validate(kinds)})
