@@ -1,7 +1,7 @@
 """What each part adds to the error of samples, to first order, by one solve of the transposed nominal circuit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf, nan, sqrt
 
@@ -19,6 +19,7 @@ from solvers.network import Network
 from solvers.sensitivity import Contributions, adjoint_of, contributions_of
 from spu_circuit.converters import quantize
 from spu_circuit.errors import SpuError
+from spu_circuit.sampling import at_scores, joined
 
 Array = NDArray[np.float64]
 
@@ -128,7 +129,7 @@ def _found(sweep: Sweep) -> FirstOrder | str:
 
 
 def _of_system(sweep: Sweep, bench: Bench) -> tuple[Contributions, float, Array]:
-    """Shares of a system's error, the nominal relative error, and those of the first samples."""
+    """Shares of a system's error, the relative error without any spread, and those of the first samples."""
     device, exact = batch_of(bench.device), bench.exact
     seconds = question_of(sweep, bench.device).seconds
     prepared = bench.prepared if sweep.engine == "network" else Network().prepare(bench.board)
@@ -138,11 +139,16 @@ def _of_system(sweep: Sweep, bench: Bench) -> tuple[Contributions, float, Array]
     copies = copies_of(sweep)
     count = min(copies.samples, max(FEWEST, MOST_VALUES // values))
     samples = by_number(sweep, copies, bench, range(count))
-    found = contributions_of(adjoint, bench.board, device, exact, samples)
+    # Without spread parts are not nominal where they are aged, warm, or at a corner of their lot.
+    hardware = bench.device.hardware
+    medians = at_scores(hardware.variation, hardware.temperature, bench.board.places, {})
+    none_stuck = np.zeros((count, 0), dtype=bool)
+    every = joined([medians, replace(samples, open=none_stuck, closed=none_stuck)])
+    found = contributions_of(adjoint, bench.board, device, exact, every)
     unit, scale = float(np.linalg.norm(exact)), bench.device.unknowns_per_volt
-    codes, _ = quantize(adjoint.volts + found.moved / scale, bench.device.hardware.adc)
+    codes, _ = quantize(adjoint.volts + found.moved[1:] / scale, hardware.adc)
     errors = np.linalg.norm(codes * scale - exact, axis=1) / unit
-    return found, float(np.linalg.norm(adjoint.volts[0] * scale - exact)) / unit, errors
+    return found, float(np.linalg.norm(adjoint.volts[0] * scale + found.moved[0] - exact)) / unit, errors
 
 
 def _squares(found: Contributions) -> Sequence[tuple[tuple[str, str], float]]:

@@ -13,6 +13,7 @@ from experiments import cli
 from experiments.shared.hardware import supplied
 from experiments.sweeps import commands
 from experiments.sweeps.analyses import sets_of
+from experiments.sweeps.analyses.first_order import FirstOrder, first_order
 from experiments.sweeps.bench import benches
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
@@ -22,6 +23,7 @@ from experiments.sweeps.redraw import outliers
 from experiments.sweeps.study import study_of
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import changed_hardware, from_document
+from spu_circuit.variation import ENDS
 
 CONFIG = """
 name = "corners"
@@ -153,6 +155,9 @@ def test_lots_at_a_corner_change_every_copy_alike():
         values = [row.metrics[0] for row in evaluate(asked, copies, range(4), "network")]
         assert np.ptp(values) < 1e-12  # a capacitor changes no settled solution
         errors[corner] = values[0]
+        found = first_order(asked)
+        assert isinstance(found, FirstOrder)
+        assert found.nominal == pytest.approx(0.03 * abs(ENDS[corner]), abs=1e-4)
     # x follows 1 / R.
     assert errors["low"] == pytest.approx(1 / 0.97 - 1, rel=1e-3)
     assert errors["high"] == pytest.approx(1 - 1 / 1.03, rel=1e-3)
