@@ -239,7 +239,7 @@ def _print_yields(found: Findings, wanted: float, quiet: bool) -> bool:
 def _print_points(found: Findings) -> None:
     """Many points beside each other, instead of a sentence for each."""
     given = points_of(found, brief=True)
-    shown = Table(box=None)
+    shown = Table(box=None, padding=(0, 1, 0, 0))
     for name, *cells in zip(given.head, *given.rows, strict=True):
         shown.add_column(name, min_width=max(map(len, cells)))  # heads break lines before cells do
     for k, row in enumerate(given.rows):
