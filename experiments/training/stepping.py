@@ -133,18 +133,29 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
 
 @lru_cache(maxsize=16)
 def evaluation(learner: Learner) -> Callable[..., Any]:
-    """A function of parameters, inputs and targets, and who is chosen: mean loss, score and what is told
-    beside it (m,), NaN where nothing is."""
+    """A function of parameters, inputs and targets, and who is chosen: mean loss, score, and what is told beside it
+    (m,), NaN where nothing is."""
+    judge = learner.judge
 
     def evaluate(params: Any, inputs: jax.Array, targets: jax.Array, chosen: jax.Array) -> Any:
         def judged(own: Any) -> Any:
             outputs = learner.model(own, inputs)
-            beside = learner.beside(outputs, targets) if learner.beside else jnp.array(nan)
-            return learner.loss.mean(outputs, targets), learner.score(outputs, targets), beside
+            told = learner.score(outputs, targets) if judge is None else outputs
+            return learner.loss.mean(outputs, targets), told
 
         return _each(judged, chosen, params)
 
-    return compiled(evaluate)
+    computed = compiled(evaluate)
+
+    def evaluated(params: Any, inputs: Any, targets: Any, chosen: Any) -> Any:
+        loss, told = map(np.asarray, computed(params, inputs, targets, chosen))
+        if judge is None:
+            return loss, told, np.full(len(told), nan)
+        # Not as a callback of what is compiled: one that is given large arrays can wait for ever for its own thread.
+        pairs = [judge(own, targets) if taken else (nan, nan) for own, taken in zip(told, chosen, strict=True)]
+        return loss, *np.array(pairs).T
+
+    return evaluated
 
 
 @lru_cache(maxsize=16)

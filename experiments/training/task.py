@@ -57,7 +57,7 @@ class Learner:
         model: parameters and inputs (b, ...) → outputs (b, d_z).
         loss: of a sample's outputs and target.
         score: outputs (n, d_z) and targets (n, ...) → what the task is judged by, ().
-        beside: the same for what is told beside the score; None: nothing is.
+        judge: the score in NumPy, and what is told beside it; None: JAX computes ``score``, and nothing is beside it.
         sample: one input and its target, or their ``jax.ShapeDtypeStruct``.
         in_training: key → the model as it is trained, where that differs by chance from the one that is judged.
     """
@@ -68,7 +68,7 @@ class Learner:
     score: Callable[[Any, Any], Any]
     sample: tuple[Any, Any]
     in_training: "Callable[[Any], Model] | None" = None
-    beside: Callable[[Any, Any], Any] | None = None
+    judge: Callable[[Any, Any], tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)

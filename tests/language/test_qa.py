@@ -6,6 +6,7 @@ import re
 from contextlib import closing
 from hashlib import sha256
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from experiments.training.language.judging import judged
 from experiments.training.methods import factor_of, learner_of
 from experiments.training.report import write_reports
 from experiments.training.run import prepare, run
+from experiments.training.stepping import evaluation
 from experiments.training.store import open_existing
 from experiments.training.tasks import task_named
 from spu_circuit.errors import InputError
@@ -105,8 +107,24 @@ def test_the_score_is_the_f1_of_the_likeliest_answers(config, path):
     learner, test = learner_of(experiment), task_named("qa").load(experiment.data, path).test
     outputs = np.asarray(learner.model(learner.begin(0), test[0]))
     # Beside it is the share that matches exactly.
-    told = [float(measure(outputs, test[1])) for measure in (learner.score, learner.beside)]
-    assert told == pytest.approx(judged(outputs, test[1], 8), abs=1e-6)
+    assert learner.judge(outputs, test[1]) == judged(outputs, test[1], 8)
+
+
+def test_answers_are_judged_outside_of_what_is_compiled(config, path, monkeypatch):
+    """A callback that is given large arrays can wait for the thread that it runs on: evaluations hung on one core."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a callback")
+
+    monkeypatch.setattr("jax.pure_callback", refuse)
+    experiment = changed(config)
+    learner, test = learner_of(experiment), task_named("qa").load(experiment.data, path).test
+    stack = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), learner.begin(0))
+    loss, score, beside = evaluation(learner)(stack, *test, np.array([True, False]))
+    outputs = np.asarray(learner.model(learner.begin(0), test[0]))
+    assert (score[0], beside[0]) == pytest.approx(judged(outputs, test[1], 8))
+    assert np.isfinite(loss[0])
+    assert np.isnan([loss[1], score[1], beside[1]]).all()
 
 
 def test_a_curvature_has_a_row_for_each_draw_whatever_the_windows_are(config):

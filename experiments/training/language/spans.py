@@ -1,6 +1,5 @@
 """A model that marks the answer in a text: an encoder with changes of low rank, and a head for both ends of a span."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -83,20 +82,15 @@ def answer_finder(encoder: Encoder, deviation: float, length: int, longest: int,
 
         return model
 
-    def said(which: int) -> Callable[[Array, Array], Array]:
-        """F1, 0, or exact match, 1."""
-
-        def host(outputs: Any, targets: Any) -> Any:
-            return np.float32(judged(np.asarray(outputs), np.asarray(targets), longest)[which])
-
-        return lambda *both: jax.pure_callback(host, jax.ShapeDtypeStruct((), jnp.float32), *both)
+    def judge(outputs: Any, targets: Any) -> tuple[float, float]:
+        return judged(np.asarray(outputs), np.asarray(targets), longest)
 
     return Learner(
         begin=lambda seed: parts(seed)[0],
         model=with_dropped(None),
         loss=span_cross_entropy,
-        score=said(0),
-        beside=said(1),
+        score=lambda outputs, targets: judge(outputs, targets)[0],
+        judge=judge,
         sample=(jax.ShapeDtypeStruct((2, length), jnp.int32), jax.ShapeDtypeStruct((2,), jnp.int32)),
         in_training=with_dropped if adaptation.dropout else None,
     )
