@@ -135,6 +135,17 @@ def test_optimizers_on_questions_are_tuned_alike_on_other_seeds():
         assert protocol.steps * protocol.batch <= protocol.train
 
 
+def test_learning_rates_are_followed_to_where_they_get_worse():
+    for losses, wanted in (
+        ({0.03: 1.0, 0.1: 2.0, 0.3: None}, 0.009),
+        ({0.1: 2.0, 0.3: 1.0, 0.03: 3.0}, 0.9),
+        ({0.03: 2.0, 0.1: 1.0, 0.3: 3.0}, None),
+        ({0.009: 1.5, 0.03: 1.0, 0.1: 2.0}, None),
+        ({0.1: 1.0}, None),
+    ):
+        assert language._further([{"rate": rate, "loss": loss} for rate, loss in losses.items()]) == wanted
+
+
 def _language_rows(reached):
     """Rows of trainings that end at a loss and an F1, by optimizer; seeds differ by more than optimizers do."""
     return [
