@@ -46,13 +46,13 @@ def test_trainings_are_tuned_judged_and_kept(protocol, given, monkeypatch):
     assert len(finished) == whole  # nothing was left to compute
 
     tried = {(row["optimizer"], row["rate"]): row["loss"] for row in rows if row["part"] == "tuning"}
-    assert len(tried) == 5 * 2
     assert tried[language.TNGD, 1e30] is None  # it diverges
+    assert tried[language.TNGD, 2.5e-33] > 0  # beyond 0.05, which was the least
     for row in rows:
         if row["part"] == "verdict":
-            own = {rate: loss for (name, rate), loss in tried.items() if name == row["optimizer"] and loss is not None}
-            best = 0.05 if row["optimizer"] == language.EXACT else min(own, key=own.get)
-            assert row["rate"] == best
+            theirs = language.TNGD if row["optimizer"] == language.EXACT else row["optimizer"]
+            own = {rate: loss for (name, rate), loss in tried.items() if name == theirs and loss is not None}
+            assert row["rate"] == min(own, key=own.get)
             assert row["seed"] in protocol.seeds
             assert 0 <= row["exact_match"] <= row["f1"] <= 1
             assert row["loss_3"] == row["loss"]
