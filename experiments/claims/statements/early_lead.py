@@ -6,15 +6,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
-from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
+from experiments.claims.statements.reached import drawn, field_of, mean_steps, reached, targets_of
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
-from experiments.training.summary import SMOOTH, steps_to
+from experiments.training.summary import SMOOTH
 
 SPRING, ADAM, CIRCUIT = "NGD with memory, exact", "Adam", "NGD with memory, bench"
 
@@ -67,7 +66,7 @@ def _measure(protocol: Protocol) -> Rows:
     for name, settings in _settings(protocol).items():
         rows, chosen[name] = tuned(
             ((setting, _trained(protocol, name, setting, protocol.tuning, "tuning")) for setting in settings),
-            lambda rows: float(np.mean([_censored(row, protocol) for row in rows])),
+            lambda rows: mean_steps(rows, protocol.steps),
         )
         found += rows
     device = {"hardware": "bench", "engine": "network", "mapping": "dual"}
@@ -77,26 +76,14 @@ def _measure(protocol: Protocol) -> Rows:
     return found
 
 
-def _censored(row: Row, protocol: Protocol) -> float:
-    """Steps to all targets together; one that is not reached counts as the whole training and one step."""
-    counts = [row[_field(target)] for target in protocol.targets]
-    return float(sum(protocol.steps + 1 if count is None else count for count in counts))
-
-
-def _field(target: float) -> str:
-    return f"steps_to_{target:g}"
-
-
 def _trained(protocol: Protocol, name: str, setting: Setting, seeds: Sequence[int], part: str) -> Iterator[Row]:
     """A row for each seed: steps to the targets, and the loss of the validation samples at the end."""
     (rate,) = setting["learning_rates"]
     told = ", ".join(f"{field} {setting[field]}" for field in ("damping", "betas") if field in setting)
     experiment = experiment_of(setting, seeds, protocol.steps, protocol.hidden, protocol.batch)
     for seed, chunk in trainings(experiment):
-        losses = [step.loss for step in chunk.steps]
         row: dict[str, Any] = {"optimizer": name, "part": part, "rate": rate, "settings": told, "seed": seed}
-        for target in protocol.targets:
-            row[_field(target)] = steps_to(target, losses)
+        row |= reached(protocol.targets, [step.loss for step in chunk.steps])
         whole = len(chunk.steps) == protocol.steps and chunk.error is None
         last = chunk.steps[-1] if whole else None
         yield row | {
@@ -109,41 +96,30 @@ def _trained(protocol: Protocol, name: str, setting: Setting, seeds: Sequence[in
 
 def _conditions(rows: Rows) -> list[Condition]:
     judged = grouped([row for row in rows if row["part"] == "verdict"], "optimizer")
-    fields = [field for field in rows[0] if field.startswith("steps_to_")]
+    points = {field_of(target): f"steps to {target}" for target in targets_of(rows)}
+    points["validation_loss"] = "validation loss at the end"
     return [
         Condition(
             name,
-            field.replace("steps_to_", "steps to ") if field in fields else "validation loss at the end",
+            point,
             tuple(np.subtract(column(judged[name,], field), column(judged[ADAM,], field)).tolist()),
             0.0,
             "below",
         )
         for name in (SPRING, CIRCUIT)
-        for field in (*fields, "validation_loss")
+        for field, point in points.items()
     ]
 
 
 def _finding(rows: Rows) -> str:
     told = []
     for (name,), own in grouped([row for row in rows if row["part"] == "verdict"], "optimizer").items():
-        fields = [field for field in own[0] if field.startswith("steps_to_")]
-        steps = ", ".join(f"{np.mean(column(own, field)):.1f} to {field[9:]}" for field in fields)
+        steps = ", ".join(f"{np.mean(column(own, field_of(target))):.1f} to {target}" for target in targets_of(own))
         loss, score = (float(np.mean(column(own, field))) for field in ("validation_loss", "score"))
         raised = f", λ doubled {sum(row['doublings'] for row in own)} times" if name == CIRCUIT else ""
         best = f"rate {own[0]['rate']:g}, {own[0]['settings']}"
         told.append(f"{name} ({best}): {steps} steps, validation loss {loss:.3f}, test {100 * score:.1f} %{raised}")
     return f"Means over seeds. {'; '.join(told)}."
-
-
-def _draw(rows: Rows) -> tuple[Figure, str] | None:
-    shown = [
-        {**row, "loss": float(field[9:]), "steps": row[field]}
-        for row in rows
-        if row["part"] == "verdict"
-        for field in row
-        if field.startswith("steps_to_")
-    ]
-    return curves(*(shown, "optimizer", "loss", "steps"), xlabel="training loss", ylabel="steps to it")
 
 
 CLAIM = Claim(
@@ -161,5 +137,5 @@ CLAIM = Claim(
     measure=_measure,
     conditions=_conditions,
     finding=_finding,
-    figure=FigureEntry("early-lead", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", _draw),
+    figure=FigureEntry("early-lead", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", drawn),
 )

@@ -1,6 +1,6 @@
 """What lets a circuit of eight bits train a physics-informed network as exact natural gradients do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, nan
 from statistics import median
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.rules import Condition, answers
+from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 from solvers.digital import Digital
 from solvers.precision.refined import Refined
@@ -125,21 +126,15 @@ class Protocol:
 def _measure(protocol: Protocol) -> Rows:
     cases = [(ALONE, name) for name in protocol.controls]
     cases += [(device, way) for device in protocol.devices for way in protocol.ways]
-    return [row for device, way in cases for row in _tuned(protocol, device, way)]
-
-
-def _tuned(protocol: Protocol, device: str, way: str) -> Iterator[Row]:
-    """Rows of all settings on the tuning seeds, then of the best one on the others."""
-    best, chosen = inf, None
-    for damping, rate in protocol.settings:
-        training = _Trained(protocol, device, way, damping, rate)
-        rows = training.rows(protocol.tuning, "tuning")
-        yield from rows
-        left = float(np.mean(np.log([_error(row) for row in rows])))
-        if chosen is None or left < best:
-            best, chosen = left, training
-    assert chosen is not None, "there are settings"
-    yield from chosen.rows(protocol.seeds, "verdict")
+    found: list[Row] = []
+    for device, way in cases:
+        methods = (_Trained(protocol, device, way, damping, rate) for damping, rate in protocol.settings)
+        rows, chosen = tuned(
+            ((method, method.rows(protocol.tuning, "tuning")) for method in methods),
+            lambda rows: float(np.mean(np.log([_error(row) for row in rows]))),
+        )
+        found += [*rows, *chosen.rows(protocol.seeds, "verdict")]
+    return found
 
 
 def _error(row: Row) -> float:
@@ -298,8 +293,8 @@ CLAIM = Claim(
     f"everything; the smallest error chooses. Eigenvectors are renewed every {EVERY} steps; at most {CORRECTIONS} "
     f"corrections to {TOLERANCE:g}; a preconditioning device has {MORE:g} λ more on its diagonal; averages are of 4 "
     "programs; the mapping is the dual one where no other is named. λ is doubled in steps whose matrix cannot be "
-    "programmed. Controls without a device: exact solves by the kernel mapping, exact solves whose λ follows its rule, "
-    "old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
+    "programmed or refined. Controls without a device: exact solves by the kernel mapping, exact solves whose λ "
+    "follows its rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail; seeds in which "
     "exact NGD itself breaks off count for nothing.",

@@ -6,15 +6,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
-from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
+from experiments.claims.statements.reached import drawn, field_of, mean_steps, reached, targets_of
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
-from experiments.training.summary import SMOOTH, steps_to
+from experiments.training.summary import SMOOTH
 
 CIRCUIT, MOMENTUM, ADAM = "natural gradients, bench", "SGD with momentum", "Adam"
 LEFT = {MOMENTUM: 1 - 0.26, ADAM: 1 - 0.61}
@@ -70,9 +69,7 @@ def _measure(protocol: Protocol) -> Rows:
     for name, settings in _settings(protocol).items():
         rows, chosen = tuned(
             ((setting, _trained(protocol, name, setting, protocol.tuning, "tuning")) for setting in settings),
-            lambda rows: float(
-                np.mean([row[_field(target)] or protocol.steps + 1 for row in rows for target in _targets(rows)])
-            ),
+            lambda rows: mean_steps(rows, protocol.steps),
         )
         found += rows
         judged = {**chosen, **DEVICE} if name == CIRCUIT else chosen
@@ -80,27 +77,18 @@ def _measure(protocol: Protocol) -> Rows:
     return found
 
 
-def _field(target: str) -> str:
-    return f"steps_to_{target}"
-
-
-def _targets(rows: Rows) -> list[str]:
-    return [field.removeprefix("steps_to_") for field in rows[0] if field.startswith("steps_to_")]
-
-
 def _trained(protocol: Protocol, name: str, setting: Setting, seeds: Sequence[int], part: str) -> Iterator[Row]:
     """A row for each seed: steps to the targets, None where one is not reached."""
     told = ", ".join(f"{field} {setting[field]}" for field in ("damping", "momentum", "betas") if field in setting)
     experiment = experiment_of(setting, seeds, protocol.steps, batch=protocol.batch, kind="cnn")
     for seed, chunk in trainings(experiment):
-        losses = [step.loss for step in chunk.steps]
         yield {
             "optimizer": name,
             "part": part,
             "rate": setting["learning_rates"][0],
             "settings": told,
             "seed": seed,
-            **{_field(f"{target:g}"): steps_to(target, losses) for target in protocol.targets},
+            **reached(protocol.targets, [step.loss for step in chunk.steps]),
             "steps": protocol.steps,
             "score": chunk.steps[-1].score if chunk.steps else None,
             "raised": sum(step.doublings > 0 for step in chunk.steps),
@@ -114,25 +102,25 @@ def _conditions(rows: Rows) -> list[Condition]:
         Condition(
             f"beside {name}",
             f"to a loss of {target}",
-            tuple(np.divide(column(judged[CIRCUIT,], _field(target)), _counted(judged[name,], target)).tolist()),
+            tuple(np.divide(column(judged[CIRCUIT,], field_of(target)), _counted(judged[name,], target)).tolist()),
             left,
             "below",
             logarithmic=True,
         )
         for name, left in LEFT.items()
-        for target in _targets(rows)
+        for target in targets_of(rows)
     ]
 
 
 def _counted(rows: Rows, target: str) -> tuple[float, ...]:
     """Steps of a first-order optimizer; all of the training where it does not reach the loss, which is too few."""
-    return tuple(float(row["steps"] if row[_field(target)] is None else row[_field(target)]) for row in rows)
+    return tuple(float(row["steps"] if row[field_of(target)] is None else row[field_of(target)]) for row in rows)
 
 
 def _finding(rows: Rows) -> str:
     told = []
     for (name,), own in grouped([row for row in rows if row["part"] == "verdict"], "optimizer").items():
-        steps = ", ".join(f"{np.mean(column(own, _field(target))):.1f} to {target}" for target in _targets(rows))
+        steps = ", ".join(f"{np.mean(column(own, field_of(target))):.1f} to {target}" for target in targets_of(rows))
         score = 100 * float(np.mean(column(own, "score")))
         told.append(f"{name} (rate {own[0]['rate']:g}, {own[0]['settings']}): {steps} steps, test {score:.1f} %")
     ratios = []
@@ -143,16 +131,6 @@ def _finding(rows: Rows) -> str:
             mean, low, high = (100 * (1 - value) for value in condition.interval)
             ratios.append(f"{condition.group} {condition.point}: {mean:.0f} % fewer ({high:.0f} to {low:.0f} %)")
     return f"Means over seeds. {'; '.join(told)}. {'; '.join(ratios)}."
-
-
-def _draw(rows: Rows) -> tuple[Figure, str] | None:
-    shown = [
-        {**row, "loss": float(target), "steps": row[_field(target)]}
-        for row in rows
-        if row["part"] == "verdict"
-        for target in _targets(rows)
-    ]
-    return curves(*(shown, "optimizer", "loss", "steps"), xlabel="training loss", ylabel="steps to it")
 
 
 CLAIM = Claim(
@@ -172,5 +150,5 @@ CLAIM = Claim(
     measure=_measure,
     conditions=_conditions,
     finding=_finding,
-    figure=FigureEntry("rival", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", _draw),
+    figure=FigureEntry("rival", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", drawn),
 )
