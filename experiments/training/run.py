@@ -44,6 +44,7 @@ class Job:
         data_path: of a local copy of the samples, which the worker reads.
         data_sha256: of the samples.
         steps: how many.
+        double_precision: whether the command's numbers have 64 bits.
     """
 
     experiment: Experiment
@@ -52,6 +53,7 @@ class Job:
     data_path: Path | None
     data_sha256: str
     steps: int
+    double_precision: bool = False
 
     @property
     def settings(self) -> Optimizer:
@@ -104,7 +106,15 @@ def resolve(experiment: Experiment) -> dict[str, Any]:
         "loss": asdict(task.loss),
         "score": asdict(task.score),
         "beside": beside,
+        "double_precision": double_precision(),
     }
+
+
+def double_precision() -> bool:
+    """Whether JAX has numbers of 64 bits in this process, as JAX_ENABLE_X64 says."""
+    import jax.numpy as jnp
+
+    return bool(jnp.zeros(0).dtype == jnp.float64)
 
 
 def prepare(training: Training, data_path: Path | None) -> dict[str, Any]:
@@ -194,7 +204,7 @@ def _finish(
         experiment, point = training.experiments[group[0].point], group[0].point
         settings = experiment.optimizers[group[0].optimizer]
         places = tuple(Place(trial, *store.state(trial)) for trial in group)
-        queue.append(Job(experiment, places, device(settings), data_path, digests[point], 1))
+        queue.append(Job(experiment, places, device(settings), data_path, digests[point], 1, double_precision()))
     failures: list[tuple[Trial, SpuError]] = []
     for job, result in computers.results(advanced, queue):
         if result is None:
@@ -241,9 +251,13 @@ def _groups(training: Training, todo: Sequence[Trial], processes: int) -> list[l
 
 
 def advanced(job: Job) -> tuple[list[Chunk], float]:
-    """What a worker does, and the seconds that it took."""
+    """What a worker does, and the seconds that it took. Raises InputError where it computes in another precision."""
     from experiments.training.trial import advance
 
+    if double_precision() != job.double_precision:
+        raise InputError(
+            "JAX_ENABLE_X64: a worker computes in another precision than this command; set it alike for both"
+        )
     began = perf_counter()
     data = _data(job.experiment.task, job.experiment.data, job.data_path, job.data_sha256)
     method = _method(job.settings, job.experiment.steps, job.hardware)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ from experiments.training.store import Failure, Store, Trial, open_existing
 from optim.seeds import step_seed
 from solvers.sde import Sde
 from solvers.solution import solve_each
-from spu_circuit.errors import MappingError
+from spu_circuit.errors import InputError, MappingError
 
 TEXT = """
 name = "together"
@@ -111,6 +112,19 @@ def train_adam(folder):
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_in_its_own_precision_alone(training, tmp_path):
+    config = run.prepare(training, None)
+    with jax.enable_x64(True):
+        double = run.prepare(training, None)
+    with closing(Store(tmp_path)) as store:
+        store.claim(config, {})
+        with pytest.raises(InputError, match="double_precision = False, this config has True"):
+            store.claim(double, {})
+    job = run.Job(training.experiments[0], (), None, None, config["data_sha256"], 1, double_precision=True)
+    with pytest.raises(InputError, match="JAX_ENABLE_X64: a worker computes in another precision"):
+        run.advanced(job)
+
+
 def test_what_a_process_computed_before_changes_no_bit(tmp_path):
     """A notebook, or a worker of a foreign cluster, may have computed with JAX before it trains."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
