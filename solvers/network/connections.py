@@ -1,4 +1,4 @@
-"""What joins nodes so that no equations determine them: loops of sources, nodes that nothing grounds."""
+"""What element by element has no equations: loops of sources, nodes that nothing grounds, and semiconductors."""
 
 from collections.abc import Sequence
 
@@ -64,6 +64,16 @@ def refuse_floating_nodes(elements: Sequence[Element], ends: Indices, names: Seq
     if len(floating):
         shown = ", ".join(names[k] for k in floating[:SHOWN]) + (" …" if len(floating) > SHOWN else "")
         raise InputError(f"no DC path to ground from {shown}; join each to ground or a driven node by a resistor")
+
+
+def refuse_semiconductors(elements: Sequence[Element]) -> None:
+    """Junctions are too steep for the tangents of ``NodalAnalysis``. Raises InputError where there is one."""
+    for element in elements:
+        if element.junction:
+            raise InputError(
+                f"{element.name}: semiconductors ({element.line!r}) are in boards without wires alone; leave "
+                "wire_resistance out, or use ngspice"
+            )
 
 
 def _path(edges: dict[int, list[int]], start: int, end: int) -> list[int]:

@@ -1,6 +1,7 @@
 """SPICE arithmetic, of parameters and of behavioural sources, with its exact derivatives, for whole arrays at once."""
 
 import ast
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,29 @@ DEEPEST = 200
 MIL = 25.4e-6
 """A thousandth of an inch, which ngspice knows in plain values and not in formulas."""
 PROBE = re.compile(r"(?i)\b(?:v\(\s*([^\s,()]+)\s*(?:,\s*([^\s,()]+)\s*)?\)|i\(\s*([^\s,()]+)\s*\))")
+LOGIC = re.compile(r"&&|\|\||!(?!=)")
+WORDS = {"&&": " and ", "||": " or ", "!": " not "}
 SCALED = re.compile(r"(?i)(?<![\w.])((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpf])\b")
+
+STEEPEST = 60.0
+"""Of a junction's voltage, in n k T / q, beyond which its current is its tangent: 1e26 saturation currents."""
+CUBIC = -3.0
+"""The same, below which its reverse current falls as the cube of the voltage."""
+
+
+def junction(x: Number) -> Number:
+    """Current of a junction over its saturation current, of its voltage over n k T / q, as ngspice has it."""
+    x = np.asarray(x)
+    forward = np.exp(np.clip(x, CUBIC, STEEPEST)) * (1 + np.maximum(x - STEEPEST, 0.0))
+    below = CUBIC / np.e / np.minimum(x, CUBIC)
+    return np.where(x < CUBIC, -1 + below**3, forward - 1)
+
+
+def _junction_slope(x: Number, y: Number) -> Number:
+    x = np.asarray(x)
+    below = CUBIC / np.e / np.minimum(x, CUBIC)
+    return np.where(x < CUBIC, -3 * below**3 / np.minimum(x, CUBIC), np.exp(np.clip(x, CUBIC, STEEPEST)))
+
 
 FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number, Number], Number]]] = {
     "tanh": (np.tanh, lambda x, y: 1 - np.square(y)),
@@ -39,6 +62,13 @@ FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number, Number]
     "atan": (np.arctan, lambda x, y: 1 / (1 + np.square(x))),
     "exp": (np.exp, lambda x, y: y),
     "log": (np.log, lambda x, y: 1 / np.asarray(x)),
+    "ln": (np.log, lambda x, y: 1 / np.asarray(x)),
+    "log10": (np.log10, lambda x, y: 1 / (np.asarray(x) * np.log(10))),
+    "sinh": (np.sinh, lambda x, y: np.cosh(x)),
+    "cosh": (np.cosh, lambda x, y: np.sinh(x)),
+    "u": (lambda x: np.heaviside(x, 0.0), lambda x, y: np.zeros_like(x)),
+    "floor": (np.floor, lambda x, y: np.zeros_like(x)),
+    "junction": (junction, _junction_slope),
     "sqrt": (np.sqrt, lambda x, y: 0.5 / y),
     "sin": (np.sin, lambda x, y: np.cos(x)),
     "cos": (np.cos, lambda x, y: -np.sin(x)),
@@ -46,6 +76,10 @@ FUNCTIONS: dict[str, tuple[Callable[[Number], Number], Callable[[Number, Number]
     "sgn": (np.sign, lambda x, y: np.zeros_like(x)),
 }
 """Each with its derivative, which may use both the argument and the value."""
+COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    **{ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le},
+    **{ast.Eq: operator.eq, ast.NotEq: operator.ne},
+}
 CHOICES = {"min": 2, "max": 2, "limit": 3}
 """Functions that are one of their arguments, by their number: ``limit(x, low, high)``."""
 
@@ -82,7 +116,8 @@ class Expression:
         text = PROBE.sub(lambda found: names[_control(found)], self.text)
         text = SCALED.sub(lambda found: repr(float(found[1]) * SUFFIXES[found[2].lower()]), text)
         try:
-            tree = ast.parse(text.replace("^", "**").strip(), mode="eval").body
+            text = LOGIC.sub(lambda found: WORDS[found[0]], text.replace("^", "**"))
+            tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python gives up on nests in several ways
             raise InputError(
                 f"expression {shortened(self.text)} is not understood; check its operators and brackets, or use ngspice"
@@ -147,7 +182,36 @@ class Expression:
                     return _smaller(first, second)
                 larger = _larger(first, second)
                 return _smaller(larger, third[0]) if third else larger
+            case ast.Call(func=ast.Name(id="ternary_fcn"), args=[test, yes, no]):
+                return _where(*(self._compiled(inner, names) for inner in (test, yes, no)))
+            case ast.Compare(left=left, ops=[sign], comparators=[right]) if type(sign) in COMPARISONS:
+                return _told(COMPARISONS[type(sign)], self._compiled(left, names), self._compiled(right, names))
+            case ast.BoolOp(op=sign, values=[first, *others]):
+                both = np.logical_and if isinstance(sign, ast.And) else np.logical_or
+                whole = self._compiled(first, names)
+                for inner in others:
+                    whole = _told(both, whole, self._compiled(inner, names))
+                return whole
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return _told(lambda a, b: np.logical_not(a), *[self._compiled(operand, names)] * 2)
+            case ast.Call(func=ast.Name(id="pwl"), args=arguments):
+                return self._compiled(self._kinks(arguments, names), names)
         raise self._unknown(node)
+
+    def _kinks(self, arguments: list[ast.expr], names: Mapping[str, Number]) -> ast.expr:
+        """A function of straight lines between points as a sum of those that begin at each of them."""
+        if len(arguments) < 5 or len(arguments) % 2 == 0:
+            raise InputError(f"expression {shortened(self.text)}: pwl has a control and two or more points")
+        numbers = np.real([self._compiled(argument, names)(())[0] for argument in arguments[1:]])
+        x, y = np.array(numbers[::2]), np.array(numbers[1::2])
+        if not (np.diff(x) > 0).all():
+            raise InputError(f"expression {shortened(self.text)}: the points of pwl do not rise")
+        slopes = np.diff(y) / np.diff(x)
+        said = f"({float(y[0])!r})+({float(slopes[0])!r})*(x-({float(x[0])!r}))"
+        for at, change in zip(x[1:-1].tolist(), np.diff(slopes).tolist(), strict=True):
+            said += f"+({change!r})*max(x-({at!r}),0)"
+        found: ast.expr = _Replaced(arguments[0]).visit(ast.parse(said, mode="eval").body)
+        return found
 
     @cached_property
     def _controlled(self) -> dict[str, int]:
@@ -156,8 +220,19 @@ class Expression:
     def _unknown(self, node: ast.expr) -> InputError:
         return InputError(
             f"expression {shortened(self.text)}: {shortened(ast.unparse(node))} is not understood; "
-            f"known are + - * / ^, V(node), I(source), {', '.join((*FUNCTIONS, *CHOICES))}; or use ngspice"
+            f"known are + - * / ^, V(node), I(source), comparisons, pwl, ternary_fcn, "
+            f"{', '.join((*FUNCTIONS, *CHOICES))}; or use ngspice"
         )
+
+
+class _Replaced(ast.NodeTransformer):
+    """Puts an expression in the place of x."""
+
+    def __init__(self, argument: ast.expr) -> None:
+        self._argument = argument
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._argument if node.id == "x" else node
 
 
 def _float(value: Number) -> Number:
@@ -212,6 +287,22 @@ def _larger(one: Compiled, other: Compiled) -> Compiled:
         return _chosen(a, b, a[0] > b[0])
 
     return larger
+
+
+def _where(test: Compiled, one: Compiled, other: Compiled) -> Compiled:
+    def where(controls: Sequence[Dual]) -> Dual:
+        return _chosen(one(controls), other(controls), np.asarray(test(controls)[0], dtype=bool))
+
+    return where
+
+
+def _told(compare: Callable[[Any, Any], Any], one: Compiled, other: Compiled) -> Compiled:
+    """What is true or not has no slope."""
+
+    def told(controls: Sequence[Dual]) -> Dual:
+        return compare(one(controls)[0], other(controls)[0]), {}
+
+    return told
 
 
 def _chosen(one: Dual, other: Dual, first: bool | NDArray[np.bool_]) -> Dual:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from netlists.deck import lines_of
 from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
 from netlists.spice import empty_circuit
+from solvers.network.devices import KELVIN, Junction
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.reader import Element, FlatCircuit, read_lines
 
@@ -18,6 +19,8 @@ Indices = NDArray[np.intp]
 
 NOTHING: Values = MappingProxyType({})
 HELD = ("plus", "minus", "output")
+Control = tuple[tuple[int, Indices], tuple[int, Indices]] | str
+"""Pair of nodes whose voltage, or key of the group whose current, is meant."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Group:
         value: nominal, (elements,).
         initial: of capacitors, V, (elements,); NaN where nothing says.
         control: key of the group whose current controls an F or H.
-        expression: of a behavioural source, with its controls as pairs of nodes, or a group's key for its current.
+        expression: of a behavioural source, or a junction's capacitance, with its controls as pairs of nodes, or a
+            group's key for its current.
+        junction: see ``Element``.
     """
 
     key: str
@@ -41,7 +46,8 @@ class Group:
     initial: Array
     control: str = ""
     expression: Expression | None = None
-    controls: tuple[tuple[tuple[int, Indices], tuple[int, Indices]] | str, ...] = ()
+    controls: tuple[Control, ...] = ()
+    junction: Junction | None = None
 
     @property
     def count(self) -> int:
@@ -133,25 +139,26 @@ class FlatTable:
             self._grow(nodes)
             return self.pin(nodes)
 
+        names = {element.name.lower(): element.name for element in circuit.elements}
+
+        def controls(pairs: tuple[tuple[str, str], ...]) -> tuple[Control, ...]:
+            return tuple(names.get(a, a) if b == CURRENT else (pin(a), pin(b)) for a, b in pairs)
+
         found = []
         for element in circuit.elements:
             value = np.broadcast_to(np.asarray(element.value, dtype=float), (count,))
             initial = np.broadcast_to(np.nan if element.initial is None else element.initial, (count,))
-            controls = tuple(
-                first if second == CURRENT else (pin(first), pin(second)) for first, second in element.controls
-            )
             nodes = tuple(pin(name) for name in element.nodes)
             found.append(
-                Group(element.name, element.kind, nodes, value, initial, element.control, element.expression, controls)
+                Group(
+                    *(element.name, element.kind, nodes, value, initial),
+                    names.get(element.control, element.control),
+                    element.expression,
+                    controls(element.controls),
+                    element.junction,
+                )
             )
-        names = {g.key.lower(): g.key for g in found}
-        return tuple(
-            Group(
-                *(g.key, g.kind, g.nodes, g.value, g.initial, names.get(g.control, g.control), g.expression),
-                tuple(names.get(c, c) if isinstance(c, str) else c for c in g.controls),
-            )
-            for g in found
-        )
+        return tuple(found)
 
     def coefficients(self, values: Values, conductances: Values = NOTHING) -> dict[str, Array]:
         """What each group has, (batch, elements): conductances of resistors, other values as they are.
@@ -216,4 +223,5 @@ def inner_of(table: ElementTable, group: Elements, parameters: Mapping[str, Arra
     pins = ["0" if nodes.family == GROUND else name for nodes, name in zip(group.nodes, HELD, strict=True)]
     said = " ".join(f"{name}={{own_{name}}}" for name in given)
     lines.append(f"{group.label} {' '.join(pins)} {table.amplifier.name} {said}".rstrip())
-    return read_lines(lines, {f"own_{name}": value for name, value in given.items()})
+    celsius = {"temper": table.amplifier.hardware.temperature - KELVIN}
+    return read_lines(lines, {**celsius, **{f"own_{name}": value for name, value in given.items()}})

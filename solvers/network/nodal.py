@@ -12,7 +12,7 @@ import scipy
 from numpy.typing import NDArray
 
 from netlists.deck import Probe
-from solvers.network.connections import SHOWN, refuse_floating_nodes, refuse_loops
+from solvers.network.connections import SHOWN, refuse_floating_nodes, refuse_loops, refuse_semiconductors
 from solvers.network.dense import Reduced
 from solvers.network.elimination import Plan, SingularError, plan
 from solvers.network.expression import CURRENT
@@ -44,6 +44,7 @@ class NodalAnalysis:
 
     def __init__(self, circuit: FlatCircuit, outputs: Sequence[Probe], noise_nodes: Sequence[str] = ()) -> None:
         self.circuit = circuit
+        refuse_semiconductors(circuit.elements)
         pairs = [(probe, GROUND) if isinstance(probe, str) else probe for probe in outputs]
         self._output_pairs = [(first.lower(), second.lower()) for first, second in pairs]
         self.outputs = tuple(probe if isinstance(probe, str) else "-".join(probe) for probe in outputs)

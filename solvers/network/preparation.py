@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from netlists.board import Board
 from netlists.deck import circuit_of, lines_of
 from netlists.elements import ElementTable
+from solvers.network.devices import KELVIN
+from solvers.network.follower import resting
 from solvers.network.newton import Bias, bias_of
 from solvers.network.nodal import NodalAnalysis
 from solvers.network.noise import Pace, pace_of
@@ -63,11 +65,12 @@ class Preparation:
 
     @cached_property
     def bias(self) -> Bias:
-        return bias_of(self.structure)
+        begin = resting(self.structure, self.board.hardware.temperature) if self.structure.steep else {}
+        return bias_of(self.structure, begin)
 
     @cached_property
     def pace(self) -> Pace:
-        found = pace_of(self.structure, self.structure.coefficients({}), self.bias.slopes)
+        found = pace_of(self.structure, {**self.structure.coefficients({}), **self.bias.capacitances}, self.bias.slopes)
         # No matrix makes an array faster than this, so that noise is drawn alike for all.
         hardware = self.board.hardware
         cells = max(self.structure.all_sizes)
@@ -81,6 +84,7 @@ class Preparation:
 
 def analysis_of(table: ElementTable) -> NodalAnalysis:
     """The equations of a table, by way of its text: an oracle for the blocks."""
-    circuit = read_lines(lines_of(circuit_of(table)))
+    parameters = {} if table.amplifier is None else {"temper": table.amplifier.hardware.temperature - KELVIN}
+    circuit = read_lines(lines_of(circuit_of(table)), parameters)
     nodes = [name for nodes, _ in table.injected for name in nodes.names]
     return NodalAnalysis(circuit, table.probes, nodes)

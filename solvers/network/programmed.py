@@ -22,6 +22,8 @@ from solvers.network.parameters import parameter_slopes
 from solvers.network.preparation import Preparation
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
 from solvers.network.state_space import StateSpace
+from solvers.network.tangents import REFUSED_RATE, notes_of, rate_error
+from solvers.network.tangents import STEP as STEP_OF_TANGENTS
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
@@ -52,6 +54,12 @@ class PreparedNetwork(Preparation):
     def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork | Irregular":
         """See ``Prepared``."""
         irregular = is_irregular(self.board.table)
+        kelvin = self.board.hardware.temperature
+        if samples is not None and not irregular and self.structure.steep and (samples.temperature != kelvin).any():
+            raise InputError(
+                f"samples have another temperature than the {kelvin:g} K of the amplifier's semiconductors, which have "
+                "one here; leave variation.temperature out, or use ngspice"
+            )
         injected = np.atleast_1d(array.injected_noise_density(self.board.hardware))
         noise = injected if injected.any() else None
         if samples is None and not irregular and (conductances := array.conductances()):
@@ -94,7 +102,7 @@ class ProgrammedNetwork:
         self.values = values
         self._known: dict[bytes, Factors] = {}
         self._decays_at_bias = False
-        self.coefficients = self.structure.coefficients(values, conductances)
+        self.coefficients = {**self.structure.coefficients(values, conductances), **prepared.bias.capacitances}
 
     @cached_property
     def blocks(self) -> dict[Key, Array]:
@@ -132,12 +140,13 @@ class ProgrammedNetwork:
                 self._refuse_growth(device, rest)
             if limits is None:
                 volts = np.where(rest.found[:, None], volts, np.nan)
-            return Reading(volts, failures, np.abs(volts))
+            return Reading(volts, failures, np.abs(volts), notes=notes_of(rest.bent, None))
         self.refuse_nonlinear()
         time = np.broadcast_to(np.reshape(seconds, (-1, 1)), (self.batch, 1))
         steps = self._steps(rest.slopes, STEP * time)
         away = self.away(device, coefficients, rest)
         self._refuse_growth(device, rest)
+        notes = notes_of(rest.bent, self._rate_error(device, coefficients, rest, away), self._noisy)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
         ways = [volts + found for found in moved]
         dense = self._spaces_beyond(growth, device)
@@ -152,7 +161,7 @@ class ProgrammedNetwork:
                 self._waveform(self._space(law, start, k), float(time[k, 0]), int(seeds[k])) for k in range(self.batch)
             )
             noisy = np.stack([wave.volts[-1] for wave in waveforms])
-            return Reading(noisy, failures, peaks, waveforms, self._covariances(device, time))
+            return Reading(noisy, failures, peaks, waveforms, self._covariances(device, time), notes=notes)
 
         def noise() -> Array:
             found = self._noise(coefficients, rest, time, seeds)
@@ -161,7 +170,25 @@ class ProgrammedNetwork:
             return found
 
         covariances = self._covariances(device, time)
-        return Reading(ways[0], failures, peaks, None, covariances, 0, noise if self._noisy else None)
+        return Reading(ways[0], failures, peaks, None, covariances, 0, noise if self._noisy else None, notes=notes)
+
+    def _rate_error(self, device: Device, coefficients: Mapping[str, Array], rest: Rest, away: Array) -> Array | None:
+        """See ``rate_error``; None where sources are not as steep as junctions.
+
+        Raises:
+            InputError: tangents say nothing of the way.
+        """
+        if not self.structure.steep:
+            return None
+        length = STEP_OF_TANGENTS * np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
+        start = charges(self.structure, rest.volts, self.batch) + away
+        found = rate_error(self.structure, coefficients, rest, start, length)
+        if (worst := float(found.max())) > REFUSED_RATE:
+            raise InputError(
+                f"amplifiers slew or saturate on the way: by their tangents rates are off by {worst:.2g} of themselves "
+                "at first; use ngspice, or lower the voltages (rail)"
+            )
+        return found
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
         """All values with inputs, and the circuits at rest."""

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.deck import lines_of
+from solvers.network.devices import Junction, Model, model_of
 from solvers.network.expression import CURRENT, Expression, Number, number
+from solvers.network.plain import WORD, Part, plain_parts
 from spu_circuit.errors import InputError
 from spu_circuit.files import shortened
 
@@ -22,19 +24,26 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 GROUND = "0"
-KINDS = "R C V I E G F H B X"
+KINDS = "R C L V I E G F H B D Q J X"
 PINS = {"R": 2, "C": 2, "V": 2, "I": 2, "E": 4, "G": 4, "F": 2, "H": 2, "B": 2}
-WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")
-"""What stands between blanks, where braces and quotes hold a formula together."""
 FORMULA = re.compile(r"(?i)\svalue\s*=?\s*(\{.*\}|'.*')\s*$")
 """What PSpice's controlled sources have for a gain."""
 SOURCES = {"E": "V", "G": "I"}
 """What a controlled source with a formula gives: a voltage or a current."""
 OPTIONS = {"R": ("tc", "tc1", "tc2", "ac"), "C": ("ic", "tc", "tc1", "tc2")}
 """What may follow a value. Parts are at the temperature that their values hold at, so coefficients change nothing."""
+CELSIUS = 27.0
+"""What ``temper`` is where nobody says: the temperature of semiconductors."""
 MOST_PLACED = 1_000_000
 """Lines of subcircuits that are put in their places, all together. Subcircuits that double fill any memory."""
 TRANSIENT_SOURCES = ("sin", "pulse", "pwl", "exp", "sffm", "am", "trnoise", "trrandom", "external")
+
+
+class Formula(NamedTuple):
+    """A formula of flat nodes. Args: ``controls``: see ``Expression.controls``."""
+
+    expression: Expression
+    controls: tuple[tuple[str, str], ...]
 
 
 class Element(NamedTuple):
@@ -47,7 +56,9 @@ class Element(NamedTuple):
         value: ohms, farads, volts, amperes or the gain; 0 for a behavioural source. An array for many like elements.
         initial: volts on a capacitor at time 0; None where the line does not say.
         control: name of the voltage source whose current controls an F or H.
-        expression: of a behavioural source, its controls as flat nodes; see ``Expression.controls``.
+        expression: of a behavioural source, or of the capacitance of a junction by its own voltage; its controls as
+            flat nodes, see ``Expression.controls``.
+        junction: of a source that rises with its controls as a junction's current does.
         line: as the deck has it.
     """
 
@@ -60,6 +71,7 @@ class Element(NamedTuple):
     control: str = ""
     expression: Expression | None = None
     controls: tuple[tuple[str, str], ...] = ()
+    junction: Junction | None = None
 
 
 @dataclass(frozen=True)
@@ -87,12 +99,28 @@ class FlatCircuit:
 
 @dataclass
 class _Block:
-    """Lines that share parameters: a subcircuit, or what stands outside any."""
+    """Lines that share parameters: a subcircuit, or what stands outside any.
 
+    What they call is the nearest of its name in this or an outer block.
+    """
+
+    outer: "_Block | None" = None
     pins: list[str] = field(default_factory=list)
     defaults: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    inner: dict[str, "_Block"] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+
+    def called(self, name: str) -> "_Block | None":
+        block: _Block | None = self
+        while block is not None and name not in block.inner:
+            block = block.outer
+        return None if block is None else block.inner[name]
+
+    @property
+    def known_models(self) -> dict[str, Model]:
+        return self.models if self.outer is None else {**self.outer.known_models, **self.models}
 
 
 def read_circuit(circuit: "Circuit") -> FlatCircuit:
@@ -105,38 +133,39 @@ def read_circuit(circuit: "Circuit") -> FlatCircuit:
 
 
 def read_lines(lines: Iterable[str], parameters: Mapping[str, Number] = MappingProxyType({})) -> FlatCircuit:
-    """The elements of SPICE lines: R, C, V, I, E, G, F, H, B, X, ``.subckt``, ``.param``, ``.global``.
+    """The elements of SPICE lines, ``.subckt``, ``.model``, ``.param``, ``.global``.
 
-    See ``read_circuit``.
+    See ``read_circuit``. Semiconductors and inductors are those of ``solvers.network.plain``.
 
     Args:
-        parameters: of the lines outside subcircuits; arrays make the values of what depends on them arrays.
+        parameters: of the lines outside subcircuits; arrays make the values of what depends on them arrays. ``temper``
+            is the temperature of semiconductors, °C.
     """
     top = _Block()
-    library: dict[str, _Block] = {}
-    inside: _Block | None = None
+    block = top
     shared: set[str] = {GROUND}
     for line in _joined(lines):
         if not line.startswith("."):
-            (inside or top).lines.append(line)
+            block.lines.append(line)
             continue
         words = WORD.findall(line.lower())
         if words[0] == ".model":
-            continue  # no element that is known here has one, and those that have are refused by name
-        if words[0] == ".subckt" and inside is None:
+            model = model_of(line)
+            block.models[model.name] = model
+        elif words[0] == ".subckt":
             pins = [word for word in words[2:] if "=" not in word and word != "params:"]
-            inside = library[words[1]] = _Block(pins, _assignments(words[2:]))
-        elif words[0] == ".ends" and inside is not None:
-            inside = None
+            block.inner[words[1]] = block = _Block(block, pins, _assignments(words[2:]))
+        elif words[0] == ".ends" and block.outer is not None:
+            block = block.outer
         elif words[0] == ".param":
-            (inside or top).parameters.update(_assignments(words[1:]))
+            block.parameters.update(_assignments(words[1:]))
         elif words[0] == ".global":
             shared.update(words[1:])
         else:
             raise InputError(f"line {line!r}: the network engine reads elements and subcircuits only; use ngspice")
-    outermost = _Scope("", {}, dict(parameters), frozenset(shared))
+    outermost = _Scope("", {}, {"temper": CELSIUS, **parameters}, frozenset(shared))
     found: list[Element] = []
-    _place(top, outermost.extended(top.parameters), library, (), found, count(1))
+    _place(top, outermost.extended(top.parameters), (), found, count(1))
     return FlatCircuit(tuple(found))
 
 
@@ -205,50 +234,60 @@ class _Scope:
 def _place(
     block: _Block,
     scope: _Scope,
-    library: dict[str, _Block],
     within: tuple[str, ...],
     found: list[Element],
     placed: Iterator[int],
 ) -> None:
     """Append the elements of these lines, those of subcircuits in the place of their instances."""
-    for line in block.lines:
+    models = block.known_models
+    for statement in block.lines:
         if within and next(placed) > MOST_PLACED:
             raise InputError(
                 f"subcircuit {within[0]}: with those inside each other they have more than {MOST_PLACED} lines; take "
                 "simpler ones"
             )
-        words = WORD.findall(line)
-        name, kind = scope.path + words[0], words[0][0].upper()
-        if kind == "X":
-            plain = [word for word in words[1:] if "=" not in word and word.lower() != "params:"]
-            model, outer = plain[-1].lower(), [scope.node(word) for word in plain[:-1]]
-            if model in within:
-                raise InputError(f"subcircuit {model} contains itself ({line!r}); break the cycle")
-            if model not in library:
-                raise InputError(f"{name}: no subcircuit {model!r} ({line!r}); define it in the circuit")
-            inner = library[model]
-            if len(outer) != len(inner.pins):
-                raise InputError(
-                    f"{name}: {len(outer)} nodes for the {len(inner.pins)} pins ({' '.join(inner.pins)}) of {model!r}; "
-                    "make them agree"
-                )
-            if "m" in _assignments(words) and "m" not in inner.defaults:
-                raise InputError(f"{name}: m is not known here ({line!r}); write the copies out, or use ngspice")
-            given = {key: scope.value(text) for key, text in _assignments(words).items()}
-            defaults = {key: text for key, text in inner.defaults.items() if key not in given}
-            bound = dict(zip(inner.pins, outer, strict=True))
-            own = _Scope(f"{name}.", bound, {**scope.parameters, **given}, scope.shared)
-            _place(inner, own.extended(defaults).extended(inner.parameters), library, (*within, model), found, placed)
-        elif kind in "EG" and (formula := FORMULA.search(line)):
-            nodes = tuple(scope.node(word) for word in words[1:3])
-            found.append(_behavioural(name, f"B{SOURCES[kind]}", nodes, line, formula[1], scope))
-        elif kind in PINS and len(words) > PINS[kind] + 1:
-            nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
-            found.append(_element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope))
-        else:
+        if statement[0] not in "xX":
+            for part in plain_parts(statement, models, scope.value, scope.path):
+                found.append(_placed(part, statement, scope))
+            continue
+        line, words = statement, WORD.findall(statement)
+        name = scope.path + words[0]
+        plain = [word for word in words[1:] if "=" not in word and word.lower() != "params:"]
+        model, outer = plain[-1].lower(), [scope.node(word) for word in plain[:-1]]
+        if model in within:
+            raise InputError(f"subcircuit {model} contains itself ({line!r}); break the cycle")
+        inner = block.called(model)
+        if inner is None:
+            raise InputError(f"{name}: no subcircuit {model!r} ({line!r}); define it in the circuit")
+        if len(outer) != len(inner.pins):
             raise InputError(
-                f"{name}: the network engine does not know this element ({line!r}); it knows {KINDS}; use ngspice"
+                f"{name}: {len(outer)} nodes for the {len(inner.pins)} pins ({' '.join(inner.pins)}) of {model!r}; "
+                "make them agree"
             )
+        if "m" in _assignments(words) and "m" not in inner.defaults:
+            raise InputError(f"{name}: m is not known here ({line!r}); write the copies out, or use ngspice")
+        given = {key: scope.value(text) for key, text in _assignments(words).items()}
+        defaults = {key: text for key, text in inner.defaults.items() if key not in given}
+        bound = dict(zip(inner.pins, outer, strict=True))
+        own = _Scope(f"{name}.", bound, {**scope.parameters, **given}, scope.shared)
+        _place(inner, own.extended(defaults).extended(inner.parameters), (*within, model), found, placed)
+
+
+def _placed(part: Part, statement: str, scope: _Scope) -> Element:
+    """One element of a line that is no instance."""
+    line = part.line
+    words = WORD.findall(line)
+    name, kind = scope.path + words[0], words[0][0].upper()
+    if kind in "EG" and (formula := FORMULA.search(line)):
+        nodes = tuple(scope.node(word) for word in words[1:3])
+        return _behavioural(name, f"B{SOURCES[kind]}", nodes, statement, formula[1], scope)
+    if kind in PINS and len(words) > PINS[kind] + 1:
+        nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
+        element = _element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope)
+        if part.capacitance:
+            element = element._replace(**_controlled(part.capacitance, scope)._asdict())
+        return element._replace(line=statement, junction=part.junction)
+    raise InputError(f"{name}: the network engine does not know this element ({line!r}); it knows {KINDS}; use ngspice")
 
 
 def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list[str], scope: _Scope) -> Element:
@@ -285,9 +324,13 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
 
 
 def _behavioural(name: str, kind: str, nodes: tuple[str, ...], line: str, formula: str, scope: _Scope) -> Element:
-    expression = Expression(formula.strip().strip("{}"), scope.parameters)
-    controls = tuple(map(scope.control, expression.controls))
-    return Element(name, kind, nodes, 0.0, line, expression=expression, controls=controls)
+    found = _controlled(formula.strip().strip("{}'"), scope)
+    return Element(name, kind, nodes, 0.0, line, expression=found.expression, controls=found.controls)
+
+
+def _controlled(formula: str, scope: _Scope) -> Formula:
+    expression = Expression(formula, scope.parameters)
+    return Formula(expression, tuple(map(scope.control, expression.controls)))
 
 
 def _assignments(words: list[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ as one implicit Euler step of length h sees it. With h infinite it is open, so t
 points, and steps of them the way there.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,10 @@ UNDETERMINED = (
 )
 
 
+Controls = Mapping[str, Sequence[Array]]
+"""Key of a group of behavioural sources → volts or amperes of its controls, (batch, elements) each."""
+
+
 class Structure(FlatTable):
     """The equations of a table.
 
@@ -47,6 +51,7 @@ class Structure(FlatTable):
         self.resistors = [g for g in self.groups if g.kind == "R"]
         self.sources = [g for g in self.groups if g.kind in ("V", "I")]
         self.behavioural = [g for g in self.groups if g.kind in ("BV", "BI")]
+        self.steep = any(g.junction for g in self.behavioural)
         self._terms: dict[Key, list[Term]] = {}
         self._whole: dict[tuple[int, int], tuple[bool, Indices]] = {}
         self._stamp()
@@ -150,10 +155,13 @@ class Structure(FlatTable):
     @cached_property
     def order(self) -> BlockPlan:
         """How the equations are eliminated: planned for typical values, settled and on the way, saturated and not."""
-        nominal = self.coefficients({})
         # Supplies have their voltages, without which clamps beside them would be at work.
         fixed = {g.nodes[0][0]: g.value[None, :, None] for g in self.sources if g.kind == "V" and g.nodes[1][0] < 0}
-        slopes = self.tangents(fixed)
+        return self.planned(self.slopes(limited(self, self.at_controls({}), self.at_controls(fixed))))
+
+    def planned(self, slopes: Mapping[str, Array]) -> BlockPlan:
+        """See ``order``. Args: ``slopes``: of behavioural sources where they are usually."""
+        nominal = self.coefficients({})
         rates = [
             float(np.median(1 / r.value[np.isfinite(r.value)])) / float(np.median(c.value))
             for r in self.resistors
@@ -163,7 +171,7 @@ class Structure(FlatTable):
         typical = float(np.median(rates)) if rates else 1.0
         flat = {key: np.zeros_like(slope) for key, slope in slopes.items()}
         cases = [
-            self.stepped(self.blocks(nominal | own), self.shares(nominal, step))
+            self.stepped(self.blocks({**nominal, **own}), self.shares(nominal, step))
             for own in (slopes, flat)
             for step in (np.inf, 1 / typical)
         ]
@@ -266,13 +274,30 @@ class Structure(FlatTable):
 
     def tangents(self, volts: Mapping[int, Array]) -> dict[str, Array]:
         """Slopes of behavioural sources by each of their controls, at voltages of families (batch, n, 1)."""
+        return self.slopes(self.at_controls(volts))
+
+    def at_controls(self, volts: Mapping[int, Array]) -> Controls:
+        """Volts or amperes of the controls of each group of behavioural sources, (batch, elements) each."""
+        return {g.key: [self.control(c, volts) for c in g.controls] for g in self.behavioural}
+
+    def slopes(self, at: Controls) -> dict[str, Array]:
+        """See ``tangents``."""
         slopes = {}
         for g in self.behavioural:
             assert g.expression is not None
-            _, by_control = g.expression.linearised([self.control(c, volts) for c in g.controls])
+            _, by_control = g.expression.linearised(at[g.key])
             for k, slope in enumerate(by_control):
                 slopes[f"{g.key}'{k}"] = np.atleast_2d(slope + np.zeros(g.count))
         return slopes
+
+    def capacitances(self, volts: Mapping[int, Array]) -> dict[str, Array]:
+        """Farads of the capacitors whose voltage decides on them, (batch, elements), by key of their group."""
+        found = {}
+        for g in self.capacitors:
+            if g.expression is not None:
+                own = g.expression.value([self.control(c, volts) for c in g.controls])
+                found[g.key] = np.atleast_2d(own + np.zeros(g.count))
+        return found
 
     def control(
         self, control: tuple[tuple[int, Indices], tuple[int, Indices]] | str, volts: Mapping[int, Array]
@@ -328,3 +353,31 @@ class Structure(FlatTable):
     def branch(self, key: str) -> int:
         """Group of unknowns that holds the current of a group of sources."""
         return self._branch[key]
+
+
+CRITICAL = 20.0
+"""Of a junction's voltage, in n k T / q, up to which it may rise in one step: less than a microampere flows there."""
+
+
+def limited(structure: Structure, before: Controls, wanted: Controls) -> dict[str, list[Array]]:
+    """Controls after one step of Newton's method: those of junctions rise by the logarithm of what is wanted.
+
+    What a step along a tangent asks for is a current, which a junction has at a much smaller voltage (Nagel, SPICE2,
+    UCB/ERL M520, 1975).
+    """
+    found = {}
+    for group in structure.behavioural:
+        found[group.key] = [
+            new if group.junction is None else _limited(old, new, *group.junction)
+            for old, new in zip(before[group.key], wanted[group.key], strict=True)
+        ]
+    return found
+
+
+def _limited(old: Array, new: Array, wide: float, begins: float) -> Array:
+    old, risen = (old - begins) / wide, (new - begins) / wide
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rise = 1 + risen - old
+        on = np.where(rise > 0, old + np.log(rise), CRITICAL)
+        slow = np.where(old > 0, on, np.log(risen))
+    return np.where((risen > CRITICAL) & (np.abs(risen - old) > 2), begins + wide * slow, new)

@@ -326,11 +326,12 @@ CELL = "V1 in 0 DC 1\nR1 in out 1000\nC1 out 0 1e-9\n"
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (CELL + "D1 out 0 model", r"D1: the network engine does not know this element \('D1 out 0 model'\).*ngspice"),
+        (CELL + "T1 out 0 in 0 z0=50", r"T1: the network engine does not know this element \('T1 out .*ngspice"),
+        (CELL + "D1 out 0 model", r"D1: no model of a semiconductor \('D1 out 0 model'\).*ngspice"),
         (CELL + ".tran 1n 1u", r"line '.tran 1n 1u': .* reads elements and subcircuits only"),
-        (CELL + "D1 out 0 model\n.model model D", r"D1: the network engine does not know this element"),
+        (CELL + "D1 out 0 model\n.model model D", r"D1#d: semiconductors .* in boards without wires alone; .*ngspice"),
         (CELL + "R2 out 0 1k m=2", r"R2: m is not known here \('R2 out 0 1k m=2'\); put what it does into the value"),
-        (CELL + "R2 out 0 1k noisy=0", r"R2: noisy is not known here"),
+        (CELL + "R2 out 0 1k scale=2", r"R2: scale is not known here"),
         (CELL + "R2 out 0 1k temp=100 tc=0.01", r"R2: temp is not known here"),
         (CELL + "C2 out 0 1n m=2", r"C2: m is not known here"),
         (CELL + "G2 out 0 out 0 1m m=2", r"G2: m is not known here"),
