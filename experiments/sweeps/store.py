@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,9 @@ class SweepStore(StoreBase):
             f'SELECT * FROM {table} WHERE point = ? AND "case" = ? ORDER BY sample',
             key,
         )
-        return [self._row(table, key, row) for row in found]
+        rows = [self._row(table, key, row) for row in found]
+        self._refuse_changed(table)
+        return rows
 
     def rows_of(self, key: Key, sweep: Sweep, copies: SampleSet, audit: bool = False) -> list[Row]:
         """``rows``, which fit the set of the sweep. Raises InputError where one does not."""
@@ -131,6 +134,12 @@ class SweepStore(StoreBase):
         # SQLite takes the reason from the row of the maximum.
         ((count, _, reason),) = self._select(f"SELECT COUNT(*), MAX(sample), reason {where} AND status = 'failed'", key)
         return tried, count, reason or ""
+
+    @cache  # noqa: B019  a store is closed before long
+    def _refuse_changed(self, table: str) -> None:
+        """Raise InputError where a row of any set is not as it was written: one whose key has changed hides others."""
+        for row in self._select(f"SELECT * FROM {table}", ()):
+            self._unsealed(f"row {row[2]!r} of {table!r}, point {row[0]!r}, {row[1]!r},", row)
 
     def _row(self, table: str, key: Key, row: Sequence[Any]) -> Row:
         which = f"row {row[2]!r} of {table!r}, point {key[0]}, {key[1]!r},"

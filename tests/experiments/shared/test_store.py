@@ -183,7 +183,13 @@ def test_readers_leave_no_file_of_sqlite_behind(command, folder, tmp_path, monke
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert not ended.value.code
-    made = {"report.html", "summary.json", "contributions.csv", *(f"{figure.name}.png" for figure in FIGURES)}
+    made = {
+        "report.html",
+        "summary.json",
+        "contributions.csv",
+        "points.csv",
+        *(f"{figure.name}.png" for figure in FIGURES),
+    }
     assert set(files(folder)) - before <= made
 
 
