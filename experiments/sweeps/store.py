@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -106,9 +105,7 @@ class SweepStore(StoreBase):
             f'SELECT * FROM {table} WHERE point = ? AND "case" = ? ORDER BY sample',
             key,
         )
-        rows = [self._row(table, key, row) for row in found]
-        self._refuse_changed(table)
-        return rows
+        return [self._row(table, key, row) for row in found]
 
     def rows_of(self, key: Key, sweep: Sweep, copies: SampleSet, audit: bool = False) -> list[Row]:
         """``rows``, which fit the set of the sweep. Raises InputError where one does not."""
@@ -135,11 +132,11 @@ class SweepStore(StoreBase):
         ((count, _, reason),) = self._select(f"SELECT COUNT(*), MAX(sample), reason {where} AND status = 'failed'", key)
         return tried, count, reason or ""
 
-    @cache  # noqa: B019  a store is closed before long
-    def _refuse_changed(self, table: str) -> None:
+    def refuse_changed(self) -> None:
         """Raise InputError where a row of any set is not as it was written: one whose key has changed hides others."""
-        for row in self._select(f"SELECT * FROM {table}", ()):
-            self._unsealed(f"row {row[2]!r} of {table!r}, point {row[0]!r}, {row[1]!r},", row)
+        for table in self.TABLES:
+            for row in self._select(f"SELECT * FROM {table}", ()):
+                self._unsealed(f"row {row[2]!r} of {table!r}, point {row[0]!r}, {row[1]!r},", row)
 
     def _row(self, table: str, key: Key, row: Sequence[Any]) -> Row:
         which = f"row {row[2]!r} of {table!r}, point {key[0]}, {key[1]!r},"
@@ -190,8 +187,14 @@ class SweepStore(StoreBase):
 
 
 def open_sweep(folder: Path) -> SweepStore:
-    """The store of a folder that must already have one, to read. Raises InputError where it has none."""
-    return SweepStore(folder, reading=True)
+    """The store of a folder, to read. Raises InputError where there is none, or a row is not as it was written."""
+    store = SweepStore(folder, reading=True)
+    try:
+        store.refuse_changed()
+    except InputError:
+        store.close()
+        raise
+    return store
 
 
 def _count(config: Mapping[str, Any]) -> int:
