@@ -255,8 +255,7 @@ class Factors:
         found.order, found.batch, found._left = self.order, len(rows), self._left
         found._lu = [self._lu[k] for k in rows.tolist()] if self._lu else []
         found._steps = [
-            (inverse[rows] if len(inverse) > 1 else inverse, some(below, rows), some(beside, rows))
-            for inverse, below, beside in self._steps
+            (of_some(inverse, rows), some(below, rows), some(beside, rows)) for inverse, below, beside in self._steps
         ]
         return found
 
@@ -355,9 +354,14 @@ class Factors:
         return found
 
 
+def of_some(value: Array, rows: NDArray[np.intp]) -> Array:
+    """The value of some of a batch; one that all share stays."""
+    return value[rows] if len(value) > 1 else value
+
+
 def some(values: Mapping[Any, Array], rows: NDArray[np.intp]) -> dict[Any, Array]:
-    """Some of a batch of values; what all share stays."""
-    return {key: value[rows] if len(value) > 1 else value for key, value in values.items()}
+    """The values of some of a batch; see ``of_some``."""
+    return {key: of_some(value, rows) for key, value in values.items()}
 
 
 def _times(block: Array, vector: Array) -> Array:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors, add, some
+from solvers.network.blocks import Factors, add, of_some, some
 from solvers.network.groups import NOTHING, Group
 from solvers.network.structure import Controls, Structure, limited
 from spu_circuit.errors import InputError
@@ -275,11 +275,6 @@ def _rising(structure: Structure, coefficients: Mapping[str, Array], wanted: fro
     return volts
 
 
-def _row(value: Array, which: Indices) -> Array:
-    """Of some of a batch; one value is that of all."""
-    return value[which] if len(value) > 1 else value
-
-
 def newton(
     structure: Structure,
     coefficients: Mapping[str, Array],
@@ -334,7 +329,7 @@ def newton(
             done = np.flatnonzero((change <= 1) & ~short)
             for family, solved in fresh.items():
                 kept = result.setdefault(family, np.zeros((batch, *solved.shape[1:])))
-                kept[moving[done]] = _row(solved, done)
+                kept[moving[done]] = of_some(solved, done)
             found[moving[done]] = True
             left = np.flatnonzero(((change > 1) | short) & np.isfinite(change))
             if not len(left):
@@ -342,7 +337,7 @@ def newton(
             if len(left) < len(moving):
                 moving, lowered, right = moving[left], some(lowered, left), some(right, left)
                 held = some(held, left)
-                volts, at = some(volts, left), {k: [_row(a, left) for a in rows] for k, rows in at.items()}
+                volts, at = some(volts, left), {k: [of_some(a, left) for a in rows] for k, rows in at.items()}
     return result, found
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors, add
+from solvers.network.blocks import Factors, add, of_some, some
 from solvers.network.dense import typical_step
 from solvers.network.groups import Group
 from solvers.network.relaxation import charges, series_of
@@ -133,10 +133,8 @@ def sampled(
         found = np.zeros((batch, len(structure.outputs[0][1])))
         for count in np.unique(levels).tolist():
             which = np.flatnonzero(levels == count)
-            few = [_chosen(given, which) for given in (coefficients, slopes)]
-            kelvin, density = (
-                None if own is None else own[which] if len(own) > 1 else own for own in (temperature, injected)
-            )
+            few = [some(given, which) for given in (coefficients, slopes)]
+            kelvin, density = (None if own is None else of_some(own, which) for own in (temperature, injected))
             own = [rngs[k] for k in which.tolist()]
             found[which] = sampled(
                 structure, few[0], few[1], pace, seconds[which], kelvin, density, own, readout_bandwidth
@@ -178,11 +176,6 @@ def sampled(
         right = straight.flowing(scores, np.full((batch, 1, 1), np.sqrt(readout_bandwidth)))
         found = found + structure.volts(factors.solve(right, structure.read))[:, :, 0]
     return found
-
-
-def _chosen(given: Mapping[str, Array], which: NDArray[np.intp]) -> dict[str, Array]:
-    """Values of some of a batch."""
-    return {key: value[which] if len(value) > 1 else value for key, value in given.items()}
 
 
 def _clenshaw(steps: Factors, terms: Array) -> Array:
