@@ -96,7 +96,7 @@ CLAIM = Claim(
     rule=f"Less than {100 * MARGIN:g} point of test accuracy is lost against the same seeds without noise, in the mean "
     f"over seeds, for each learning rate, time and κ₀ up to {HARMLESS:g}. A training that fails makes its condition "
     "fail.",
-    full=Protocol(FRESH[60:70]),
+    full=Protocol(FRESH[100:150]),
     quick=Protocol((0, 1, 2), 40, (0.01, 0.5), (1.0,), (0.01, 0.1)),
     measure=_measure,
     conditions=_conditions,

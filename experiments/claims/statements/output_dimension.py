@@ -244,7 +244,7 @@ CLAIM = Claim(
     "and with four, and empirical Fisher, solved exactly.",
     rule="Work over SGD's, beside the same at the least d_z, is below the quotient of the d_z (computed, no interval); "
     "the share is above the gradient's in the mean over seeds, paired.",
-    full=Protocol(FRESH[60:70]),
+    full=Protocol(FRESH[150:170]),
     quick=Protocol((0, 1, 2), outputs=(10, 100, 1000), samples=16, models=(LanguageModel(256, steps=50),)),
     measure=_measure,
     conditions=_conditions,
