@@ -43,6 +43,7 @@ def experiment_of(
 def trainings(experiment: "Experiment") -> Iterator[tuple[int, "Chunk"]]:
     """Each seed with its whole training, at the first learning rate and on the first copy of a device where there are
     several."""
+    from experiments.training.methods import width
     from experiments.training.stepping import Place
     from experiments.training.store import Trial
     from experiments.training.tasks import task_named
@@ -50,9 +51,12 @@ def trainings(experiment: "Experiment") -> Iterator[tuple[int, "Chunk"]]:
 
     settings = experiment.optimizers["one"]
     rate, copy = settings.learning_rates[0], settings.copy_numbers[0]
-    places = [Place(Trial(0, "one", rate, seed, copy)) for seed in experiment.seeds]
     data = task_named(experiment.task).load(experiment.data, None)
-    yield from zip(experiment.seeds, advance(experiment, places, data, experiment.steps), strict=True)
+    together = width(experiment, "one")
+    for start in range(0, len(experiment.seeds), together):
+        seeds = experiment.seeds[start : start + together]
+        places = [Place(Trial(0, "one", rate, seed, copy)) for seed in seeds]
+        yield from zip(seeds, advance(experiment, places, data, experiment.steps), strict=True)
 
 
 def trained(

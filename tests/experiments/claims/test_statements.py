@@ -28,8 +28,10 @@ from experiments.claims.statements import (
     to_target,
 )
 from experiments.claims.statements.devices import IDEAL
+from experiments.claims.statements.digits import trained
 from experiments.claims.statements.language_models import SUCCESSORS, LanguageModel, excerpts, measured
 from experiments.shared.plain_json import json_text
+from experiments.training.methods import WIDTH
 from spu_circuit.errors import InputError
 
 
@@ -494,3 +496,12 @@ def test_a_rival_is_judged_by_its_own_shares():
     none = rows(20)
     none[6]["steps_to_0.3"] = None  # of the rival
     assert claim.conditions(none)[0].values[0] == pytest.approx(20 / 150)
+
+
+def test_trainings_of_many_seeds_go_in_parts_and_are_those_of_each_alone():
+    def rows(seeds):
+        return list(trained({"kind": "sgd", "learning_rates": [0.1]}, seeds, 2))
+
+    many = rows(range(WIDTH + 1))
+    assert [row["seed"] for row in many] == list(range(WIDTH + 1))
+    assert [many[0], many[-1]] == rows((0,)) + rows((WIDTH,))
