@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from netlists.amplifier import NAME, AmplifierCircuit
 from netlists.deck import Numerics, lines_of
 from netlists.spice import empty_circuit
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import load_hardware
 
 
 def bench_deck(

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from netlists.amplifier import varying_of
 from netlists.elements import Elements, ElementTable, Values
 from spu_circuit.converters import characteristic
 from spu_circuit.errors import InputError
@@ -77,7 +76,7 @@ class Board:
         )
         amplifiers = found.pop("amplifier", None)
         if amplifiers is not None:
-            found |= dict.fromkeys((f"amplifier_{name}" for name in varying_of(self.hardware.amplifier)), amplifiers)
+            found |= dict.fromkeys((f"amplifier_{name}" for name in self.hardware.amplifier.varying), amplifiers)
         return found
 
     def names(self, kind: str) -> list[str]:

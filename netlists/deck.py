@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netlists.elements import Elements, ElementTable
-from netlists.noise import white_current
 from netlists.spice import empty_circuit
+from spu_circuit.noise import white_current
 from spu_circuit.quantity import shown
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ def lines_of(circuit: "Circuit") -> list[str]:
     raw = circuit.raw_spice.rstrip("\n").split("\n") if circuit.raw_spice else []
     lines = [comment(line[1:]) if line.startswith("*") else line for line in raw]
     own = [line for element in circuit.elements for line in str(element).splitlines()]
-    return [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines()] + own + lines
+    inner = [line for subcircuit in circuit.subcircuits for line in str(subcircuit).splitlines() if line]
+    return inner + own + lines
 
 
 def _lines(group: Elements, table: ElementTable) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from spu_circuit.hardware import Amplifier
+from spu_circuit.amplifier import Amplifier
 
 Array = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from itertools import combinations, permutations
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.ngspice_process import run_deck
+from spu_circuit.amplifier import Amplifier, Role
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.hardware import Amplifier, Role
 
 Pins = tuple[Role, ...]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from spu_circuit.description import Description
+from spu_circuit.documents import from_toml
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import is_file, read_file, shortened
-from spu_circuit.hardware import from_toml
 from spu_circuit.quantity import (
     Amperes,
     Area,

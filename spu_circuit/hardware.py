@@ -1,42 +1,22 @@
 """The hardware description: every number of a device, with its unit and meaning. Data only."""
 
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.costs import Costs
 from spu_circuit.description import Description
+from spu_circuit.documents import from_document, from_toml, merged, read_toml
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import cut, is_file, read_file, shortened
-from spu_circuit.library import find_library, lines_of, read_library, used_part
-from spu_circuit.quantity import (
-    FROM_TEXT,
-    LARGEST,
-    Amperes,
-    Farads,
-    Hertz,
-    Kelvin,
-    Ohms,
-    OhmsOrZero,
-    Siemens,
-    SiemensOrZero,
-    SignedAmperes,
-    SignedVolts,
-    Volts,
-    VoltsOrZero,
-    VoltsPerRootHertz,
-)
+from spu_circuit.quantity import Farads, Kelvin, Ohms, OhmsOrZero, Siemens, SiemensOrZero, Volts, VoltsOrZero
 from spu_circuit.variation import Variation
-
-Model = TypeVar("Model", bound=BaseModel)
-DEEPEST = 20
-NESTED = f"tables or lists stand more than {DEEPEST} deep in each other; no field does"
 
 
 class ResistorArray(Description):
@@ -115,133 +95,6 @@ class Cell(Description):
     def leakage_conductance(self) -> float:
         """S, of each integration capacitor."""
         return 0.0 if self.leakage_resistance is None else 1 / self.leakage_resistance
-
-
-Role = Literal["plus", "minus", "output", "positive_supply", "negative_supply", "ground", "float"]
-ONCE = ("plus", "minus", "output")
-"""Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
-AMPLIFIER_FIELDS = {
-    "ideal": "",
-    "macromodel": "dc_gain gain_bandwidth offset output_resistance rail current_limit input_noise supply "
-    "supply_rejection bias_current",
-    "subckt": "library subcircuit pins supply rail output_resistance current_limit library_text",
-}
-"""What each amplifier model takes."""
-
-
-class Amplifier(Description):
-    """The operational amplifier: ideal, a macromodel with numbers, or a subcircuit of the user's own SPICE library.
-
-    A library is read when the description is made, and what the device uses of it is kept in ``library_text``, so that
-    a stored description needs no other file. The noise of its own parts is in small-signal analyses and in the exact
-    network, not in ngspice's transients.
-    """
-
-    model: Annotated[
-        Literal["ideal", "macromodel", "subckt"],
-        Field(description="ideal; one pole with imperfections; or a subcircuit from a SPICE library"),
-    ]
-    dc_gain: Annotated[float, Field(gt=1, le=LARGEST, description="open-loop DC gain, V/V")] = 1e9
-    gain_bandwidth: Annotated[Hertz | None, Field(description="gain-bandwidth product, Hz; none: infinite")] = None
-    offset: Annotated[SignedVolts, Field(description="input offset voltage, the same in every amplifier, V")] = 0.0
-    output_resistance: Annotated[
-        OhmsOrZero, Field(description="open-loop output resistance, Ω; of a subckt: what ranging counts with")
-    ] = 0.0
-    rail: Annotated[
-        Volts | None,
-        Field(
-            description="output saturates at ± this voltage, V; none: unlimited; of a subckt: what ranging stays below"
-        ),
-    ] = None
-    current_limit: Annotated[
-        Amperes | None,
-        Field(
-            description="output current saturates at ± this, A; none: unlimited; of a subckt: what ranging stays below"
-        ),
-    ] = None
-    bias_current: Annotated[
-        SignedAmperes | None,
-        Field(description="into the inverting input, the same in every amplifier, A; none: none flows"),
-    ] = None
-    input_noise: Annotated[
-        VoltsPerRootHertz | None,
-        Field(description="white input noise voltage, V/√Hz; none: noiseless"),
-    ] = None
-    library: Annotated[
-        str | None,
-        Field(description="subckt: SPICE library, path relative to this description's file, or one that comes with it"),
-    ] = None
-    subcircuit: Annotated[str | None, Field(description="subckt: name of the subcircuit in the library")] = None
-    pins: Annotated[
-        tuple[Role, ...],
-        Field(description=f"subckt: its pins in order, each one of {', '.join(get_args(Role))} (1 GΩ to ground)"),
-    ] = ()
-    supply: Annotated[
-        Volts | None,
-        Field(description="± this voltage at the supply pins, V; of a macromodel for the power that it takes alone"),
-    ] = None
-    supply_rejection: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            le=LARGEST,
-            description="change of the supply over the offset that it makes, V/V: 10,000 is a PSRR of 80 dB; none: ∞",
-        ),
-    ] = None
-    library_text: Annotated[
-        str | None, Field(description="subckt: what is used of the library; left out: read from its file")
-    ] = None
-
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> Self:
-        fields = type(self).model_fields
-        own = {"model", *AMPLIFIER_FIELDS[self.model].split()}
-        given = sorted(name for name in self.model_fields_set - own if getattr(self, name) != fields[name].default)
-        if given:
-            takers = " or ".join(repr(model) for model, names in AMPLIFIER_FIELDS.items() if given[0] in names.split())
-            article = "an" if self.model == "ideal" else "a"
-            raise ValueError(
-                f"{article} {self.model} amplifier has no {given[0]}; leave it out or set model = {takers}"
-            )
-        if self.model == "macromodel" and self.current_limit is not None and self.output_resistance == 0:
-            raise ValueError("current_limit needs an output_resistance above 0, on which it acts; give both")
-        if self.model == "macromodel" and self.supply is not None and self.rail is not None and self.rail > self.supply:
-            raise ValueError(f"rail {self.rail:g} V is above supply {self.supply:g} V; lower it")
-        if self.supply_rejection is not None and self.supply is None:
-            raise ValueError("supply_rejection is of a supply that is not given; add it, like supply = '15 V'")
-        if self.model == "subckt":
-            folder = (info.context or {}).get("folder", Path())
-            object.__setattr__(self, "library_text", self._used_of_library(folder))
-        return self
-
-    def _used_of_library(self, folder: Path) -> str:
-        """The text of the subcircuit and of what it needs, with its pins checked."""
-        for name in ("library", "subcircuit", "pins"):
-            if not getattr(self, name):
-                raise ValueError(f"a subckt amplifier needs {name}; add it")
-        assert self.library is not None
-        assert self.subcircuit is not None
-        for role in ONCE:
-            if (count := self.pins.count(role)) != 1:
-                raise ValueError(
-                    f"pins name {role!r} {'twice' if count > 1 else 'nowhere'}; list each pin of the .subckt line once"
-                )
-        supplied = {"positive_supply", "negative_supply"} & set(self.pins)
-        if supplied and self.supply is None:
-            raise ValueError(f"pins have a {min(supplied)}, so supply is needed; add it, like supply = '15 V'")
-        if not supplied and self.supply is not None:
-            raise ValueError("pins have no supply, so supply feeds nothing; name the supply pins, or leave it out")
-        if self.library_text is None:
-            lines = read_library(find_library(self.library, folder))
-        else:
-            lines = lines_of(self.library_text, self.library)
-        text, pins = used_part(lines, self.subcircuit)
-        if len(pins) != len(self.pins):
-            raise ValueError(
-                f"pins names {len(self.pins)} roles, but {self.subcircuit!r} of library {self.library} has "
-                f"{len(pins)} pins ({' '.join(pins)}); name one role for each, in this order"
-            )
-        return text
 
 
 class Converter(Description):
@@ -339,63 +192,6 @@ def hardware_tables(name_or_path: str | Path) -> dict[str, Any]:
     return read_toml(read_file(_path(name_or_path), where), where)
 
 
-def merged(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with changes: tables are merged, anything else takes the place of what was there.
-
-    A table that names another ``model`` takes the old one's place, too: other models have other fields.
-    """
-    found = dict(document)
-    for key, value in changes.items():
-        old = found.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping) and _same_model(old, value):
-            value = merged(old, value)
-        found[key] = value
-    return found
-
-
-def _same_model(old: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    return changes.get("model", old.get("model")) == old.get("model")
-
-
-def from_toml(model: type[Model], source: bytes, where: str, folder: Path = Path()) -> Model:
-    """Build a description from a TOML file's content, with the first mistake as one line.
-
-    Args:
-        folder: that paths in it are relative to.
-
-    Raises:
-        InputError: names the field, the value and the cure (the nearest known key, or the wanted unit).
-    """
-    return from_document(model, read_toml(source, where), where, folder)
-
-
-def read_toml(source: bytes, where: str) -> dict[str, Any]:
-    """A TOML file's content. Raises InputError where it is none."""
-    try:
-        document = tomllib.loads(source.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: not TOML: {cut(str(error))}") from None
-    except ValueError:
-        raise InputError(f"{where}: an integer has thousands of digits, which no field takes; shorten it") from None
-    except RecursionError:
-        raise InputError(f"{where}: {NESTED}") from None
-    level: list[Any] = [document]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
-        level = [inner for inner in level if isinstance(inner, dict | list)]
-        if not level:
-            return document
-    raise InputError(f"{where}: {NESTED}")
-
-
-def from_document(model: type[Model], document: Mapping[str, Any], where: str, folder: Path = Path()) -> Model:
-    """Build a description from tables that were read from TOML. See ``from_toml``."""
-    try:
-        return model.model_validate(document, context=FROM_TEXT | {"folder": folder})
-    except ValidationError as error:
-        raise InputError(f"{where}: {cut(_first_line(model, error), 800)}") from None
-
-
 def _path(name_or_path: str | Path) -> Path:
     text = str(name_or_path)
     if text in presets():
@@ -403,32 +199,3 @@ def _path(name_or_path: str | Path) -> Path:
     if is_file(Path(text)):
         return Path(text)
     raise InputError(f"hardware: no preset or file {shortened(text)}; {did_you_mean(text, presets(), 'presets')}")
-
-
-def _first_line(model: type[BaseModel], error: ValidationError) -> str:
-    # A misspelt key also makes one missing, and a wrong value says more than a missing one.
-    order = {"extra_forbidden": 0, "missing": 2}
-    mistake = min(error.errors(), key=lambda m: order.get(m["type"], 1))
-    field = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        known = _keys(model, mistake["loc"][:-1])
-        return f"unknown key {field!r}; {did_you_mean(str(mistake['loc'][-1]), known)}"
-    if mistake["type"] == "missing":
-        return f"{field} is missing; add it"
-    message = mistake["msg"].removeprefix("Value error, ")
-    shown = "" if mistake["type"] == "value_error" else f" (got {shortened(mistake['input'])})"
-    return f"{field}: {message}{shown}" if field else f"{message}{shown}"
-
-
-def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names at a place in the description."""
-    parts = iter(path)
-    for part in parts:
-        annotation = model.model_fields[str(part)].annotation
-        if get_origin(annotation) is dict:
-            next(parts, None)
-        inner = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
-        if not inner:
-            return []
-        model = inner[0]
-    return list(model.model_fields)

@@ -1,11 +1,13 @@
-"""The thermal noise of resistors."""
+"""The thermal noise of resistors, and white noise for transients."""
 
-from typing import Any, TypeVar
+from math import sqrt
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spu_circuit.hardware import Hardware
+if TYPE_CHECKING:
+    from spu_circuit.hardware import Hardware
 
 BOLTZMANN = 1.380649e-23
 """J/K: exact, it defines the kelvin (SI, 2019)."""
@@ -32,6 +34,20 @@ def johnson_current_density(conductance: Conductance, temperature: float | NDArr
     return density
 
 
-def input_noise_density(hardware: Hardware) -> float:
+def input_noise_density(hardware: "Hardware") -> float:
     """One-sided density of an amplifier's input noise voltage, V²/Hz; 0 where thermal noise is off."""
     return (hardware.amplifier.input_noise or 0.0) ** 2 * hardware.noise.thermal
+
+
+def white_current(density: float, hold: float) -> str:
+    """SPICE value of a current source that takes a new independent Gaussian value every ``hold`` seconds.
+
+    ngspice gives resistors no noise in transients by itself.
+    Below 1 / hold it has the one-sided density S of white noise when its variance is ``S / (2 hold)``. TRRANDOM holds
+    its value; TRNOISE would interpolate and so lose power.
+
+    Args:
+        density: S, A²/Hz.
+        hold: seconds.
+    """
+    return f"DC 0 TRRANDOM(2 {hold!r} 0 {sqrt(density / (2 * hold))!r} 0)"

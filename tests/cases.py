@@ -15,7 +15,8 @@ from netlists.elements import ElementTable
 from solvers.engine import Engine, Reading
 from solvers.network import Network
 from solvers.network.programmed import ProgrammedNetwork
-from spu_circuit.hardware import Amplifier, Hardware, Noise, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import Hardware, Noise, load_hardware
 from spu_circuit.problem import GgnSystem, System
 from spu_circuit.sampling import Parts, Samples, Sampling, draw
 from spu_circuit.variation import Variation
@@ -84,12 +85,8 @@ def varied(hardware: Hardware) -> Hardware:
         amplifier = hardware.amplifier
         spread["inverter_resistor"] = {"local": _sigma("1 %")}
         spread["array_resistor"] = {**SPREAD["array_resistor"], "stuck_open": 0.02, "stuck_closed": 0.005}
-        if amplifier.model != "subckt":
-            spread["amplifier_gain"] = {"local": _sigma("10 %")}
-        if amplifier.model != "ideal":
-            spread["amplifier_offset"] = {"local": _sigma("1 mV")}
-        if amplifier.gain_bandwidth is not None:
-            spread["amplifier_bandwidth"] = {"local": _sigma("10 %")}
+        widths = {"gain": "10 %", "offset": "1 mV", "bandwidth": "10 %"}
+        spread |= {f"amplifier_{name}": {"local": _sigma(widths[name])} for name in amplifier.varying if name in widths}
     if hardware.topology == "factored":
         spread["summing_resistor"] = {"local": _sigma("1 %")}
     return hardware.model_copy(update={"variation": Variation.model_validate(spread)})

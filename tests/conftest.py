@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from spu_circuit.hardware import Amplifier, Hardware, Noise, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import Hardware, Noise, load_hardware
 
 # The machine may be busy, and a failure must repeat.
 settings.register_profile("spu-circuit", deadline=None, derandomize=True)

@@ -9,8 +9,9 @@ import numpy as np
 
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SimulationError
-from spu_circuit.hardware import Amplifier, Hardware, Noise
+from spu_circuit.hardware import Hardware, Noise
 from spu_circuit.problem import LinearSystem
 from spu_circuit.quantity import shown
 

@@ -14,10 +14,12 @@ from experiments.amplifier.measure import QUANTITIES, Bench, limits, measured
 from experiments.shared.files import make_folder, write
 from experiments.shared.plain_json import json_text
 from solvers.pins import exchanged, follows
+from spu_circuit.amplifier import Amplifier, Role
 from spu_circuit.description import Description
+from spu_circuit.documents import from_document, from_toml
 from spu_circuit.errors import InputError, SimulationError, did_you_mean
 from spu_circuit.files import cut
-from spu_circuit.hardware import Amplifier, Hardware, Role, from_document, from_toml, load_hardware, presets
+from spu_circuit.hardware import Hardware, load_hardware, presets
 from spu_circuit.library import find_library, read_library, used_part
 from spu_circuit.quantity import parse_quantity, shown
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netlists.amplifier import SUPPLIES
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.ngspice_attempts import attempts
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck, run_small_signal
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.amplifiers.subckt import SUPPLIES
 from spu_circuit.errors import SimulationError
-from spu_circuit.hardware import Amplifier
 from spu_circuit.quantity import shown
 
 Array = NDArray[np.float64]

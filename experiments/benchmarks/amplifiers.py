@@ -11,8 +11,9 @@ from experiments.benchmarks.measure import Figure, at_least, at_most
 from experiments.shared.systems import spd_system
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SpuError
-from spu_circuit.hardware import Amplifier, Hardware, load_hardware
+from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 
 CELLS, TIME, SEEDS = 2, 4.0, 6

@@ -17,7 +17,8 @@ from solvers.ngspice import Ngspice
 from solvers.ngspice_process import ngspice_program
 from solvers.sde import Sde
 from solvers.spu import Spu
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import load_hardware
 
 Array = NDArray[np.float64]
 

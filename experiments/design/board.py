@@ -34,9 +34,10 @@ from experiments.sweeps.study import points, study_of
 from experiments.sweeps.units import metric_text, titled
 from experiments.sweeps.workloads import WORKLOADS
 from spu_circuit.catalogue import Catalogue, load_catalogue
+from spu_circuit.documents import merged
 from spu_circuit.errors import InputError
 from spu_circuit.files import is_file, read_file, shortened
-from spu_circuit.hardware import hardware_tables, merged
+from spu_circuit.hardware import hardware_tables
 from spu_circuit.quantity import shown
 
 

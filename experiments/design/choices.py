@@ -22,9 +22,10 @@ from spu_circuit.catalogue import (
     nearest,
     preferred,
 )
+from spu_circuit.documents import merged
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
-from spu_circuit.hardware import Hardware, merged
+from spu_circuit.hardware import Hardware
 from spu_circuit.quantity import shown
 
 ROOM = 298.15

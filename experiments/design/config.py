@@ -11,7 +11,7 @@ from experiments.shared.hardware import HardwareTable
 from experiments.sweeps.config import Limits, Workload
 from spu_circuit.catalogue import Price
 from spu_circuit.description import Description
-from spu_circuit.hardware import from_toml
+from spu_circuit.documents import from_toml
 from spu_circuit.quantity import Farads, Fraction, Kelvin, Ohms
 
 PREDICTED = ("relative_error", "settling_time", "supply_power", "junction_rise")

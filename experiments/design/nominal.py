@@ -22,8 +22,9 @@ from solvers.ideal import IdealLaw
 from solvers.network import Network
 from solvers.sensitivity import adjoint_of
 from spu_circuit.converters import quantize
+from spu_circuit.documents import from_document, merged
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.hardware import Converter, Hardware, from_document, merged
+from spu_circuit.hardware import Converter, Hardware
 from spu_circuit.problem import LinearSystem
 from spu_circuit.sampling import corners
 from spu_circuit.several import Several

@@ -20,8 +20,8 @@ from experiments.design.predict import Sheet, bounds, sheet
 from experiments.shared.executor import Executor
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS
+from spu_circuit.documents import from_document, merged
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.hardware import from_document, merged
 
 Array = NDArray[np.float64]
 

@@ -19,8 +19,9 @@ from solvers.engines import ENGINES, engine_named
 from solvers.solution import Solution
 from solvers.spu import Spu
 from spu_circuit.arrays import read_array
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware, Noise, from_document, load_hardware, presets
+from spu_circuit.hardware import Hardware, Noise, load_hardware, presets
 from spu_circuit.problem import GgnSystem, LinearSystem, System
 from spu_circuit.quantity import parse_quantity, shown
 
@@ -269,11 +270,11 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
     """What makes a solution less than its digits promise."""
     statistics, doubts = solution.statistics, [solution.note] if solution.note else []
     if statistics.saturated_nodes:
-        cause = ", and the order of the library's pins" if hardware.amplifier.model == "subckt" else ""
+        cause = ", and the order of the library's pins" if hardware.amplifier.library_text is not None else ""
         doubts.append(
             f"{statistics.saturated_nodes} amplifiers saturate at every voltage scale; check rails and offset{cause}"
         )
-    noisy = hardware.amplifier.model == "subckt" and hardware.noise.thermal and 0 < time < inf
+    noisy = hardware.amplifier.library_text is not None and hardware.noise.thermal and 0 < time < inf
     if noisy and statistics.solver == "ngspice":
         doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
     noise, steps = solution.standard_error, solution.step_error

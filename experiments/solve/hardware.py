@@ -7,8 +7,9 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Column, Table
 
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.description import Description
-from spu_circuit.hardware import AMPLIFIER_FIELDS, Amplifier, Hardware, load_hardware, presets
+from spu_circuit.hardware import Hardware, load_hardware, presets
 from spu_circuit.quantity import shown, unit_of
 from spu_circuit.variation import KINDS, Variation
 
@@ -61,12 +62,14 @@ def _leaves(path: str, value: Any, field: FieldInfo, whole: str, only_given: boo
     if not isinstance(value, Description):
         return [(path, _text(value, unit_of(field.annotation, field.metadata)), meaning)]
     rows = []
-    library = isinstance(value, Amplifier) and value.model == "subckt"
+    in_library = set()
+    if isinstance(value, Amplifier) and value.library_text is not None:
+        in_library = type(value).model_fields.keys() - {"model", *value.kind.takes}
     for name, part in type(value).model_fields.items():
         inner = getattr(value, name)
         if name == "library_text":
             continue
-        if library and name not in AMPLIFIER_FIELDS["subckt"].split() and name != "model":
+        if name in in_library:
             inner = "in the library"
         if not only_given or inner != part.get_default(call_default_factory=True):
             rows += _leaves(f"{path}.{name}", inner, part, meaning, only_given)

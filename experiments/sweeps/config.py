@@ -14,9 +14,10 @@ from experiments.shared.hardware import HardwareTable, hardware_of, supplied
 from experiments.sweeps.metrics import METRICS
 from solvers.precision.description import Precision
 from spu_circuit.description import Description
+from spu_circuit.documents import read_toml
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import cut
-from spu_circuit.hardware import Hardware, read_toml
+from spu_circuit.hardware import Hardware
 from spu_circuit.quantity import Fraction, parse_quantity
 from spu_circuit.sampling import varying
 

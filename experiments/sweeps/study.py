@@ -13,9 +13,9 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.workloads import WORKLOADS, digests
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import shortened
-from spu_circuit.hardware import from_document
 
 Key = tuple[int, str]
 """Point of the grid and set of samples."""

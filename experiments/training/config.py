@@ -18,8 +18,8 @@ from experiments.training.settings import Seed, Settings
 from experiments.training.tasks import TASKS, task_named
 from optim.mapping import OUTSIDE, Mapping
 from spu_circuit.description import Description
+from spu_circuit.documents import from_document, read_toml
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document, read_toml
 
 SHARED = {"name", "task", "workers", "record_systems"}
 """Fields that a grid cannot set."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from experiments.training.optimizers import OPTIMIZERS
 from experiments.training.settings import NONE
+from spu_circuit.documents import merged
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import merged
 
 
 def spelled(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ EXACT = "rounding and amplifier gain 1e15"
 
 def _amplifier(**fields: float | None) -> Callable[[Hardware], Hardware]:
     def switch(hardware: Hardware) -> Hardware:
-        if hardware.topology == "passive" or hardware.amplifier.model == "ideal":
+        if hardware.topology == "passive" or hardware.amplifier.is_ideal:
             return hardware
         return hardware.model_copy(update={"amplifier": hardware.amplifier.model_copy(update=fields)})
 

@@ -93,12 +93,12 @@ class Subject:
 
     @property
     def amplifiers_are_ideal(self) -> bool:
-        return self.device.hardware.topology == "passive" or self.device.hardware.amplifier.model == "ideal"
+        return self.device.hardware.topology == "passive" or self.device.hardware.amplifier.is_ideal
 
     @property
     def linear(self) -> bool:
         amplifier = self.device.hardware.amplifier
-        return self.amplifiers_are_ideal or (amplifier.model == "macromodel" and amplifier.rail is None)
+        return self.amplifiers_are_ideal or amplifier.kind.linear(amplifier)
 
     @property
     def law_is_exact(self) -> bool:
@@ -109,7 +109,7 @@ class Subject:
     def noise_is_bounded(self) -> bool:
         """No noise goes straight to the outputs, so variances are finite without a band."""
         amplifier = self.device.hardware.amplifier
-        return self.amplifiers_are_ideal or (amplifier.model == "macromodel" and amplifier.output_resistance == 0)
+        return self.amplifiers_are_ideal or (amplifier.library_text is None and amplifier.output_resistance == 0)
 
     @property
     def time_constant(self) -> float:

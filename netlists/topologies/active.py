@@ -106,7 +106,7 @@ class ActiveArray(ProgrammedArray):
             ("matrix entry = (G_p - G_m) / g_u; resistors in ohms",),
             tuple(noise),
             ((g, injected * each),) if np.any(injected) else (),
-            hardware.amplifier.model == "subckt",
+            hardware.amplifier.library_text is not None,
         )
 
     def values(self) -> Values:

@@ -245,7 +245,7 @@ class FactoredArray(ProgrammedArray):
             (f"{kind}: Rs<stage>p and m into summing amplifiers, Rbp and Rbm back into integrators, Rd the damping",),
             tuple(noise),
             ((g, injected * each),) if np.any(injected) else (),
-            hardware.amplifier.model == "subckt",
+            hardware.amplifier.library_text is not None,
         )
 
     def values(self) -> Values:

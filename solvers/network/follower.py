@@ -9,8 +9,8 @@ from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.network.structure import Structure
 from solvers.ngspice_process import run_deck
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SimulationError
-from spu_circuit.hardware import Amplifier
 
 Array = NDArray[np.float64]
 

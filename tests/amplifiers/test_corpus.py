@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from spu_circuit.hardware import Amplifier
+from spu_circuit.amplifier import Amplifier
 from tests.amplifiers.styles import facts_of_all, text_of
 
 FACTS = facts_of_all()

@@ -10,8 +10,9 @@ import pytest
 from experiments.shared.grid import points, without_grid
 from experiments.sweeps.study import study_of
 from experiments.training.config import read_experiment
+from spu_circuit.documents import from_document, read_toml
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware, from_document, presets, read_toml
+from spu_circuit.hardware import Hardware, presets
 from tests.hostile.makers import SWEEPING, TRAINING
 
 STRANGE = (

@@ -10,7 +10,7 @@ from scipy.constants import Boltzmann
 from scipy.stats import chi2
 
 from experiments.shared.systems import spd_system
-from netlists.amplifier import MODELS, NAME
+from netlists.amplifier import NAME, AmplifierCircuit
 from netlists.deck import lines_of
 from netlists.device import load, program_array
 from solvers.ideal import law_of
@@ -18,8 +18,9 @@ from solvers.network import Network, state_space
 from solvers.ngspice import Ngspice
 from solvers.ngspice_process import run_deck
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, Noise, load_hardware
+from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.problem import LinearSystem
 from tests.cases import quiet, relative, volts_of
 
@@ -305,11 +306,15 @@ def test_network_refuses_what_it_cannot_read_of_pspice_by_line(tmp_path):
 ONE = LinearSystem(np.eye(1), np.ones(1))
 
 
+def circuit_of(hardware, noise_hold):
+    return "\n".join(hardware.amplifier.kind.lines(hardware, noise_hold))
+
+
 def test_resistor_of_the_input_noise_is_there_only_with_thermal_noise():
     noisy = {"model": "macromodel", "input_noise": "18 nV/√Hz"}
-    assert "Rnoise" in str(MODELS["macromodel"](with_amplifier("bench", **noisy), None))
-    assert "Inoise" in str(MODELS["macromodel"](with_amplifier("bench", **noisy), 1e-6))
-    assert "noise" not in str(MODELS["macromodel"](with_amplifier("bench", thermal=False, **noisy), 1e-6))
+    assert "Rnoise" in circuit_of(with_amplifier("bench", **noisy), None)
+    assert "Inoise" in circuit_of(with_amplifier("bench", **noisy), 1e-6)
+    assert "noise" not in circuit_of(with_amplifier("bench", thermal=False, **noisy), 1e-6)
 
 
 def variance(b1, b0, a2, a1, a0):
@@ -386,7 +391,7 @@ def test_current_limit_saturates_smoothly_at_its_value():
     """Into 1 Ω, driven to 13.5 V: I_max tanh((13.5 V − V) / (R_out I_max)), within 1e-3 of 26 mA; into 1 MΩ nothing."""
     numbers = {"dc_gain": 2e5, "output_resistance": 125.0, "rail": 13.5, "current_limit": 26e-3}
     circuit = Circuit("limit")
-    circuit.subcircuit(MODELS["macromodel"](with_amplifier("bench", model="macromodel", **numbers), None))
+    AmplifierCircuit(with_amplifier("bench", model="macromodel", **numbers)).define(circuit)
     circuit.V("in", "in", circuit.gnd, "DC 1")
     for name, ohms in (("a", 1.0), ("b", 1e6)):
         circuit.X(name, NAME, "in", circuit.gnd, name)

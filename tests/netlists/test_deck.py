@@ -75,7 +75,8 @@ def test_decks_are_ascii_and_run_whatever_the_locale(tmp_path):
     script = f"""
 import locale
 
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import LinearSystem
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu

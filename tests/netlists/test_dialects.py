@@ -11,8 +11,9 @@ from netlists.dialects import DIALECTS, portable
 from solvers.ngspice import Ngspice, voltages
 from solvers.ngspice_process import run_deck
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.hardware import load_hardware
 from tests.amplifiers.styles import facts_of_all
 from tests.cases import quiet
 

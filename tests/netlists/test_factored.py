@@ -21,8 +21,9 @@ from solvers.network.irregular import space_of
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError, MappingError
-from spu_circuit.hardware import Amplifier, Converter, Noise, load_hardware
+from spu_circuit.hardware import Converter, Noise, load_hardware
 from spu_circuit.problem import GgnSystem
 from spu_circuit.variation import Variation
 from tests.cases import REAL, board_of, relative, samples_of, table_of, volts_of

@@ -15,8 +15,9 @@ from solvers.network import state_space
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, Noise, load_hardware
+from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.problem import LinearSystem
 
 

@@ -12,7 +12,8 @@ from solvers.ngspice import Ngspice
 from solvers.ngspice_attempts import attempts, converged
 from solvers.ngspice_process import NgspiceConvergenceError
 from solvers.spu import Spu
-from spu_circuit.hardware import Amplifier, Hardware, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 from tests.amplifiers.styles import facts_of_all
 from tests.cases import relative

@@ -3,8 +3,9 @@ import os
 import numpy as np
 import pytest
 
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, Cell, ResistorArray, changed_hardware, load_hardware, presets
+from spu_circuit.hardware import Cell, ResistorArray, changed_hardware, load_hardware, presets
 
 MINIMAL = """
 name = "mine"

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.hardware import load_hardware
 from spu_circuit.library import lines_of, read_library, used_part
 from spu_circuit.problem import LinearSystem
 

@@ -16,8 +16,10 @@ from experiments.shared.systems import spd_system
 from solvers.ngspice import Ngspice
 from solvers.pins import check_pins, follows
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.documents import read_toml
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.hardware import Amplifier, changed_hardware, load_hardware, read_toml
+from spu_circuit.hardware import changed_hardware, load_hardware
 from tests.amplifiers.styles import facts_of_all
 from tests.cases import relative
 

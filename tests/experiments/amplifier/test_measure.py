@@ -3,7 +3,8 @@
 import pytest
 
 from experiments.amplifier.measure import QUANTITIES, Bench, limits, measured
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.hardware import load_hardware
 from tests.amplifiers.styles import facts_of_all
 
 FACTS = facts_of_all()

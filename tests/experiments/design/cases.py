@@ -8,7 +8,8 @@ from experiments.design.search import explore
 from experiments.shared.executor import Here
 from experiments.shared.hardware import hardware_of
 from spu_circuit.catalogue import load_catalogue
-from spu_circuit.hardware import from_document, hardware_tables, merged
+from spu_circuit.documents import from_document, merged
+from spu_circuit.hardware import hardware_tables
 
 RESISTORS = ["RC0603 1 %", "RT0603 0.1 % 50"]
 SMALL = {

@@ -18,8 +18,9 @@ from experiments.sweeps.findings import findings
 from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import study_of
+from spu_circuit.documents import from_document, merged
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document, load_hardware, merged
+from spu_circuit.hardware import load_hardware
 from tests.experiments.design.cases import SMALL
 
 COPIES = 64

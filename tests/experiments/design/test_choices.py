@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.design.choices import ROOM, amplifier, board_document, changes_of
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Hardware, from_document
+from spu_circuit.hardware import Hardware
 from spu_circuit.variation import Variation
 from tests.experiments.design.cases import base_of, parts_of
 

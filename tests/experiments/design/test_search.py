@@ -12,8 +12,8 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.statistics import clopper_pearson, passes
+from spu_circuit.documents import from_document, merged
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document, merged
 from spu_circuit.sampling import Sampling
 from tests.experiments.design.cases import Counting, parts_of, sheets_of
 

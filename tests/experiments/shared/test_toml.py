@@ -5,7 +5,8 @@ import tomllib
 import pytest
 
 from experiments.shared.toml import toml_text
-from spu_circuit.hardware import Hardware, from_toml, hardware_tables, load_hardware, presets
+from spu_circuit.documents import from_toml
+from spu_circuit.hardware import Hardware, hardware_tables, load_hardware, presets
 
 
 @pytest.mark.parametrize("name", presets())

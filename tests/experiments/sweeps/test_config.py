@@ -10,8 +10,8 @@ from experiments.sweeps.config import Sweep, read_sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.store import open_sweep
 from experiments.sweeps.study import points, study_of
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document
 
 SIGMA = {"tolerance": "1 %", "meaning": "sigma"}
 

@@ -23,8 +23,8 @@ from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group
 from experiments.sweeps.sentences import answer
 from experiments.sweeps.study import study_of
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError, SimulationError
-from spu_circuit.hardware import from_document
 
 SIGMA = {"tolerance": "0.3 %", "meaning": "sigma"}
 

@@ -19,8 +19,8 @@ from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.group import Group
 from experiments.sweeps.sentences import yield_text
 from experiments.sweeps.statistics import Yield, yield_of
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document
 
 SIGMA = 0.01
 NORMAL = {"tolerance": "1 %", "meaning": "sigma"}

@@ -21,8 +21,9 @@ from experiments.sweeps.group import Group
 from experiments.sweeps.points import WORST
 from experiments.sweeps.redraw import outliers
 from experiments.sweeps.study import study_of
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import changed_hardware, from_document
+from spu_circuit.hardware import changed_hardware
 from spu_circuit.variation import ENDS
 
 CONFIG = """

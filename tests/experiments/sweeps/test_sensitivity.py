@@ -13,8 +13,8 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.group import Group
 from experiments.sweeps.rows import Row
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document
 from spu_circuit.sampling import Parts, bounded, corners
 from tests.cases import bench_of
 

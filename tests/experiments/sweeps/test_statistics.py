@@ -9,7 +9,7 @@ from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.rows import Row
 from experiments.sweeps.statistics import clopper_pearson, passes, percentile, weighted_interval, yield_of
-from spu_circuit.hardware import from_document
+from spu_circuit.documents import from_document
 from spu_circuit.sampling import Parts
 from tests.cases import bench_of
 

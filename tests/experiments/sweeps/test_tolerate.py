@@ -18,8 +18,8 @@ from experiments.sweeps.samples import SampleSet
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import study_of
 from experiments.sweeps.tolerate import LOOKS, Target, _chance, tolerate
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import from_document
 
 LOT = {"tolerance": "2 %", "meaning": "sigma"}
 

@@ -12,8 +12,9 @@ from solvers.network.reader import read_lines
 from solvers.ngspice import Ngspice
 from solvers.ngspice_process import run_deck
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError, SpuError
-from spu_circuit.hardware import Amplifier, Noise, load_hardware
+from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.problem import LinearSystem
 from spu_circuit.sampling import Sample, Sampling
 from spu_circuit.variation import Variation

@@ -17,8 +17,9 @@ from solvers.ngspice import Ngspice
 from solvers.ngspice_process import run_deck
 from solvers.sde import Sde
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, Noise, load_hardware
+from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.problem import LinearSystem
 from tests.cases import quiet, read_one, relative, volts_of
 

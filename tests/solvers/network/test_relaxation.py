@@ -17,8 +17,9 @@ from solvers.network.growth import SHARE, decaying_drive, driven, growth_of
 from solvers.network.irregular import space_of
 from solvers.network.relaxation import STEP, relaxation_series
 from solvers.spu import Spu
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
-from spu_circuit.hardware import Amplifier, load_hardware
+from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystem
 from spu_circuit.sampling import Sample, Sampling
 from tests.cases import CASES, board_of, chosen, quiet, read_one, relative, samples_of, table_of, varied, volts_of

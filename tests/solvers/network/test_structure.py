@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from netlists.amplifier import SUPPLIES
 from netlists.deck import circuit_of
 from netlists.device import batch_of
 from netlists.elements import Nodes
@@ -11,6 +10,7 @@ from solvers.network.irregular import space_of
 from solvers.network.reader import GROUND, read_circuit
 from solvers.network.relaxation import charges, joined, split
 from solvers.network.structure import Structure
+from spu_circuit.amplifiers.subckt import SUPPLIES
 from tests.cases import CASES, board_of, programmed_of, quiet, samples_of, table_of, varied
 
 ALL = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

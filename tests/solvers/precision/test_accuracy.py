@@ -10,8 +10,9 @@ from solvers.precision.accuracy import Estimated, estimated_error
 from solvers.precision.description import Precision
 from solvers.precision.refined import Refined
 from solvers.spu import Spu
+from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError, MappingError
-from spu_circuit.hardware import from_document, load_hardware
+from spu_circuit.hardware import load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystems
 from tests.solvers.precision.test_refined import Linear
 

@@ -1,0 +1,37 @@
+"""What an amplifier model is: the fields that it takes, and the circuit that it makes of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spu_circuit.amplifier import Amplifier
+    from spu_circuit.hardware import Hardware
+
+
+def _nothing(amplifier: "Amplifier", folder: Path) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class AmplifierModel:
+    """A way to describe amplifiers.
+
+    Args:
+        takes: fields of ``Amplifier`` that mean something to it. Others must be left out.
+        lines: its circuit in SPICE, between ``.subckt`` and ``.ends``, of a device and the seconds for which each value
+            of a noise source is held (None: without noise sources). Nodes ``plus``, ``minus`` and ``output`` are its
+            pins; ``start`` is the output voltage at time 0 of a transient that uses initial conditions.
+        varying: the parameters in those lines by which samples of a device differ: ``offset`` (V) and ``bias`` (A),
+            which add, 0 where nothing is said; ``gain`` and ``bandwidth``, which multiply, else 1.
+        linear: whether no element of its circuit is nonlinear.
+        completed: the fields that follow from the others, in a folder that paths are relative to. Raises ValueError
+            where fields do not go together.
+    """
+
+    takes: tuple[str, ...]
+    lines: "Callable[[Hardware, float | None], list[str]]"
+    varying: "Callable[[Amplifier], tuple[str, ...]]"
+    linear: "Callable[[Amplifier], bool]"
+    completed: "Callable[[Amplifier, Path], Mapping[str, str]]" = _nothing

@@ -1,0 +1,77 @@
+"""A subcircuit of the user's own SPICE library. Its noise is in small-signal analyses and in the exact network.
+
+The library is read when the description is made, and what the device uses of it is kept in ``library_text``, so that a
+stored description needs no other file. Its circuit does not take ``start``: an array of it is precharged instead, see
+``ElementTable.precharged``.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spu_circuit.amplifiers.model import AmplifierModel
+from spu_circuit.library import find_library, lines_of, read_library, used_part
+
+if TYPE_CHECKING:
+    from spu_circuit.amplifier import Amplifier
+    from spu_circuit.hardware import Hardware
+
+SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
+"""Global nodes that feed the supply pins of all amplifiers, and their signs."""
+FLOAT_RESISTANCE = 1e9
+"""From a floating pin to ground, Ω: a matrix with a node that nothing leads from is singular."""
+ONCE = ("plus", "minus", "output")
+"""Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
+
+
+def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
+    """The subcircuit with its supply pins joined to the supplies."""
+    amplifier = hardware.amplifier
+    joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": "0", "plus": "shifted"}
+    nodes = [joined.get(role, role) for role in amplifier.pins]
+    lines = ["Voffset shifted plus DC {offset}"]
+    for k, role in enumerate(amplifier.pins):
+        if role == "float":
+            nodes[k] = f"float{k}"
+            lines.append(f"R{nodes[k]} {nodes[k]} 0 {FLOAT_RESISTANCE!r}")
+    # Small letters are how the library was searched: letters outside ASCII that match a name are in no deck.
+    return [*lines, f"Xlibrary {' '.join(nodes)} {str(amplifier.subcircuit).lower()}"]
+
+
+def _completed(amplifier: "Amplifier", folder: Path) -> Mapping[str, str]:
+    """The text of the subcircuit and of what it needs, with its pins checked."""
+    for name in ("library", "subcircuit", "pins"):
+        if not getattr(amplifier, name):
+            raise ValueError(f"a subckt amplifier needs {name}; add it")
+    assert amplifier.library is not None
+    assert amplifier.subcircuit is not None
+    for role in ONCE:
+        if (count := amplifier.pins.count(role)) != 1:
+            raise ValueError(
+                f"pins name {role!r} {'twice' if count > 1 else 'nowhere'}; list each pin of the .subckt line once"
+            )
+    supplied = {"positive_supply", "negative_supply"} & set(amplifier.pins)
+    if supplied and amplifier.supply is None:
+        raise ValueError(f"pins have a {min(supplied)}, so supply is needed; add it, like supply = '15 V'")
+    if not supplied and amplifier.supply is not None:
+        raise ValueError("pins have no supply, so supply feeds nothing; name the supply pins, or leave it out")
+    if amplifier.library_text is None:
+        lines = read_library(find_library(amplifier.library, folder))
+    else:
+        lines = lines_of(amplifier.library_text, amplifier.library)
+    text, pins = used_part(lines, amplifier.subcircuit)
+    if len(pins) != len(amplifier.pins):
+        raise ValueError(
+            f"pins names {len(amplifier.pins)} roles, but {amplifier.subcircuit!r} of library {amplifier.library} has "
+            f"{len(pins)} pins ({' '.join(pins)}); name one role for each, in this order"
+        )
+    return {"library_text": text}
+
+
+SUBCKT = AmplifierModel(
+    ("library", "subcircuit", "pins", "supply", "rail", "output_resistance", "current_limit", "library_text"),
+    _lines,
+    varying=lambda amplifier: ("offset",),
+    linear=lambda amplifier: False,
+    completed=_completed,
+)
