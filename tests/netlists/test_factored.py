@@ -12,7 +12,8 @@ from scipy.stats import chi2
 
 from experiments.shared.systems import ggn_system, spd_system
 from netlists.device import batch_of, load, program_array, stacked
-from netlists.topologies.factored import SignedResistors, program_factored
+from netlists.topologies.factor import SignedResistors
+from netlists.topologies.factored import FactoredArray
 from optim.natural_gradient import scale_by_natural_gradient
 from solvers.engine import Reading
 from solvers.ideal import IdealLaw, law_of
@@ -56,7 +57,7 @@ def test_continuous_resistors_hold_the_matrix_exactly(rows, columns, hessian, ja
     root = rng.normal(size=(rows, rows))
     B, g = rng.normal(size=(rows, columns)), rng.normal(size=columns)
     system = GgnSystem(B, 0.2, g, root @ root.T if hessian else None)
-    array = program_factored(system, IDEAL.model_copy(update={"scaling": "jacobi" if jacobi else "none"}))
+    array = FactoredArray.program(system, IDEAL.model_copy(update={"scaling": "jacobi" if jacobi else "none"}))
     scaled = array.scaling[:, None] * system.primal().A * array.scaling
     np.testing.assert_allclose(array.matrix, scaled, atol=1e-12 * np.abs(scaled).max())
     if jacobi:
