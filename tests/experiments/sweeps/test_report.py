@@ -3,8 +3,6 @@
 import base64
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from contextlib import closing
 from io import BytesIO
@@ -32,6 +30,7 @@ from experiments.sweeps.study import study_of
 from experiments.sweeps.units import metric_text
 from spu_circuit.sampling import Sampling
 from tests.browser import Browser
+from tests.terminal import spu
 
 CONFIG = """
 name = "resistors"
@@ -69,11 +68,6 @@ SECTIONS = [
 ]
 A4 = 688
 """CSS pixels between the margins of an A4 page: (210 − 2 · 14) mm at 96 a inch."""
-
-
-def spu(*arguments):
-    command = [sys.executable, "-m", "experiments.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
