@@ -21,6 +21,8 @@ DEEPEST = 50
 RESERVED = "spu_"
 """How names begin that the simulator adds to a deck."""
 
+ENDLESS = "subcircuit {!r} does not end; add .ends"
+CLOSES_NOTHING = ".ends closes no .subckt of this name; delete it, or correct the name"
 FROM_FILE = re.compile(r"(?i)\bfile\s*=")
 OWN_NAME = re.compile(rf"(?i)(?<!\w){RESERVED}\w*")
 
@@ -37,6 +39,8 @@ class Definition:
         lines: all from head to ``.ends``, with those of the subcircuits defined in it.
         elements: of its own, instances among them.
         inner: subcircuits defined in it, by their names in small letters.
+        heading: faults outside subcircuits before it, behind the one before; of the last those behind it, too.
+        again: other definitions of the same name.
     """
 
     head: Line
@@ -46,10 +50,28 @@ class Definition:
     lines: list[Line] = field(default_factory=list)
     elements: list[Line] = field(default_factory=list)
     inner: dict[str, "Definition"] = field(default_factory=dict)
+    heading: list[Line] = field(default_factory=list)
+    again: list["Definition"] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.head.text.split()[1]
+
+    @property
+    def says(self) -> list[str]:
+        """Its statements, in small letters, without the name behind ``.ends``."""
+        return [".ends" if x.word == ".ends" else x.text.lower() for x in self.lines if not x.is_comment]
+
+    def checked(self) -> None:
+        """Raises InputError for a fault of its head, or between it and the definition before, or another of its name.
+
+        An ``.ends`` of this name that is missing, or text without an asterisk, may hide what belongs to it. Faults
+        elsewhere in a library of hundreds of parts do not matter.
+        """
+        for line in (self.head, *self.heading):
+            line.checked()
+        if other := next((one for one in self.again if one.says != self.says), None):
+            raise other.head.refused(f"subcircuit {other.name!r} is defined twice; delete one")
 
     def called(self, name: str, library: dict[str, "Definition"]) -> "Definition | None":
         """The subcircuit that a name means in this one: its own, or the nearest around it."""
@@ -64,13 +86,20 @@ def sections(lines: Sequence[Line]) -> tuple[list[Line], dict[str, Definition]]:
     common: list[Line] = []
     models: dict[str, Line] = {}
     definitions: dict[str, Definition] = {}
+    heading: list[Line] = []
+    endless = _endless(lines)
     inside: Definition | None = None
+    last: Definition | None = None
     section: Line | None = None
     begun = False
-    for read in lines:
+    for k, read in enumerate(lines):
+        if inside and inside.head.fault == ENDLESS.format(inside.name) and read.word == ".subckt":
+            inside = None
         if read.is_comment and not inside:
-            if read.fault or not begun:
-                common.append(read.checked())
+            if read.fault:
+                heading.append(read)
+            elif not begun:
+                common.append(read)
             continue
         begun = True
         line = read if read.is_comment else read._replace(fault=read.fault or _fault(read))
@@ -79,18 +108,23 @@ def sections(lines: Sequence[Line]) -> tuple[list[Line], dict[str, Definition]]:
             continue
         words = line.text.split()
         if line.word == ".subckt":
-            inside = _begun(line, None, definitions)
+            inside = last = _begun(line, None, definitions)
+            if k in endless:
+                inside.head = inside.lines[0] = inside.head._replace(fault=ENDLESS.format(inside.name))
+            inside.heading, heading = heading, []
         elif line.word == ".lib" and len(words) == 2 and section is None:
             section = line
         elif line.word == ".endl" and section is not None:
             section = None
         elif line.word not in (".model", ".param", ".func"):
-            line.checked()
-            raise line.refused(
-                ".ends closes no .subckt of this name; delete it, or correct the name"
-                if line.word == ".ends"
-                else f"{words[0]!r} stands outside any .subckt, so it is no part of a model; delete the line"
-            )
+            outside = f"{words[0]!r} stands outside any .subckt, so it is no part of a model; delete the line"
+            if line.word in (".end", ".lib", *INCLUDES):
+                line.checked()  # what is used may be in there, or not be read at all
+            if line.word == ".ends":
+                line = line._replace(fault=line.fault or CLOSES_NOTHING)
+            elif read.fault or not (line.word.startswith(".") or line.word in COMMANDS):
+                line = read._replace(fault=read.fault or outside)
+            heading.append(line)
         elif line.word == ".model" and len(words) > 1 and (same := models.setdefault(words[1].lower(), line)) != line:
             if same.text.lower() != line.text.lower():
                 common.append(line._replace(fault=f"model {words[1]!r} is defined twice; delete one"))
@@ -98,9 +132,20 @@ def sections(lines: Sequence[Line]) -> tuple[list[Line], dict[str, Definition]]:
             common.append(line)
     if section is not None:
         section.checked()
-    if inside:
-        raise inside.head.refused(f"subcircuit {inside.name!r} does not end; add .ends")
+    if last is not None:
+        last.heading += heading
     return common, definitions
+
+
+def _endless(lines: Sequence[Line]) -> set[int]:
+    """Positions of the ``.subckt`` that no ``.ends`` closes: it closes the nearest before it that is open."""
+    begun: list[int] = []
+    for k, line in enumerate(lines):
+        if line.word == ".subckt":
+            begun.append(k)
+        elif line.word == ".ends" and begun:
+            begun.pop()
+    return set(begun)
 
 
 def _inside(definition: Definition, line: Line) -> Definition | None:
@@ -112,7 +157,7 @@ def _inside(definition: Definition, line: Line) -> Definition | None:
     if line.word == ".ends":
         words = line.text.split()
         if len(words) > 1 and words[1].lower() != definition.name.lower():
-            line = line._replace(fault=".ends closes no .subckt of this name; delete it, or correct the name")
+            line = line._replace(fault=CLOSES_NOTHING)
         _add(definition, line)
         return definition.outer
     if not line.is_comment and not line.word.startswith("."):
@@ -141,13 +186,11 @@ def _begun(line: Line, outer: Definition | None, beside: dict[str, Definition]) 
         given = [word.partition("=") for word in words[optional + 1 : ends]]
         pins, defaults = [*pins, *(pin for pin, _, _ in given)], [node for _, _, node in given]
         line = line._replace(text=" ".join([*words[:2], *pins, *words[ends:]]))
+    definition = Definition(line, pins, defaults, outer)
     if name in beside:
-        beside[name].head = beside[name].lines[0] = beside[name].head._replace(
-            number=line.number, file=line.file, fault=f"subcircuit {words[1]!r} is defined twice; delete one"
-        )
-        definition = Definition(line, pins, defaults, outer)
+        beside[name].again.append(definition)
     else:
-        definition = beside[name] = Definition(line, pins, defaults, outer)
+        beside[name] = definition
     _add(definition, line)
     return definition
 
@@ -185,6 +228,7 @@ def follow(
 ) -> None:
     """Add a subcircuit and all that it calls to ``used``, and calls with their optional nodes to ``completed``."""
     used[id(definition)] = definition
+    definition.checked()
     for line in definition.elements:
         line.checked()
         if line.word[0] != "x":

@@ -30,7 +30,9 @@ UNITS = str.maketrans({"µ": "u", "\u03bc": "u", "Ω": "Ohm", "\u2126": "Ohm"})
 """Letters outside ASCII that values are written with, and what ngspice reads as the same."""
 COMMENT = re.compile(r";.*|//.*|(?:^|(?<=[\s,]))\$.*")
 """What ngspice takes for the rest of a line's comment."""
-SPICE = re.compile(rb"(?im)^[ \t]*\.(subckt|inc(lude)?)\b")
+JOINED = re.compile(r"(?i)^(\.ends[^*]*)\*.*")
+"""An end with the next file's first comment behind it: files joined without a line end between them."""
+SPICE = re.compile(rb"(?i)(?:\A(?:\xef\xbb\xbf)?|[\r\n])[ \t]*\.(subckt|inc(lude)?)\b")
 
 
 @dataclass
@@ -128,7 +130,7 @@ def lines_of(text: str, name: str) -> list[Line]:
             found.append(here._replace(fault=fault))
             parts.append([f"* {plain}"])
             continue
-        code = " ".join(COMMENT.sub("", raw).split()).translate(UNITS)
+        code = JOINED.sub(r"\1", " ".join(COMMENT.sub("", raw).split())).translate(UNITS).strip()
         if not code:
             continue
         if not code.startswith("+"):
@@ -160,9 +162,11 @@ def _read(path: Path, folder: Path, within: tuple[Path, ...], so_far: _Read) -> 
     data = read_file(path, "library")
     so_far.files += 1
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # some begin with the mark of their encoding
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # as many vendors' files are
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as those of old Macintoshes
     within = (*within, path.resolve())
     for line in lines_of(text, path.name):
         so_far.lines += 1

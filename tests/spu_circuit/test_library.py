@@ -102,7 +102,7 @@ INSIDE = "Rin 1 2 1meg"
         (INSIDE, ".subckt inner a b", 8, r"subcircuit 'AMP' does not end; add \.ends"),
         (".subckt unused a b", ".subckt Half a b", 14, r"subcircuit 'Half' is defined twice"),
         (".subckt unused a b", "* no head", 15, r"'Rx' stands outside"),
-        ("Rx a b 1\n.ends", "Rx a b 1", 14, r"subcircuit 'unused' does not end; add \.ends"),
+        ("E1 5 0 1 2 1e5\n.ENDS", "E1 5 0 1 2 1e5", 8, r"subcircuit 'AMP' does not end; add \.ends"),
         (".ends half", ".ends whole", 6, r"\.ends closes no \.subckt of this name"),
         ("6 half", "6 quarter", 11, r"there is no subcircuit 'quarter'; add its definition"),
         ("E1 out 0 in 0\n+ {k}", "X1 out in half", 4, r"subcircuit 'half' contains itself"),
@@ -212,6 +212,52 @@ def test_faults_of_parts_that_are_used_are_refused_by_line(tmp_path, part, line,
     text = CATALOGUE.replace("Rsd sd 0 1k", f"{part}\r\nRsd sd 0 1k")
     with pytest.raises(InputError, match=rf"^library vendor.lib, line {line}: {words}"):
         used(tmp_path, text)
+
+
+def test_faults_between_other_parts_do_not_matter(tmp_path):
+    """In a vendor's style: files of single parts joined without line ends, parts cut short, text without asterisks."""
+    before = """.ends
+PARTS OF THIS LIBRARY
+.SUBCKT zero a
+R1 a 0 1
+.ENDS zero
+.SUBCKT cut 1 2 3
+R1 1 2 1k
+.MODEL DX D(IS=2E-15)
+*# 1 2 3
+.SUBCKT first a b
+R1 a b LAPLACE wrong
+.ENDS first* AMP
+.options reltol=1
+.SUBCKT other a
+R1 a 0 1
+.ENDS
+.SUBCKT same a
+R1 a 0 1
+.ENDS
+.SUBCKT SAME a
+r1 a 0 1
+.ends* comment
+.SUBCKT cut 1
+R1 1 0 1
+"""
+    amp = GOOD.replace(".ENDS\n", "X9 1 same\n.ENDS AMP*unused\n", 1)
+    text, _ = used(tmp_path, before + amp + ".SUBCKT short a b\nR1 a b 1\n")
+    assert text == used(tmp_path, before + amp)[0]
+    same = [".SUBCKT same a", "R1 a 0 1", ".ENDS"]
+    assert text.splitlines()[-13:] == [*same, *used(tmp_path, GOOD)[0].splitlines()[2:-1], "X9 1 same", ".ENDS AMP"]
+    for name, words in (("cut", "6: .*'cut' does not end"), ("zero", r"1: \.ends closes"), ("other", r"13: \.options")):
+        with pytest.raises(InputError, match=f"line {words}"):
+            used(tmp_path, before, name)
+    with pytest.raises(InputError, match="line 1: 'PARTS' stands outside any"):
+        used(tmp_path, before.removeprefix(".ends\n"), "zero")
+
+
+def test_files_may_begin_with_a_mark_and_end_lines_as_they_like(tmp_path):
+    text, pins = used(tmp_path, GOOD)
+    for data in (b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r").encode()):
+        (tmp_path / "other.lib").write_bytes(data)
+        assert used_part(read_library(tmp_path / "other.lib"), "amp") == (text, pins)
 
 
 def test_what_follows_the_end_of_a_library_is_refused(tmp_path):
