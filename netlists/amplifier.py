@@ -36,11 +36,17 @@ class AmplifierCircuit:
         """What instances differ by, ``start`` included."""
         return ("start", *self.hardware.amplifier.varying)
 
+    @property
+    def silent(self) -> frozenset[str]:
+        """Subcircuits of a library, for whose parts' noise sources at the input stand."""
+        amplifier = self.hardware.amplifier
+        return frozenset() if amplifier.library_text is None else frozenset({str(amplifier.subcircuit).lower()})
+
     def define(self, circuit: "Circuit", noise_hold: float | None = None) -> None:
         """Put the subcircuit into a circuit, with the library and the supplies that it needs.
 
         Args:
-            noise_hold: seconds for which each value of the noise is held; None: no noise sources.
+            noise_hold: see ``AmplifierModel.lines``.
         """
         amplifier = self.hardware.amplifier
         unchanged = {name: 0.0 if name in ADDING else 1.0 for name in amplifier.varying}

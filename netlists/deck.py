@@ -148,7 +148,8 @@ def circuit_of(table: ElementTable, noise_hold: float | None = None) -> "Circuit
     raw text, since an object for each would take longer than ngspice takes to solve them.
 
     Args:
-        noise_hold: seconds for which each value of the noise currents is held; None: no noise sources.
+        noise_hold: seconds for which each value of the noise currents is held; None, or ``WHITE``: no noise sources,
+            see ``AmplifierCircuit.define``.
     """
     circuit = empty_circuit(table.title)
     if table.amplifier is not None:

@@ -23,6 +23,7 @@ from netlists.device import (
 )
 from netlists.levels import ROUNDINGS
 from solvers.algebra import breakdown_named, on_one_thread
+from solvers.amplifier_noise import note_of, with_noise
 from solvers.batches import as_batch, keep_freed_memory, rows_of, slices, some_of, together
 from solvers.boards import Boards, Found, HeldBoards
 from solvers.engine import Engine, Prepared
@@ -64,7 +65,7 @@ class Spu:
     would be under-used. Resistors are set once, whatever the scale.
 
     Args:
-        hardware: what it is made of.
+        hardware: what it is made of; an amplifier of a library gets the noise of its model, see ``with_noise``.
         engine: what computes its voltages.
         sample: which Monte Carlo sample of the hardware it is; or which each system of a batch is on, or these as drawn
             for its board; None: its parts are nominal.
@@ -85,6 +86,7 @@ class Spu:
     def __post_init__(self) -> None:
         if self.rounding not in ROUNDINGS:
             raise InputError(f"rounding: no {self.rounding!r}; roundings are {', '.join(ROUNDINGS)}")
+        object.__setattr__(self, "hardware", with_noise(self.hardware))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without prepared structures, which are soon made anew and cannot be pickled."""
@@ -134,7 +136,11 @@ class Spu:
             wall_seconds=perf_counter() - began,
         )
         waveform = None if reading.waveforms is None else reading.waveforms[0]
-        note = reading.notes[0] if reading.notes else ""
+        notes = list(reading.notes[:1])
+        if analog_time < inf:
+            tau = float(device.time_constant)
+            notes.append(note_of(self.hardware, analog_time * tau, tau))
+        note = "; ".join(filter(None, notes))
         off = reading.step_errors[0] if reading.step_errors else None
         steps = None if off is None else partial(_scaled, off, device.unknowns_per_volt)
         return Solution(value, statistics, variance, covariance, waveform, device, note=note, steps=steps)

@@ -12,12 +12,13 @@ from spu_circuit.files import shortened
 from spu_circuit.quantity import (
     LARGEST,
     Amperes,
+    AmperesPerRootHertzOrZero,
     Hertz,
     OhmsOrZero,
     SignedAmperes,
     SignedVolts,
     Volts,
-    VoltsPerRootHertz,
+    VoltsPerRootHertzOrZero,
 )
 
 Role = Literal["plus", "minus", "output", "positive_supply", "negative_supply", "ground", "float"]
@@ -60,8 +61,15 @@ class Amplifier(Description):
         Field(description="into the inverting input, the same in every amplifier, A; none: none flows"),
     ] = None
     input_noise: Annotated[
-        VoltsPerRootHertz | None,
-        Field(description="white input noise voltage, V/√Hz; none: noiseless"),
+        VoltsPerRootHertzOrZero | None,
+        Field(description="white input noise voltage, V/√Hz; none: noiseless; of a subckt: what its model has"),
+    ] = None
+    input_current_noise: Annotated[
+        AmperesPerRootHertzOrZero | None,
+        Field(
+            description="white noise current into the inverting input, A/√Hz; none: noiseless; of a subckt: what its "
+            "model has"
+        ),
     ] = None
     library: Annotated[
         str | None,

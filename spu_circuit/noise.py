@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 BOLTZMANN = 1.380649e-23
 """J/K: exact, it defines the kelvin (SI, 2019)."""
 
+WHITE = 0.0
+"""Seconds for which engines that know white noise hold it."""
+
 Conductance = TypeVar("Conductance", float, NDArray[np.float64])
 
 
@@ -37,6 +40,11 @@ def johnson_current_density(conductance: Conductance, temperature: float | NDArr
 def input_noise_density(hardware: "Hardware") -> float:
     """One-sided density of an amplifier's input noise voltage, V²/Hz; 0 where thermal noise is off."""
     return (hardware.amplifier.input_noise or 0.0) ** 2 * hardware.noise.thermal
+
+
+def input_current_noise_density(hardware: "Hardware") -> float:
+    """One-sided density of the noise current into an amplifier's inverting input, A²/Hz; 0 where it is off."""
+    return (hardware.amplifier.input_current_noise or 0.0) ** 2 * hardware.noise.thermal
 
 
 def white_current(density: float, hold: float) -> str:

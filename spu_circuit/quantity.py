@@ -8,9 +8,9 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from quantiphy import InvalidNumber, Quantity
 
-ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"} | dict.fromkeys(
-    ("V/rtHz", "V/sqrt(Hz)", "V/√(Hz)", "V/Hz^½"), "V/√Hz"
-)
+ALIASES = {"ohm": "Ω", "Ohm": "Ω", "ohms": "Ω", "Ohms": "Ω", "\u2126": "Ω", "°K": "K", "℃": "°C"} | {
+    f"{letter}/{root}": f"{letter}/√Hz" for letter in "VA" for root in ("rtHz", "sqrt(Hz)", "√(Hz)", "Hz^½")
+}
 FROM_TEXT = {"strict_units": True}
 FACTORS = {
     "%": {"%": 1e-2, "ppm": 1e-6},
@@ -129,6 +129,7 @@ def _example(unit: str) -> str:
     return {
         **{"Ω": "10 kΩ", "S": "1 mS", "F": "1 nF", "V": "10 V", "A": "26 mA"},
         **{"Hz": "3 MHz", "K": "300.15 K", "s": "1 µs", "V/√Hz": "18 nV/√Hz"},
+        **{"A/√Hz": "1 pA/√Hz"},
         **{"J": "1 nJ", "W": "42 mW", "b/s": "50 Gb/s", "J/b": "1 pJ/b"},
     }[unit]
 
@@ -176,6 +177,8 @@ Amperes = _positive("A")
 AmperesOrZero = _non_negative("A")
 SignedAmperes = _bounded("A")
 VoltsPerRootHertz = _positive("V/√Hz")
+VoltsPerRootHertzOrZero = _non_negative("V/√Hz")
+AmperesPerRootHertzOrZero = _non_negative("A/√Hz")
 Kelvin = _positive("K")
 KelvinDifference = _non_negative("K")
 Fraction = _non_negative("%")

@@ -18,7 +18,7 @@ from netlists.levels import Rounding, nearest_level, rails, smallest_step
 from netlists.limits import limited, trusted_outputs
 from netlists.topologies.definite import refuse_indefinite
 from spu_circuit.hardware import Hardware
-from spu_circuit.noise import input_noise_density, johnson_current_density
+from spu_circuit.noise import input_current_noise_density, input_noise_density, johnson_current_density
 from spu_circuit.problem import System
 
 Array = NDArray[np.float64]
@@ -166,7 +166,7 @@ class ActiveArray(ProgrammedArray):
         return np.broadcast_to(dac_volts / hardware.cell.input_resistance, volts.shape)
 
     def integrator_noise_density(self, hardware: Hardware) -> Array:
-        """One-sided density of the noise current into each integrator's virtual ground, A²/Hz, (..., n).
+        """One-sided density of the board's noise current into each integrator's virtual ground, A²/Hz, (..., n).
 
         Johnson noise of the row's resistors, the input resistor and the capacitor's leakage, which adds up because all
         of them end in low-impedance nodes, and the injected noise.
@@ -178,7 +178,7 @@ class ActiveArray(ProgrammedArray):
         return density
 
     def inverter_noise_density(self, hardware: Hardware) -> float:
-        """One-sided density of the noise current into an inverting stage's virtual ground, A²/Hz: two resistors."""
+        """One-sided density of two resistors' noise current into an inverting stage's virtual ground, A²/Hz."""
         if not hardware.noise.thermal:
             return 0.0
         return johnson_current_density(2 / hardware.cell.inverter_resistance, hardware.temperature)
@@ -189,11 +189,12 @@ class ActiveArray(ProgrammedArray):
         A current of one-sided density S into a virtual ground gives D = S / (4 C²). The noise of an inverting stage is
         a voltage R_inv² S_inv at its output; it drives every row that uses this output, so D is not diagonal. Input
         noise e_j of an amplifier moves its virtual ground and its output: with ``V = W + e`` it is the current
-        ``K e, K = diag(ΣG) − (G⁺ − G⁻)``, which drives W, and ``2 G⁻ e`` from the inverting stages.
+        ``K e, K = diag(ΣG) − (G⁺ − G⁻)``, which drives W, and ``2 G⁻ e`` from the inverting stages. Its
+        noise current adds to that of the resistors.
         """
-        cell = hardware.cell
-        rows = self.integrator_noise_density(hardware)[..., None] * np.eye(self.scaling.shape[-1])
-        inverter = cell.inverter_resistance**2 * self.inverter_noise_density(hardware)
+        cell, current = hardware.cell, input_current_noise_density(hardware)
+        rows = (self.integrator_noise_density(hardware) + current)[..., None] * np.eye(self.scaling.shape[-1])
+        inverter = cell.inverter_resistance**2 * (self.inverter_noise_density(hardware) + current)
         amplifier = input_noise_density(hardware)
         shared = (inverter + 4 * amplifier) * self.inverted @ self.inverted.swapaxes(-1, -2)
         if amplifier:

@@ -14,7 +14,7 @@ from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Valu
 from netlists.limits import trusted_outputs
 from netlists.topologies.factor import ProgrammedFactor, SignedResistors, Stage
 from spu_circuit.hardware import Hardware
-from spu_circuit.noise import input_noise_density, johnson_current_density
+from spu_circuit.noise import input_current_noise_density, input_noise_density, johnson_current_density
 
 Array = NDArray[np.float64]
 
@@ -176,11 +176,11 @@ class FactoredArray(ProgrammedFactor):
         return self._johnson(total, hardware) + np.asarray(self.injected_noise_density(hardware))[..., None]
 
     def summing_noise_density(self, stage: Stage, hardware: Hardware) -> Array:
-        """One-sided density of the noise current into the virtual grounds of a stage, A²/Hz, (K,)."""
+        """One-sided density of resistors' noise current into the virtual grounds of a stage, A²/Hz, (K,)."""
         return self._johnson(stage.resistors.into_rows + np.asarray(1 / stage.feedback)[..., None], hardware)
 
     def inverter_noise_density(self, hardware: Hardware) -> float:
-        """One-sided density of the noise current into an inverting stage's virtual ground, A²/Hz: two resistors."""
+        """One-sided density of two resistors' noise current into an inverting stage's virtual ground, A²/Hz."""
         return float(self._johnson(np.array(2 / hardware.cell.inverter_resistance), hardware))
 
     def _johnson(self, conductance: Array, hardware: Hardware) -> Array:
@@ -196,21 +196,22 @@ class FactoredArray(ProgrammedFactor):
         net conductances from a stage's outputs to the integrators, ``G R_f² S Gᵀ``, and with ``G⁻`` those from
         inverses, ``R_inv² S G⁻ G⁻ᵀ``; behind stages in between, what their gains make of it. Input noise e of an
         amplifier is ``2 e`` behind an inverting stage, a current ``e (ΣG + 1 / R_f)`` into a summing amplifier, and
-        as in the active array ``(diag(ΣG) − g_u A) e`` into the integrators.
+        as in the active array ``(diag(ΣG) − g_u A) e`` into the integrators. Its noise current adds to that of
+        resistors.
         """
         cell, amplifier = hardware.cell, input_noise_density(hardware)
-        inverse = cell.inverter_resistance**2 * self.inverter_noise_density(hardware) + 4 * amplifier
+        current = input_current_noise_density(hardware)
+        inverse = cell.inverter_resistance**2 * (self.inverter_noise_density(hardware) + current) + 4 * amplifier
         onward, from_inverses = self.backward.net, self.backward.inverted
-        total = _diagonal(self.integrator_noise_density(hardware)) + inverse * from_inverses @ _transposed(
-            from_inverses
-        )
+        total = _diagonal(self.integrator_noise_density(hardware) + current)
+        total = total + inverse * from_inverses @ _transposed(from_inverses)
         if amplifier:
             drive = self.amplifier_drive(hardware)
             total = total + amplifier * drive @ _transposed(drive)
         for stage in reversed(self.stages):
             # Everything that reaches this stage's virtual grounds, its own noise and that of the inverses before it.
             inverted, feedback = stage.resistors.inverted, np.asarray(stage.feedback)[..., None]
-            own = self.summing_noise_density(stage, hardware)
+            own = self.summing_noise_density(stage, hardware) + current
             own = own + amplifier * (stage.resistors.into_rows + 1 / feedback) ** 2
             currents = _diagonal(own) + inverse * inverted @ _transposed(inverted)
             transfer = feedback[..., None] * onward

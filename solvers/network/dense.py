@@ -128,7 +128,7 @@ def _noise(
 ) -> Array:
     """Cross densities of (dz/dt, V) from those of the currents into nodes."""
     batch = steps.batch
-    noisy = {f for g in structure.resistors for f, _ in g.nodes if f >= 0} if temperature is not None else set()
+    noisy = {f for g in structure.noisy for f, _ in g.nodes if f >= 0} if temperature is not None else set()
     families = sorted(noisy | {structure.pin(nodes)[0] for nodes, _ in structure.table.injected})
     n, m = output.shape[2], output.shape[1]
     kicks, directs, kick_peaks, direct_peaks = {}, {}, {}, {}

@@ -13,6 +13,7 @@ from netlists.spice import empty_circuit
 from solvers.network.devices import KELVIN, Junction
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.reader import Element, FlatCircuit, read_lines
+from spu_circuit.noise import WHITE
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -36,7 +37,7 @@ class Group:
         control: key of the group whose current controls an F or H.
         expression: of a behavioural source, or a junction's capacitance, with its controls as pairs of nodes, or a
             group's key for its current.
-        junction: see ``Element``.
+        junction, silent: see ``Element``.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Group:
     expression: Expression | None = None
     controls: tuple[Control, ...] = ()
     junction: Junction | None = None
+    silent: bool = False
 
     @property
     def count(self) -> int:
@@ -156,6 +158,7 @@ class FlatTable:
                     element.expression,
                     controls(element.controls),
                     element.junction,
+                    element.silent,
                 )
             )
         return tuple(found)
@@ -212,16 +215,21 @@ class FlatTable:
         return {key[len(start) :]: np.atleast_2d(value) for key, value in values.items() if key.startswith(start)}
 
 
-def inner_of(table: ElementTable, group: Elements, parameters: Mapping[str, Array]) -> FlatCircuit:
-    """The elements of a group of amplifiers, each with its values for all of them."""
+def inner_of(table: ElementTable, group: Elements, differing: Mapping[str, Array]) -> FlatCircuit:
+    """The elements of a group of amplifiers, each with its values for all of them.
+
+    Args:
+        differing: parameter → what the amplifiers have, (batch, elements).
+    """
     assert table.amplifier is not None
     alone = empty_circuit()
-    table.amplifier.define(alone)
+    table.amplifier.define(alone, WHITE)
     supplies = {str(element) for element in alone.elements}
     lines = [line for line in lines_of(alone) if line not in supplies]
-    given = {name: value for name, value in parameters.items() if name in table.amplifier.parameters}
+    given = {name: value for name, value in differing.items() if name in table.amplifier.parameters}
     pins = ["0" if nodes.family == GROUND else name for nodes, name in zip(group.nodes, HELD, strict=True)]
     said = " ".join(f"{name}={{own_{name}}}" for name in given)
     lines.append(f"{group.label} {' '.join(pins)} {table.amplifier.name} {said}".rstrip())
     celsius = {"temper": table.amplifier.hardware.temperature - KELVIN}
-    return read_lines(lines, {**celsius, **{f"own_{name}": value for name, value in given.items()}})
+    parameters = {**celsius, **{f"own_{name}": value for name, value in given.items()}}
+    return read_lines(lines, parameters, table.amplifier.silent)

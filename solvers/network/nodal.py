@@ -61,6 +61,7 @@ class NodalAnalysis:
         self._ends = np.array([[self._index[node] for node in element.nodes[:2]] for element in found], dtype=np.intp)
         self._ends = self._ends.reshape(-1, 2)
         self._resistors, self._capacitors = circuit.positions("R"), circuit.positions("C")
+        self._noisy = np.array([k for k in self._resistors if not found[k].silent], dtype=np.intp)
         self._behavioural = tuple(k for k, element in enumerate(found) if element.kind in ("BV", "BI"))
         self._noise_nodes = np.array([self._index[node.lower()] for node in noise_nodes], dtype=np.intp)
         self._states, self._state_of = self._parallel_capacitors()
@@ -111,7 +112,7 @@ class NodalAnalysis:
             reached = np.flatnonzero(response[:, : n + m].any(axis=(0, 2)))
             scale = np.where(reached < n, per_farad[:, np.minimum(reached, n - 1)], 1.0)
             response = scale[:, :, None] * response[:, reached]
-            ohms, ends = values[:, self._resistors], self._ends[self._resistors]
+            ohms, ends = values[:, self._noisy], self._ends[self._noisy]
             sources = (self._noise_nodes, densities) if densities is not None else None
             spectrum = spectrum_of(response, nodes, len(self.nodes), ohms, ends, temperature, sources)
             noise[:, reached[:, None], reached] = spectrum

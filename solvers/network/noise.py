@@ -73,7 +73,7 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
         if rate * step < 0.3:
             break
         step = 0.1 / rate if rate * step < 0.9 else step / 20
-    families = sorted({f for g in structure.resistors for f, _ in g.nodes if f >= 0})
+    families = sorted({f for g in structure.noisy for f, _ in g.nodes if f >= 0})
     short, shorter = (_responses(structure, one, families, s / rate) for s in (1e-4, 1e-6))
     usual = _responses(structure, one, families, typical_step(structure, one).item())
     strongest = max(usual.values()) or 1.0
@@ -86,7 +86,7 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
 def _shared(structure: Structure, responses: Mapping[int, float]) -> frozenset[str]:
     """Groups of resistors both of whose ends answer to noise."""
     found = set()
-    for g in structure.resistors:
+    for g in structure.noisy:
         (a, _), (b, _) = g.nodes[:2]
         if a >= 0 and b >= 0 and min(responses[a], responses[b]) > WEAK * max(responses[a], responses[b]):
             found.add(g.key)
@@ -218,7 +218,7 @@ class _Currents:
         self._each: list[tuple[Group, Array]] = []
         if temperature is not None:
             kelvin = np.reshape(temperature, (-1, 1))
-            for g in structure.resistors:
+            for g in structure.noisy:
                 density = johnson_current_density(coefficients[g.key], kelvin)
                 if g.key in shared:
                     self._each.append((g, np.sqrt(density)))

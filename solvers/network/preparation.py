@@ -19,6 +19,7 @@ from solvers.network.parameters import parameter_slopes
 from solvers.network.reader import read_lines
 from solvers.network.structure import Structure
 from spu_circuit.errors import InputError
+from spu_circuit.noise import WHITE
 
 Array = NDArray[np.float64]
 
@@ -85,6 +86,7 @@ class Preparation:
 def analysis_of(table: ElementTable) -> NodalAnalysis:
     """The equations of a table, by way of its text: an oracle for the blocks."""
     parameters = {} if table.amplifier is None else {"temper": table.amplifier.hardware.temperature - KELVIN}
-    circuit = read_lines(lines_of(circuit_of(table)), parameters)
+    silent = frozenset() if table.amplifier is None else table.amplifier.silent
+    circuit = read_lines(lines_of(circuit_of(table, WHITE)), parameters, silent)
     nodes = [name for nodes, _ in table.injected for name in nodes.names]
     return NodalAnalysis(circuit, table.probes, nodes)

@@ -146,7 +146,7 @@ class ProgrammedNetwork:
         steps = self._steps(rest.slopes, STEP * time)
         away = self.away(device, coefficients, rest)
         self._refuse_growth(device, rest)
-        notes = notes_of(rest.bent, self._rate_error(device, coefficients, rest, away), self._noisy)
+        notes = notes_of(rest.bent, self._rate_error(device, coefficients, rest, away))
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
         ways = [volts + found for found in moved]
         dense = self._spaces_beyond(growth, device)

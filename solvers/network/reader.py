@@ -59,6 +59,7 @@ class Element(NamedTuple):
         expression: of a behavioural source, or of the capacitance of a junction by its own voltage; its controls as
             flat nodes, see ``Expression.controls``.
         junction: of a source that rises with its controls as a junction's current does.
+        silent: it has no noise, whatever it is.
         line: as the deck has it.
     """
 
@@ -72,6 +73,7 @@ class Element(NamedTuple):
     expression: Expression | None = None
     controls: tuple[tuple[str, str], ...] = ()
     junction: Junction | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,11 @@ def read_circuit(circuit: "Circuit") -> FlatCircuit:
     return read_lines(lines_of(circuit))
 
 
-def read_lines(lines: Iterable[str], parameters: Mapping[str, Number] = MappingProxyType({})) -> FlatCircuit:
+def read_lines(
+    lines: Iterable[str],
+    parameters: Mapping[str, Number] = MappingProxyType({}),
+    silent: frozenset[str] = frozenset(),
+) -> FlatCircuit:
     """The elements of SPICE lines, ``.subckt``, ``.model``, ``.param``, ``.global``.
 
     See ``read_circuit``. Semiconductors and inductors are those of ``solvers.network.plain``.
@@ -140,6 +146,7 @@ def read_lines(lines: Iterable[str], parameters: Mapping[str, Number] = MappingP
     Args:
         parameters: of the lines outside subcircuits; arrays make the values of what depends on them arrays. ``temper``
             is the temperature of semiconductors, °C.
+        silent: subcircuits whose elements have no noise, in small letters.
     """
     top = _Block()
     block = top
@@ -163,7 +170,7 @@ def read_lines(lines: Iterable[str], parameters: Mapping[str, Number] = MappingP
             shared.update(words[1:])
         else:
             raise InputError(f"line {line!r}: the network engine reads elements and subcircuits only; use ngspice")
-    outermost = _Scope("", {}, {"temper": CELSIUS, **parameters}, frozenset(shared))
+    outermost = _Scope("", {}, {"temper": CELSIUS, **parameters}, frozenset(shared), silent)
     found: list[Element] = []
     _place(top, outermost.extended(top.parameters), (), found, count(1))
     return FlatCircuit(tuple(found))
@@ -185,13 +192,14 @@ def _joined(lines: Iterable[str]) -> list[str]:
 class _Scope:
     """Where lines stand: the path of instances around them, what their pins are joined to, and their parameters.
 
-    Nodes that are ``shared`` are the same everywhere.
+    Nodes that are ``shared`` are the same everywhere. Subcircuits that are ``silent`` have no noise.
     """
 
     path: str
     pins: dict[str, str]
     parameters: Mapping[str, Number]
     shared: frozenset[str]
+    silent: frozenset[str]
 
     def node(self, name: str) -> str:
         name = name.lower()
@@ -239,7 +247,7 @@ def _place(
     placed: Iterator[int],
 ) -> None:
     """Append the elements of these lines, those of subcircuits in the place of their instances."""
-    models = block.known_models
+    models, silent = block.known_models, not scope.silent.isdisjoint(within)
     for statement in block.lines:
         if within and next(placed) > MOST_PLACED:
             raise InputError(
@@ -248,7 +256,7 @@ def _place(
             )
         if statement[0] not in "xX":
             for part in plain_parts(statement, models, scope.value, scope.path):
-                found.append(_placed(part, statement, scope))
+                found.append(_placed(part, statement, scope)._replace(silent=silent))
             continue
         line, words = statement, WORD.findall(statement)
         name = scope.path + words[0]
@@ -269,7 +277,7 @@ def _place(
         given = {key: scope.value(text) for key, text in _assignments(words).items()}
         defaults = {key: text for key, text in inner.defaults.items() if key not in given}
         bound = dict(zip(inner.pins, outer, strict=True))
-        own = _Scope(f"{name}.", bound, {**scope.parameters, **given}, scope.shared)
+        own = _Scope(f"{name}.", bound, {**scope.parameters, **given}, scope.shared, scope.silent)
         _place(inner, own.extended(defaults).extended(inner.parameters), (*within, model), found, placed)
 
 

@@ -49,6 +49,7 @@ class Structure(FlatTable):
         by_key = {g.key: g for g in self.groups}
         self.all_sizes = (*self.sizes, *(by_key[key].count for key in self.branches))
         self.resistors = [g for g in self.groups if g.kind == "R"]
+        self.noisy = [g for g in self.resistors if not g.silent]
         self.sources = [g for g in self.groups if g.kind in ("V", "I")]
         self.behavioural = [g for g in self.groups if g.kind in ("BV", "BI")]
         self.steep = any(g.junction for g in self.behavioural)
@@ -130,8 +131,8 @@ class Structure(FlatTable):
         return found
 
     def conductances(self, coefficients: Mapping[str, Array], families: Container[int]) -> dict[Key, Array]:
-        """Blocks of the resistors alone, of these families: the conductances that noise currents are correlated by."""
-        chosen = {key: terms for key, terms in self._resistive.items() if key[0] in families and key[1] in families}
+        """Blocks of the noisy resistors of these families alone: the conductances that correlate noise currents."""
+        chosen = {key: terms for key, terms in self._noisy.items() if key[0] in families and key[1] in families}
         return {key: -block for key, block in filled(chosen, coefficients).items()}
 
     @cached_property
@@ -144,8 +145,8 @@ class Structure(FlatTable):
         return self._of(frozenset(t.key for terms in self._terms.values() for t in terms if t.key not in own))
 
     @cached_property
-    def _resistive(self) -> dict[Key, list[Term]]:
-        return self._of(frozenset(g.key for g in self.resistors))
+    def _noisy(self) -> dict[Key, list[Term]]:
+        return self._of(frozenset(g.key for g in self.noisy))
 
     def _of(self, keys: frozenset[str]) -> dict[Key, list[Term]]:
         """The terms of some groups."""

@@ -54,22 +54,20 @@ def rate_error(
     return np.where(found, off / np.maximum(way, SMALLEST), np.inf)
 
 
-def notes_of(bent: Array | None, off: Array | None, noisy: bool = False) -> tuple[str, ...]:
+def notes_of(bent: Array | None, off: Array | None) -> tuple[str, ...]:
     """What a user must know of each of a batch; "": nothing.
 
     Args:
         bent: see ``Rest``.
         off: see ``rate_error``; None: nothing moves, or no source is as steep as a junction.
-        noisy: whether noise is asked for.
     """
     if bent is None:
         return ()
     found = np.zeros(len(bent)) if off is None else off
-    silent = noisy and off is not None
-    return tuple(_note(float(one), float(other), silent) for one, other in zip(bent, found, strict=True))
+    return tuple(_note(float(one), float(other)) for one, other in zip(bent, found, strict=True))
 
 
-def _note(bent: float, off: float, silent: bool) -> str:
+def _note(bent: float, off: float) -> str:
     said = []
     if bent > NOTICED:
         said.append(
@@ -81,6 +79,4 @@ def _note(bent: float, off: float, silent: bool) -> str:
             f"amplifiers slew or saturate on the way: rates are off by {off:.2g} of themselves at first; use ngspice, "
             "or lower the voltages (rail)"
         )
-    if silent:
-        said.append("an amplifier's semiconductors have no noise here; ± is that of the resistors, its own among them")
     return "; ".join(said)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu_circuit.amplifiers.model import AmplifierModel
-from spu_circuit.noise import BOLTZMANN, johnson_current_density, white_current
+from spu_circuit.amplifiers.noise import current_noise, noise_node
 
 if TYPE_CHECKING:
     from spu_circuit.amplifier import Amplifier
@@ -31,8 +31,11 @@ def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
     if amplifier.bias_current is not None:
         # The other input is at ground, where its own current makes no voltage.
         lines.insert(0, f"Ibias minus 0 DC {{{amplifier.bias_current!r}+bias}}")
-    if amplifier.input_noise is not None and hardware.noise.thermal:
-        lines += _input_noise(amplifier.input_noise, hardware.temperature, noise_hold)
+    if amplifier.input_noise and hardware.noise.thermal:
+        lines += noise_node("noise", amplifier.input_noise, hardware.temperature, noise_hold)
+        # Into the pole, so that it ends where the gain does.
+        lines.append(f"Gnoise 0 pole noise 0 {TRANSCONDUCTANCE!r}")
+    lines += current_noise(hardware, noise_hold)
     rail = amplifier.rail
     if amplifier.gain_bandwidth is not None:
         start = "start" if rail is None else f"{rail!r}*atanh(start/{rail!r})"
@@ -49,19 +52,6 @@ def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
         lines.append(f"Eout {behind} 0 pole 0 1.0")
     if amplifier.output_resistance > 0:
         lines.append(f"Rout {behind} output {amplifier.output_resistance!r}")
-    return lines
-
-
-def _input_noise(density: float, temperature: float, noise_hold: float | None) -> list[str]:
-    """A resistor whose Johnson voltage is ``density`` (V/√Hz), on a node of its own, joins the input as a voltage.
-
-    So every analysis that knows the noise of resistors knows it; transients get the resistor's noise current.
-    """
-    resistance = density**2 / (4 * BOLTZMANN * temperature)
-    lines = [f"Rnoise noise 0 {resistance!r}", f"Gnoise 0 pole noise 0 {TRANSCONDUCTANCE!r}"]
-    if noise_hold:
-        current = white_current(johnson_current_density(1 / resistance, temperature), noise_hold)
-        lines.append(f"Inoise 0 noise {current}")
     return lines
 
 
@@ -92,6 +82,7 @@ MACROMODEL = AmplifierModel(
         "rail",
         "current_limit",
         "input_noise",
+        "input_current_noise",
         "supply",
         "supply_rejection",
         "bias_current",

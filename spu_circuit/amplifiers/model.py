@@ -21,7 +21,8 @@ class AmplifierModel:
     Args:
         takes: fields of ``Amplifier`` that mean something to it. Others must be left out.
         lines: its circuit in SPICE, between ``.subckt`` and ``.ends``, of a device and the seconds for which each value
-            of a noise source is held (None: without noise sources). Nodes ``plus``, ``minus`` and ``output`` are its
+            of a noise source is held. ``WHITE``: engines know the noise of its resistors; None: so they do, and a
+            library's own parts make theirs. Nodes ``plus``, ``minus`` and ``output`` are its
             pins; ``start`` is the output voltage at time 0 of a transient that uses initial conditions.
         varying: the parameters in those lines by which samples of a device differ: ``offset`` (V) and ``bias`` (A),
             which add, 0 where nothing is said; ``gain`` and ``bandwidth``, which multiply, else 1.

@@ -1,4 +1,4 @@
-"""A subcircuit of the user's own SPICE library. Its noise is in small-signal analyses and in the exact network.
+"""A subcircuit of the user's own SPICE library. Sources at its input stand for the noise of its parts.
 
 The library is read when the description is made, and what the device uses of it is kept in ``library_text``, so that a
 stored description needs no other file. Its circuit does not take ``start``: an array of it is precharged instead, see
@@ -6,11 +6,14 @@ stored description needs no other file. Its circuit does not take ``start``: an 
 """
 
 from collections.abc import Mapping
+from math import pi
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spu_circuit.amplifiers.model import AmplifierModel
+from spu_circuit.amplifiers.noise import current_noise, noise_node, resistance_of
 from spu_circuit.library import find_library, lines_of, read_library, used_part
+from spu_circuit.noise import WHITE
 
 if TYPE_CHECKING:
     from spu_circuit.amplifier import Amplifier
@@ -20,6 +23,9 @@ SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_n
 """Global nodes that feed the supply pins of all amplifiers, and their signs."""
 FLOAT_RESISTANCE = 1e9
 """From a floating pin to ground, Ω: a matrix with a node that nothing leads from is singular."""
+NOISE_BANDWIDTH = 1e9
+"""Hz, up to which the noise voltage is white: beyond the amplifier's gain, and no white noise goes past every capacitor
+through the one between its inputs."""
 ONCE = ("plus", "minus", "output")
 """Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
 
@@ -27,9 +33,18 @@ ONCE = ("plus", "minus", "output")
 def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
     """The subcircuit with its supply pins joined to the supplies."""
     amplifier = hardware.amplifier
-    joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": "0", "plus": "shifted"}
+    lines, plus = ["Voffset shifted plus DC {offset}"], "shifted"
+    if noise_hold is not None:
+        lines += current_noise(hardware, noise_hold)
+        if amplifier.input_noise and hardware.noise.thermal:
+            lines += noise_node("noise", amplifier.input_noise, hardware.temperature, noise_hold)
+            if noise_hold == WHITE:
+                ohms = resistance_of(amplifier.input_noise, hardware.temperature)
+                lines.append(f"Cnoise noise 0 {1 / (2 * pi * NOISE_BANDWIDTH * ohms)!r}")
+            lines.append(f"Enoise noisy {plus} noise 0 1.0")
+            plus = "noisy"
+    joined = {role: node for role, (node, _) in SUPPLIES.items()} | {"ground": "0", "plus": plus}
     nodes = [joined.get(role, role) for role in amplifier.pins]
-    lines = ["Voffset shifted plus DC {offset}"]
     for k, role in enumerate(amplifier.pins):
         if role == "float":
             nodes[k] = f"float{k}"
@@ -69,7 +84,18 @@ def _completed(amplifier: "Amplifier", folder: Path) -> Mapping[str, str]:
 
 
 SUBCKT = AmplifierModel(
-    ("library", "subcircuit", "pins", "supply", "rail", "output_resistance", "current_limit", "library_text"),
+    (
+        "library",
+        "subcircuit",
+        "pins",
+        "supply",
+        "rail",
+        "output_resistance",
+        "current_limit",
+        "input_noise",
+        "input_current_noise",
+        "library_text",
+    ),
     _lines,
     varying=lambda amplifier: ("offset",),
     linear=lambda amplifier: False,
