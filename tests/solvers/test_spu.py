@@ -9,6 +9,7 @@ import pytest
 
 import solvers.network.programmed
 from experiments.shared.systems import ggn_system, spd_system
+from netlists.device import voltage_limits
 from solvers.boards import RANGES
 from solvers.engine import Reading
 from solvers.engines import engine_named
@@ -90,7 +91,7 @@ def test_ranging_a_linear_device_factorises_nothing_again_and_draws_noise_once(m
         ),
     )
     monkeypatch.setattr("solvers.network.programmed.sampled", lambda *args: drawn.append(args) or sampled(*args))
-    solution = Spu(load_hardware("paper"), Network()).solve(spd_system(8, 30, 10), 2.0)
+    solution = Spu(load_hardware("paper"), Network()).solve(spd_system(8, 30, 10), 0.3)
     assert solution.statistics.range_changes == 1
     assert len(drawn) == 1
     assert len(set(lengths)) == len(lengths) > 0
@@ -134,6 +135,30 @@ def test_under_used_adc_raises_the_scale_unless_the_dac_is_full():
     engine = Counting(gain=0.02)
     assert Spu(full, engine).solve(system).statistics.clipped_codes == 0
     assert len(engine.scales) == 1
+
+
+@pytest.mark.parametrize("preset", ["paper", "bench"])
+def test_the_first_scale_of_well_conditioned_systems_fits_and_does_not_depend_on_the_batch(preset):
+    """Read once, and above half of the range unless the DAC is full."""
+    spu = Spu(load_hardware(preset), Network())
+    systems = [spd_system(24, 10, seed) for seed in range(6)]
+    stack = LinearSystems(np.stack([system.A for system in systems]), np.stack([system.b for system in systems]))
+    found = spu.solve_batch(stack).statistics
+    assert (found.range_changes == 0).all()
+    alone = [spu.ranged(system) for system in systems]
+    np.testing.assert_array_equal(found.volts_per_unit, [float(device.volts_per_unit) for device in alone])
+    for device in alone:
+        used = np.abs(device.at_rest()).max() / voltage_limits(device.array, spu.hardware).min()
+        full = np.abs(device.dac_volts).max() / spu.hardware.dac.full_scale
+        assert full > 0.99 or 0.5 < used < 1
+
+
+def test_the_guess_of_the_scale_ends_where_nothing_is_left(ideal):
+    """At once, or after one step, its quotients are 0 / 0."""
+    nothing = LinearSystem(np.eye(2), np.zeros(2))
+    assert Spu(ideal, IdealLaw()).solve(nothing).statistics.volts_per_unit == 1
+    one = LinearSystem(np.diag([2.0, 3.0]), np.array([1.0, 0.0]))
+    np.testing.assert_allclose(Spu(ideal, IdealLaw()).solve(one).value, [0.5, 0], atol=1e-9)
 
 
 def test_adc_quantization_bounds_the_error(ideal):

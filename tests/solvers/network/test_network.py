@@ -214,7 +214,7 @@ def test_saturated_amplifiers_read_their_rails_so_that_ranging_can_halve():
     assert found[0] == pytest.approx(0.4, rel=1e-6)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 3, 6])
 def test_arrays_that_saturate_on_the_way_are_ranged_as_in_ngspice(seed):
     """Condition 100 drives several bench amplifiers to their rails at once, where Newton's method alone cycles."""
     spu, reference = Spu(load_hardware("bench"), Network(linearise=True)), Spu(load_hardware("bench"), Ngspice())
