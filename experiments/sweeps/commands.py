@@ -43,7 +43,9 @@ OutputFolder = Annotated[
 ]
 EngineChoice = Annotated[str | None, typer.Option("--engine", help="network or ngspice. Default: the config's.")]
 SweepFolder = Annotated[Path, typer.Argument(help="Folder of a sweep, finished or not.")]
-WorkerCount = Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine. They change no result.")]
+WorkerCount = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes on this machine, at most. They change no result.")
+]
 
 
 def sweep(
@@ -86,6 +88,8 @@ def sweep(
     size = check_size(study, workers, scheduler)
     if size.seconds:
         console.print(str(size), highlight=False)
+    if not study.audit:
+        workers = size.processes(workers)
     with closing(SweepStore(folder)) as store:
         if store.set_aside is not None:
             console.print(f"The store was damaged; it is kept as {store.set_aside}, and what could be read goes on.")

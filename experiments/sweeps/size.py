@@ -15,6 +15,8 @@ ROW, NUMBER = 700, 75
 """Bytes that a finished copy takes in the process that writes the report, and each of its metrics."""
 MOST_SECONDS = 30 * 86400.0
 """What a sweep may take. Who has more time runs several, with seeds of their own."""
+STARTING = 3.0
+"""Seconds until worker processes have begun to compute, and to end them."""
 MANY = 1000
 """Copies of engine network from which it is worth timing some; ngspice takes about as long for BLOCK times fewer."""
 
@@ -26,12 +28,17 @@ class Size:
     Args:
         copies: of all points.
         memory: bytes of the process that writes the report.
-        seconds: of all workers together; 0 where it is too short to say.
+        seconds: of all workers together, a cross-check not counted; 0 where nobody has timed it.
     """
 
     copies: int
     memory: float
     seconds: float
+
+    def processes(self, workers: int) -> int:
+        """How many of so many workers make it faster."""
+        alone, together = self.seconds, STARTING + self.seconds / workers
+        return 1 if 0 < alone <= together else workers
 
     def __str__(self) -> str:
         time = f", {duration_text(self.seconds)} of computing" if self.seconds else ""

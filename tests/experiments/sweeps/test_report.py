@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, spearmanr
 
 from experiments.shared.versions import versions
 from experiments.sweeps.bars import RANGE, Bar, Bars
@@ -253,6 +253,15 @@ def test_correlations_are_spearmans_and_find_what_hurts_either_way():
     ranks = [np.argsort(np.argsort(each)) for each in (slope, values)]
     assert found["slope"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
     assert len(found) == 3
+
+
+def test_correlations_of_equal_and_infinite_values_are_scipys():
+    rng = np.random.default_rng(5)
+    counts, values = rng.integers(0, 4, 200).astype(float), rng.integers(0, 9, 200).astype(float)
+    values[::17] = np.inf
+    (bar,) = correlated([Trait("count", "", counts)], values)
+    tried = [spearmanr(each, values).statistic for each in (counts, np.abs(counts - np.median(counts)))]
+    assert bar.low + bar.high == pytest.approx(max(tried, key=abs), abs=1e-12)
 
 
 def test_noise_band_holds_nineteen_of_twenty_independent_traits():

@@ -9,7 +9,7 @@ import pytest
 from experiments import cli
 from experiments.shared.memory import machine_memory, size_text
 from experiments.sweeps import size
-from experiments.sweeps.size import check_size, duration_text
+from experiments.sweeps.size import Size, check_size, duration_text
 from experiments.sweeps.study import study_of
 from spu_circuit.errors import InputError
 
@@ -78,6 +78,28 @@ def test_the_estimate_is_that_of_the_first_copies():
     # A block of two cells takes some milliseconds.
     assert 0 < found.seconds < 60
     assert check_size(study_of(tomllib.loads(CONFIG), {}, "test"), 1, None).seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "used"),
+    [(4.0, 2, 1), (8.0, 2, 2), (2.0, 100, 1), (4.0, 100, 100), (0.0, 2, 2), (1e6, 1, 1)],
+)
+def test_workers_are_started_where_that_is_faster(seconds, workers, used):
+    """To start them takes 3 s; who has timed nothing starts as many as are asked for."""
+    assert Size(10_000, 1e6, seconds).processes(workers) == used
+
+
+def test_a_sweep_of_seconds_starts_no_workers(tmp_path, monkeypatch, capsys):
+    config, began = tmp_path / "short.toml", []
+    config.write_text(CONFIG.replace("64", "1024"))
+    monkeypatch.setattr("experiments.sweeps.commands.run", lambda study, store, workers, *rest: began.append(workers))
+    monkeypatch.setattr(size, "_pace", lambda study: 1e-3)
+    command = ["spu-circuit", "sweep", str(config), "--output", str(tmp_path / "out"), "--workers", "2"]
+    for audit in ("0", "0.1"):
+        monkeypatch.setattr(sys, "argv", [*command, "--audit", audit])
+        with pytest.raises(SystemExit):
+            cli.main()
+    assert began == [1, 2]
 
 
 def test_sizes_and_durations_are_read_as_people_do():
