@@ -18,7 +18,8 @@ from netlists.device import Device
 from netlists.elements import Elements
 from solvers.network.blocks import add
 from solvers.network.groups import Group
-from solvers.network.newton import intercepts_of, sources_of
+from solvers.network.newton import sources_of
+from solvers.network.operating_point import intercepts_of
 from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import Converter
 from spu_circuit.sampling import Samples

@@ -16,7 +16,7 @@ from netlists.device import Device
 from solvers.network.adjoint import Adjoint, Pin, across
 from solvers.network.blocks import add
 from solvers.network.groups import Group
-from solvers.network.newton import Rest
+from solvers.network.operating_point import Rest
 from solvers.network.parameters import IMAGINARY
 from solvers.network.relaxation import GROWTH, STEP, TERMS, charges, series_of, split
 from spu_circuit.errors import InputError

@@ -304,7 +304,7 @@ class Factors:
         order = self.order
         inward, outward = order.paths(frozenset(given), frozenset(wanted), transposed)
         right = dict(given)
-        times = _times_transposed if transposed else _times
+        times = _times_transposed if transposed else times_of
         for number in inward:
             step, (inverse, below, beside) = order.steps[number], self._steps[number]
             entry, spread, blocks = (step.column, step.beside, beside) if transposed else (step.row, step.below, below)
@@ -364,7 +364,8 @@ def some(values: Mapping[Any, Array], rows: NDArray[np.intp]) -> dict[Any, Array
     return {key: of_some(value, rows) for key, value in values.items()}
 
 
-def _times(block: Array, vector: Array) -> Array:
+def times_of(block: Array, vector: Array) -> Array:
+    """A block times vectors, (batch, n, k)."""
     return block[:, :, None] * vector if block.ndim == 2 else block @ vector
 
 
@@ -398,7 +399,7 @@ def _placed(work: Mapping[Key, Array], rows: Sizes, columns: Sizes) -> list[tupl
 def _add_products(total: Array, blocks: Sequence[tuple[int, int, Array]], vectors: Array) -> None:
     """Add what placed blocks make of vectors, (batch, n, k), to their total."""
     for row, column, block in blocks:
-        total[:, row : row + block.shape[1]] += _times(block, vectors[:, column : column + block.shape[-1]])
+        total[:, row : row + block.shape[1]] += times_of(block, vectors[:, column : column + block.shape[-1]])
 
 
 def _joined(work: Mapping[Key, Array], rows: Sizes, columns: Sizes, batch: int) -> Array:

@@ -1,14 +1,13 @@
-"""Operating points: where a circuit with behavioural sources comes to rest."""
+"""Newton's method for circuits with behavioural sources, and the bias from which they are followed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors, add, of_some, some
+from solvers.network.blocks import BlockPlan, Factors, Key, add, of_some, some, times_of
 from solvers.network.groups import NOTHING, Group
 from solvers.network.structure import Controls, Structure, limited
 from spu_circuit.errors import InputError
@@ -17,50 +16,21 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 NO_CURRENTS: Mapping[int, Array] = MappingProxyType({})
 
-CHORDS = 30
-"""Iterations with slopes that stay as they were; each costs a solve and no factorisation."""
-FEW = 4
-"""Once no more than one of so many of a batch is left, those that are go on without the others."""
 STEPS = 60
 TOLERANCE = 1e-10
 """How far an output may be off, beside the largest of its kind or 1 V, where an iteration ends."""
 INNER = 1e-7
 """The same of a source's controls, whose errors amplifiers divide by their gain before outputs see them."""
-SLOWER = 4.0
-"""The next change may shrink by so much less than this one did. Seen were factors up to 2."""
 OF_JUNCTIONS = 5e-6
 """The same of junctions, by Newton's method, which leaves the square of it: 0.1 mV, where a mirror carries nearly no
 current and rounding moves it by 20 µV."""
-FIRST = 4
-"""Steps that each source takes alone before the first solve: feedback holds the outputs, so it knows nearly all."""
-GENTLE, STEEP = -4.0, 0.9
-"""Between these a source's own slope is trusted; beyond, its next step would be too short, or too long."""
-SMALLEST = 1e-9
-"""Volts: outputs below are not compared."""
+WEAK = 1e-4
+"""Share of a voltage that its way through a block and the circuit may bring back, for the chord method to do without
+the block."""
+SIGNS = 8
+"""Vectors of random signs that a block is tried with."""
 SMALLEST_RISE = 1e-3
 """Least step of the independent sources, as a share of their values, on the way to an operating point."""
-
-
-@dataclass(frozen=True)
-class Rest:
-    """A circuit at rest.
-
-    Args:
-        volts: of families of unknowns, (batch, n, 1).
-        found: which of the batch came to rest, (batch,).
-        bent: how far the outputs are from where the slopes at the bias lead, of the largest, (batch,): where it is not
-            small a limit is near. None: nothing bends.
-    """
-
-    structure: Structure
-    volts: Mapping[int, Array]
-    found: NDArray[np.bool_]
-    bent: Array | None = None
-
-    @cached_property
-    def slopes(self) -> dict[str, Array]:
-        """Of behavioural sources there, by key, (batch, elements)."""
-        return self.structure.tangents(self.volts)
 
 
 def sources_of(structure: Structure, coefficients: Mapping[str, Array]) -> dict[int, Array]:
@@ -84,12 +54,16 @@ class Bias:
         slopes: of behavioural sources there, by key, (1, elements).
         answers: of each source's controls to a volt, or an ampere, more of its own, (1, elements).
         capacitances: of junctions there, by key, F, (1, elements).
+        weak: blocks that the chord method leaves out of what it factorises; see ``WEAK``.
+        order: how the others are eliminated.
     """
 
     volts: dict[int, Array]
     slopes: dict[str, Array]
     answers: dict[str, Array]
     capacitances: dict[str, Array]
+    weak: frozenset[Key]
+    order: BlockPlan
 
 
 def bias_of(structure: Structure, begin: Mapping[int, Array]) -> Bias:
@@ -99,155 +73,41 @@ def bias_of(structure: Structure, begin: Mapping[int, Array]) -> Bias:
         begin: voltages of families from where it is looked for first.
     """
     if not structure.behavioural:
-        return Bias({}, {}, {}, {})
+        return Bias({}, {}, {}, {}, frozenset(), structure.order)
     nominal, families = structure.coefficients({}), structure.controlling | structure.charged
     volts, found = newton(structure, nominal, 1, families, begin, 1.0)
     if not found.all():
-        volts = _rising(structure, nominal, families) or {}
+        volts = rising(structure, nominal, families) or {}
     slopes = structure.tangents(volts)
     if structure.steep:
         structure.order = structure.planned(slopes)
-    factors = structure.factors(structure.blocks({**nominal, **slopes}), 1)
-    answers = {}
+    blocks = structure.blocks({**nominal, **slopes})
+    factors, answers = structure.factors(blocks, 1), {}
     for group in structure.behavioural:
         right: dict[int, Array] = {}
-        _drive_one(structure, right, group, np.ones((1, group.count, 1)))
+        drive_one(structure, right, group, np.ones((1, group.count, 1)))
         moved = factors.solve(right, structure.controlling)
         for k, control in enumerate(group.controls):
             answers[f"{group.key}'{k}"] = structure.control(control, moved) + np.zeros((1, group.count))
-    return Bias(volts, slopes, answers, structure.capacitances(volts))
+    # Newton's method, which junctions need, factorises all blocks.
+    weak = frozenset[Key]() if structure.steep else _weak(blocks, factors)
+    order = structure.planned(slopes, weak) if weak else structure.order
+    return Bias(volts, slopes, answers, structure.capacitances(volts), weak, order)
 
 
-def at_rest(
-    structure: Structure,
-    coefficients: Mapping[str, Array],
-    flat: Factors,
-    bias: Bias,
-    families: frozenset[int],
-    limits: Array | None = None,
-) -> Rest:
-    """The operating point of each circuit of a batch.
-
-    By the chord method with the slopes at the bias, then for those of the batch that it leaves by Newton's method, or
-    along the path on which all independent sources rise from nothing to their values.
-
-    Args:
-        coefficients: values and sources, see ``Structure``.
-        flat: the equations with all capacitors open and the slopes at the bias.
-        families: whose voltages are wanted.
-        limits: |V| of the outputs beyond which a circuit is given up, found or not; where one is, the others are left
-            at their first estimate, a few parts in 10⁵ off. What the chord method leaves is given up too. Infinite,
-            or None: it is found as exactly as can be.
-    """
-    wanted = families | structure.controlling
-    right = sources_of(structure, coefficients)
-    if not structure.behavioural:
-        return Rest(structure, flat.solve(right, wanted), np.ones(flat.batch, dtype=bool))
-    taken = intercepts_at(structure, bias.slopes, structure.at_controls(bias.volts))
-    drive(structure, right, taken)
-    volts = flat.solve(right, wanted)
-    outputs = structure.volts(volts)[:, :, 0] * np.ones((flat.batch, 1))
-    within = np.ones(flat.batch, dtype=bool) if limits is None else (np.abs(outputs) <= limits).all(axis=1)
-    if not within.all():
-        settled = np.asarray(within)
-    elif structure.steep:
-        at = limited(structure, structure.at_controls(bias.volts), structure.at_controls(volts))
-        volts, settled = newton(structure, coefficients, flat.batch, wanted, volts, 1.0, at)
-    else:
-        settled = _settled(structure, flat, bias, volts, taken, wanted, np.full(flat.batch, np.inf), CHORDS)
-    if not settled.all():
-        volts = {f: np.array(np.broadcast_to(own, (flat.batch, *own.shape[1:]))) for f, own in volts.items()}
-        sought = ~settled if limits is None else ~settled & np.isinf(limits).all(axis=1)
-        for k in np.flatnonzero(sought).tolist():
-            own = some(coefficients, np.array([k]))
-            alone, found = newton(structure, own, 1, wanted, bias.volts, 1.0)
-            if not found.all():
-                alone = _rising(structure, own, wanted) or {}
-            if not alone:
-                continue
-            settled[k] = True
-            for family, value in alone.items():
-                volts[family][k] = value[0]
-    largest = np.maximum(np.abs(outputs).max(axis=1), SMALLEST)
-    bent = np.abs(structure.volts(volts)[:, :, 0] - outputs).max(axis=1) / largest
-    return Rest(structure, volts, settled, bent)
+def _weak(blocks: Mapping[Key, Array], factors: Factors) -> frozenset[Key]:
+    """Dense blocks that carry next to nothing: such as loads that see what is left of virtual grounds."""
+    found = set()
+    for (row, column), block in blocks.items():
+        if block.ndim == 3:
+            signs = np.random.default_rng(0).choice([-1.0, 1.0], (1, block.shape[2], SIGNS))
+            back = factors.solve({row: times_of(block, signs)}, {column}).get(column, np.zeros(1))
+            if np.abs(back).max() < WEAK:
+                found.add((row, column))
+    return frozenset(found)
 
 
-def _settled(
-    structure: Structure,
-    factors: Factors,
-    bias: Bias,
-    volts: dict[int, Array],
-    taken: dict[str, Array],
-    wanted: frozenset[int],
-    last: Array,
-    iterations: int,
-) -> NDArray[np.bool_]:
-    """Iterate with the slopes at the bias; which of the batch came to rest.
-
-    What a source's curve is off its tangent at the bias, its intercept c, is a fixed point ``c = F(c)``. Feedback holds
-    the outputs, so F changes by an amplifier's own c nearly alone: by how its controls answer to it, times what its
-    slopes here are off those at the bias. That makes Newton's step for each of them, without another factorisation.
-
-    Args:
-        volts, taken: voltages and intercepts, which go on in place.
-        last: how large the last change was.
-    """
-    settled, moving = np.zeros(factors.batch, dtype=bool), np.ones(factors.batch, dtype=bool)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for iteration in range(iterations, 0, -1):
-            change = {}
-            for group in structure.behavioural:
-                at_controls = [structure.control(control, volts) for control in group.controls]
-                step = _alone(group, bias, at_controls, taken[group.key], FIRST if iteration == CHORDS else 1)
-                # What has come to rest, or will not, stays: others of the batch do not decide how far it goes.
-                change[group.key] = np.where(moving[:, None], step, np.zeros(group.count))
-                taken[group.key] = taken[group.key] + change[group.key]
-            more: dict[int, Array] = {}
-            drive(structure, more, change)
-            moved = factors.solve(more, wanted)
-            for family, own in moved.items():
-                volts[family] = volts[family] + own if family in volts else own
-            worst = np.maximum(
-                _moved(moved, volts, structure.read, factors.batch) / TOLERANCE,
-                _moved(moved, volts, structure.controlling, factors.batch) / INNER,
-            )
-            # What is left is the next change, and little more.
-            left = worst * np.where(np.isinf(last), 1.0, np.minimum(1.0, SLOWER * worst / last))
-            settled |= moving & (left <= 1)
-            moving &= (left > 1) & (worst < last)
-            few = np.flatnonzero(moving)
-            if not len(few):
-                break
-            last = worst
-            if FEW * len(few) <= factors.batch:
-                own_volts, own_taken = some(volts, few), some(taken, few)
-                settled[few] = _settled(
-                    structure, factors.part(few), bias, own_volts, own_taken, wanted, last[few], iteration - 1
-                )
-                for family in moved:
-                    volts[family][few] = own_volts[family]
-                break
-    return settled
-
-
-def _alone(group: Group, bias: Bias, at_controls: Sequence[Array], taken: Array, steps: int) -> Array:
-    """Change of a group's intercepts by steps of Newton's method, as if each source answered to itself alone."""
-    assert group.expression is not None
-    keys = [f"{group.key}'{k}" for k in range(len(at_controls))]
-    change: Array = np.zeros((1, group.count))
-    for _ in range(steps):
-        here = [at + bias.answers[key] * change for key, at in zip(keys, at_controls, strict=True)]
-        value, slopes = group.expression.linearised(here)
-        slope: Array | float = 0.0
-        for key, own, at in zip(keys, slopes, here, strict=True):
-            value = value - bias.slopes[key] * at
-            slope = slope + (own - bias.slopes[key]) * bias.answers[key]
-        change = change + (value - taken - change) / (1 - np.clip(slope, GENTLE, STEEP))
-    return change
-
-
-def _moved(moved: Mapping[int, Array], volts: Mapping[int, Array], watched: frozenset[int], batch: int) -> Array:
+def moved_share(moved: Mapping[int, Array], volts: Mapping[int, Array], watched: frozenset[int], batch: int) -> Array:
     """Largest change of a watched family of each of the batch, beside its largest value or 1."""
     worst = np.zeros(batch)
     for family in watched & moved.keys():
@@ -257,7 +117,7 @@ def _moved(moved: Mapping[int, Array], volts: Mapping[int, Array], watched: froz
     return worst
 
 
-def _rising(structure: Structure, coefficients: Mapping[str, Array], wanted: frozenset[int]) -> dict[int, Array] | None:
+def rising(structure: Structure, coefficients: Mapping[str, Array], wanted: frozenset[int]) -> dict[int, Array] | None:
     """One circuit's operating point by Newton's method; None where it finds none."""
     volts, found = newton(structure, coefficients, 1, wanted, {}, 1.0)
     if found.all():
@@ -317,8 +177,8 @@ def newton(
             fresh = factors.solve(full, wanted)
             moved = {family: own - volts.get(family, 0.0) for family, own in fresh.items()}
             change = np.maximum(
-                _moved(moved, fresh, structure.read, len(moving)) / TOLERANCE,
-                _moved(moved, fresh, structure.controlling, len(moving)) / inner,
+                moved_share(moved, fresh, structure.read, len(moving)) / TOLERANCE,
+                moved_share(moved, fresh, structure.controlling, len(moving)) / inner,
             )
             sought = structure.at_controls(fresh)
             volts, at = fresh, limited(structure, at, sought)
@@ -355,20 +215,13 @@ def intercepts_at(structure: Structure, slopes: Mapping[str, Array], at: Control
 def drive(structure: Structure, right: dict[int, Array], intercepts: Mapping[str, Array]) -> None:
     """Add what behavioural sources give beside their slopes to a right-hand side; see ``intercepts_at``."""
     for group in structure.behavioural:
-        _drive_one(structure, right, group, intercepts[group.key][:, :, None])
+        drive_one(structure, right, group, intercepts[group.key][:, :, None])
 
 
-def _drive_one(structure: Structure, right: dict[int, Array], group: Group, value: Array) -> None:
+def drive_one(structure: Structure, right: dict[int, Array], group: Group, value: Array) -> None:
     """Add what a group of behavioural sources gives beside its slopes, (batch, elements, 1)."""
     if group.kind == "BV":
         row = structure.branch(group.key)
         add(right, row, value)
     else:
         structure.inject(right, group.nodes[:2], value)
-
-
-def intercepts_of(structure: Structure, rest: Rest) -> dict[int, Array]:
-    """Right-hand side that the tangents of behavioural sources at rest add."""
-    right: dict[int, Array] = {}
-    drive(structure, right, intercepts_at(structure, rest.slopes, structure.at_controls(rest.volts)))
-    return right

@@ -16,8 +16,8 @@ from solvers.network.dense import Motion, Reduced, reduced
 from solvers.network.groups import NOTHING
 from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, unstable
 from solvers.network.irregular import Irregular, is_irregular
-from solvers.network.newton import Rest, at_rest, intercepts_of
 from solvers.network.noise import sampled
+from solvers.network.operating_point import Rest, at_rest, intercepts_of
 from solvers.network.parameters import parameter_slopes
 from solvers.network.preparation import Preparation
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
@@ -111,8 +111,10 @@ class ProgrammedNetwork:
 
     @cached_property
     def flat(self) -> Factors:
-        """The equations at rest, with the slopes at the bias."""
-        return self.structure.factors(self.blocks, self.batch)
+        """The equations at rest, with the slopes at the bias, without weak blocks."""
+        bias = self._prepared.bias
+        blocks = {key: block for key, block in self.blocks.items() if key not in bias.weak}
+        return self.structure.factors(blocks, self.batch, bias.order)
 
     @cached_property
     def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
@@ -192,9 +194,10 @@ class ProgrammedNetwork:
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
         """All values with inputs, and the circuits at rest."""
-        coefficients = self._driven(device)
+        coefficients, bias = self._driven(device), self._prepared.bias
         families = self.structure.read | self.structure.charged
-        return coefficients, at_rest(self.structure, coefficients, self.flat, self._prepared.bias, families, limits)
+        weak = {key: self.blocks[key] for key in bias.weak}
+        return coefficients, at_rest(self.structure, coefficients, self.flat, bias, weak, families, limits)
 
     def _driven(self, device: Device) -> dict[str, Array]:
         """All values, with inputs."""

@@ -160,8 +160,13 @@ class Structure(FlatTable):
         fixed = {g.nodes[0][0]: g.value[None, :, None] for g in self.sources if g.kind == "V" and g.nodes[1][0] < 0}
         return self.planned(self.slopes(limited(self, self.at_controls({}), self.at_controls(fixed))))
 
-    def planned(self, slopes: Mapping[str, Array]) -> BlockPlan:
-        """See ``order``. Args: ``slopes``: of behavioural sources where they are usually."""
+    def planned(self, slopes: Mapping[str, Array], without: Container[Key] = ()) -> BlockPlan:
+        """See ``order``.
+
+        Args:
+            slopes: of behavioural sources where they are usually.
+            without: blocks that are not there.
+        """
         nominal = self.coefficients({})
         rates = [
             float(np.median(1 / r.value[np.isfinite(r.value)])) / float(np.median(c.value))
@@ -176,17 +181,20 @@ class Structure(FlatTable):
             for own in (slopes, flat)
             for step in (np.inf, 1 / typical)
         ]
-        stacked = {key: np.concatenate([blocks[key][:1] for blocks in cases]) for key in cases[0]}
+        stacked = {key: np.concatenate([blocks[key][:1] for blocks in cases]) for key in cases[0] if key not in without}
         return plan(stacked, self.all_sizes, self.all_sizes)
 
-    def factors(self, blocks: Mapping[Key, Array], batch: int) -> Factors:
+    def factors(self, blocks: Mapping[Key, Array], batch: int, order: BlockPlan | None = None) -> Factors:
         """The equations of a batch, factorised. See ``blocks`` and ``stepped``.
+
+        Args:
+            order: of their elimination, where it is another one.
 
         Raises:
             InputError: they do not determine all voltages.
         """
         try:
-            return Factors(self.order, blocks, batch)
+            return Factors(order or self.order, blocks, batch)
         except SingularError:
             raise InputError(UNDETERMINED) from None
 

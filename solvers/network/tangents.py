@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.network.blocks import add
-from solvers.network.newton import SMALLEST, Rest, drive, intercepts_at, newton, sources_of
+from solvers.network.newton import drive, intercepts_at, newton, sources_of
+from solvers.network.operating_point import SMALLEST, Rest
 from solvers.network.relaxation import split
 from solvers.network.structure import Structure, limited
 

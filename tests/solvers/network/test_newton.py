@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_wine
 
 import solvers.network.newton
+import solvers.network.operating_point
 from experiments.shared.systems import spd_system
 from netlists.device import batch_of, load, program_array, stacked
 from solvers.network import Network
@@ -39,7 +40,7 @@ def test_chords_and_newton_find_the_same(preset, scale, monkeypatch):
     """A chord step's change is 1e-10 at the end, and a change is what is left times 1 − slope: 1e-9."""
     device = device_of(preset, scale=scale)
     found = volts_of(Network(), device, inf)
-    monkeypatch.setattr(solvers.network.newton, "CHORDS", 1)
+    monkeypatch.setattr(solvers.network.operating_point, "CHORDS", 1)
     assert relative(found, volts_of(Network(), device, inf)) < 1e-9
 
 
@@ -78,13 +79,34 @@ def test_what_surely_passes_its_limits_need_not_be_found(preset):
             np.testing.assert_array_equal(limited.volts, programmed.read(*args).volts)
 
 
+@pytest.mark.parametrize(("gain", "weak"), [(200e3, 2), (100.0, 0)])
+def test_what_virtual_grounds_leave_of_loads_need_not_be_factorised(gain, weak, monkeypatch):
+    """The rows of v and n see virtual grounds by resistors, next to nothing where gains are large: two blocks. Newton's
+    method, which takes all of them, is not asked, and finds the same to 1e-9, as chords do."""
+    hardware, systems = load_hardware("bench"), [spd_system(12, 30, seed) for seed in range(3)]
+    hardware = hardware.model_copy(update={"amplifier": hardware.amplifier.model_copy(update={"dc_gain": gain})})
+    devices = [load(program_array(system, hardware), system.b, hardware, 0.2) for system in systems]
+    prepared = [Network().prepare(board_of(device)) for device in devices]
+    assert [len(own.bias.weak) for own in prepared] == [weak] * 3
+
+    def forbidden(*_):
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(solvers.network.operating_point, "newton", forbidden)
+        found = [volts_of(Network(), device, inf) for device in devices]
+    monkeypatch.setattr(solvers.network.operating_point, "CHORDS", 1)
+    for device, volts in zip(devices, found, strict=True):
+        assert relative(volts, volts_of(Network(), device, inf)) < 1e-9
+
+
 def test_rest_is_where_the_dense_law_of_the_text_rests():
     device = device_of("bench", size=24, scale=1.0)
     assert relative(volts_of(Network(), device, inf), space_of(device.circuit, None, True).operating_point()) < 1e-9
 
 
 def test_a_circuit_without_operating_point_is_a_failure_and_no_number(monkeypatch):
-    monkeypatch.setattr(solvers.network.newton, "CHORDS", 1)
+    monkeypatch.setattr(solvers.network.operating_point, "CHORDS", 1)
     monkeypatch.setattr(solvers.network.newton, "STEPS", 1)
     found = read_one(Network(), device_of("bench", drive=4.0, scale=8.0), inf)
     assert "no operating point" in found.failures[0]
