@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from math import inf
 
 import numpy as np
 
@@ -28,10 +29,10 @@ def rows_of(systems: Batch) -> int | None:
     return one.B.shape[-2] if isinstance(one, GgnSystem | GgnSystems) else None
 
 
-def together(systems: Batch) -> int:
-    """How many of these are solved together."""
-    unknowns = systems.b.shape[1]
-    return min(MOST, max(1, ENTRIES // (unknowns * (rows_of(systems) or unknowns))))
+def together(systems: Batch, analog_time: float = inf) -> int:
+    """How many of these are solved together. On their way they take twice the memory that they take at rest."""
+    unknowns, entries = systems.b.shape[1], ENTRIES if analog_time == inf else ENTRIES // 2
+    return min(MOST, max(1, entries // (unknowns * (rows_of(systems) or unknowns))))
 
 
 def slices(count: int, size: int) -> Iterator[slice]:

@@ -172,7 +172,7 @@ class Spu:
 
         keep_freed_memory()
         parts = []
-        for chosen, device in self._parts(batch):
+        for chosen, device in self._parts(batch, analog_time):
             some, own = some_of(batch, chosen), None if states is None else states[chosen]
             found = device._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
             parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
@@ -329,7 +329,7 @@ class Spu:
         board, _ = self._prepare(array)
         return {kind: len(places.slots) for kind, places in board.places.items()}
 
-    def _parts(self, systems: Batch) -> Iterator[tuple[slice, "Spu"]]:
+    def _parts(self, systems: Batch, analog_time: float = inf) -> Iterator[tuple[slice, "Spu"]]:
         """Systems that are solved together, and the device with the samples that these are on.
 
         Raises:
@@ -337,17 +337,17 @@ class Spu:
         """
         _check_samples(self.sample, len(systems))
         each = self.sample if isinstance(self.sample, tuple) else None
-        for chosen in slices(len(systems), self._together(systems)):
+        for chosen in slices(len(systems), self._together(systems, time=analog_time)):
             yield chosen, self if each is None else self.of_samples(each[chosen])
 
-    def _together(self, systems: Batch, deviations: Mapping[str, Array] = NO_DEVIATIONS) -> int:
+    def _together(self, systems: Batch, deviations: Mapping[str, Array] = NO_DEVIATIONS, time: float = inf) -> int:
         """How many systems may be solved together. With wires the parts of a board depend on its matrix."""
         if isinstance(self.sample, Samples):
             return self.sample.count
         varied = self.sample is not None or bool(deviations)
         if varied and self.hardware.array.wire_resistance > 0:
             return 1
-        return together(systems)
+        return together(systems, time)
 
     def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
         """What its parts have instead of nominal values; None: nothing."""
