@@ -41,7 +41,7 @@ def test_there_are_trainings_and_sweeps_of_both_kinds_of_data():
     ("name", "score", "least", "largest"),
     [
         ("digits", "accuracy", 0, 1),
-        ("fashion", "accuracy", 0, 1),
+        pytest.param("fashion", "accuracy", 0, 1, marks=pytest.mark.slow),
         pytest.param("poisson", "relative L2 error", 0, inf, marks=pytest.mark.slow),
         ("regression", "R²", -inf, 1),
         pytest.param("characters", "cost", 0, inf, marks=pytest.mark.slow),

@@ -18,6 +18,7 @@ from experiments.training.tasks.text import ALPHABET, ENDINGS, encoded, language
 from experiments.training.trial import advance
 from optim.curvature import gauss_newton_factor, loss_and_gradient, sampled_fisher_factor
 from spu_circuit.errors import InputError
+from tests.compiled import quick
 
 NETWORKS = {
     "gru": {"kind": "gru", "width": 4, "hidden": 5},
@@ -42,10 +43,6 @@ SMALL = {
         }
     },
 }
-
-
-# Compiled without care for speed: that would take longer than the computing.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def small(**changes):
@@ -164,10 +161,16 @@ def test_a_network_sees_every_character_and_their_order(kind):
     assert len(np.unique(np.round(outputs, 6), axis=0)) == 3
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
-def test_a_short_training_lowers_the_loss(kind):
-    experiment = small(network=NETWORKS[kind])
-    (chunk,) = advance(experiment, [Place(Trial(0, "ngd", 0.1, 0))], load(experiment), 25)
+ADAM = {"adam": {"kind": "adam", "learning_rates": [0.03]}}
+
+
+@pytest.mark.parametrize(("kind", "optimizers"), [("gru", SMALL["optimizers"]), ("transformer", ADAM)])
+def test_a_short_training_lowers_the_loss(kind, optimizers):
+    """Natural gradients in one of them: in both, their gradient and curvature are compared with dense ones above."""
+    experiment = small(network=NETWORKS[kind], optimizers=optimizers)
+    ((name, settings),) = experiment.optimizers.items()
+    place = Place(Trial(0, name, settings.learning_rates[0], 0))
+    (chunk,) = advance(experiment, [place], load(experiment), 25)
     # Nothing learned would cost log₂ 96 = 6.6 bits.
     assert chunk.steps[-1].loss < 0.8 * chunk.steps[0].loss
     assert chunk.steps[-1].score < 5

@@ -20,16 +20,12 @@ FEW = (
     Setup("active", "rram", 3, 2, (0.5,)),
     Setup("passive", "passive", 4, 8, (1.0,), samples=200),
 )
-
-
-@pytest.fixture(scope="module")
-def outcomes():
-    return {workers: list(compared(FEW, workers)) for workers in (1, 3)}
+CELL = Setup("active", "paper", 1, 1, (1.0,), closed="(kT/C)(1 + G_in/G)")
 
 
 @pytest.mark.slow
-def test_the_engines_agree_whatever_the_number_of_workers(outcomes):
-    alone, together = ([check for o in found for check in o.checks] for found in outcomes.values())
+def test_the_engines_agree_whatever_the_number_of_workers():
+    alone, together = ([check for o in compared(FEW, workers) for check in o.checks] for workers in (1, 3))
     assert [check for check in alone if not check.holds] == []
     assert alone == together
     assert list(worst(alone)) == list(AGREEMENTS)
@@ -39,7 +35,7 @@ def test_checks_belong_to_the_agreement_that_their_comparison_names():
     """So that a comparison that cannot be computed fails where its checks would stand."""
     entries = [*COMPARISONS, *(entry for entries in CLOSED_FORMS.values() for entry in entries)]
     assert {entry.agreement for entry in entries} == set(AGREEMENTS)
-    for setup in (FEW[0], Setup("active", "paper", 1, 1, (1.0,), closed="(kT/C)(1 + G_in/G)")):
+    for setup in (FEW[0], CELL):
         subject = Subject(setup)
         for entry in (*COMPARISONS, *CLOSED_FORMS[setup.closed]):
             if entry.applies(subject):
@@ -50,8 +46,10 @@ def test_setups_name_closed_forms_that_there_are():
     assert {setup.closed for setup in SETUPS} == set(CLOSED_FORMS)
 
 
-def test_a_check_says_when_in_seconds(outcomes):
-    for check in (check for outcome in outcomes[1] for check in outcome.checks):
+def test_a_check_says_when_in_seconds():
+    checks = compare(CELL).checks
+    assert {check.time is None for check in checks} == {True, False}
+    for check in checks:
         assert (check.time is None) == (check.seconds is None)
         if check.time is not None:
             assert check.seconds == check.time * Subject(check.setup).time_constant

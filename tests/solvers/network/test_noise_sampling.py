@@ -11,9 +11,7 @@ from solvers.network.noise import sampled
 from tests.cases import CASES, board_of, relative, volts_of
 
 BANDWIDTH = 1e10
-NOISY = pytest.mark.parametrize(
-    "case", [case for case in CASES if case.hardware.noise.thermal], ids=lambda case: case.name
-)
+LARGEST = "three arrays, real amplifiers"
 
 
 class Unit:
@@ -65,8 +63,15 @@ def drawn_roots(device, seconds, chunk=400):
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("time", [0.2, 2.0, 30.0])
-@NOISY
+@pytest.mark.parametrize(
+    ("case", "time"),
+    [
+        pytest.param(case, time, id=f"{case.name}-{time}", marks=[pytest.mark.slow] * (case.name == LARGEST))
+        for case in CASES
+        if case.hardware.noise.thermal
+        for time in (0.2, 2.0, 30.0)
+    ],
+)
 def test_drawn_noise_has_the_standard_error_of_the_dense_law(case, time):
     """1 % of each cell's, and 2 % of the largest variance between cells; nothing is sampled here."""
     device = case.device()
