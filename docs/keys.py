@@ -1,6 +1,6 @@
-"""The keys of configs as tables, from the descriptions in code."""
+"""The keys of configs, the fields of hardware and the metrics as tables, from the descriptions in code."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -9,11 +9,14 @@ from pydantic import BaseModel
 from docs.markdown import table
 from experiments.design.config import Design
 from experiments.sweeps.config import Sweep
+from experiments.sweeps.metrics import METRICS
 from experiments.training.config import Experiment, Optimizer
 from experiments.training.optimizers import OPTIMIZERS
 from experiments.training.tasks import TASKS
 from spu_circuit.catalogue import Catalogue
 from spu_circuit.description import Description
+from spu_circuit.hardware import Hardware, load_hardware, presets
+from spu_circuit.variation import KINDS
 
 WORDS = {float: "number", int: "whole number", str: "text", bool: "`true`, `false`"}
 """What values of a type are called."""
@@ -72,6 +75,51 @@ def catalogue_keys() -> str:
             found.setdefault(tuple(row), []).append(name)
     rows = ((*row, ", ".join(f"`{name}`" for name in names)) for row, names in found.items())
     return table(("key of [TABLE.NAME]", "values", "default", "meaning", "tables"), rows)
+
+
+def preset_list() -> str:
+    """The presets in their own words."""
+    return table(("preset", "what it is"), ((f"`{name}`", load_hardware(name).description) for name in presets()))
+
+
+def fields() -> str:
+    """Every field of a hardware description but the spreads."""
+    return table(("field", "meaning", "default"), _fields(Hardware, ""))
+
+
+def _fields(model: type[BaseModel], path: str) -> Iterator[Sequence[str]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if name in ("variation", "library_text"):
+            continue
+        if isinstance(inner, type) and issubclass(inner, Description):
+            yield from _fields(inner, f"{path}{name}.")
+        elif field.description:
+            default = "" if field.is_required() else "none" if field.default is None else f"`{field.default}`"
+            yield f"`{path}{name}`", field.description, "" if field.default == () else default
+
+
+def part_kinds() -> str:
+    """Which parts can vary, and how."""
+    variation = Hardware.model_fields["variation"].annotation
+    assert variation is not None
+    hidden = {"matching", "limit"}
+
+    def rows() -> Iterator[Sequence[str]]:
+        for kind in KINDS:
+            inner = variation.model_fields[kind].annotation
+            takes = {name: f.description for name, f in inner.model_fields.items() if f.description}
+            yield f"`{kind}`", ", ".join(f"`{name}`" for name in takes if name not in hidden)
+
+    return table(("part", "takes"), rows())
+
+
+def metrics() -> str:
+    """What a sweep measures of every sample."""
+    return table(
+        ("metric", "unit", "meaning"),
+        ((f"`{name}`", metric.unit or "1", metric.meaning) for name, metric in METRICS.items()),
+    )
 
 
 def _table(model: type[BaseModel], hidden: Collection[str] = ()) -> str:

@@ -16,20 +16,16 @@ from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from docs import keys
 from docs.markdown import table
 from experiments.claims.statements import CLAIMS
 from experiments.shared.files import write_csv
-from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.units import metric_text
 from experiments.training.report import steps_text
 from experiments.training.task import Measure
 from experiments.validation.conditioning import Finding, Point, findings
-from spu_circuit.description import Description
-from spu_circuit.hardware import Hardware, load_hardware, presets
-from spu_circuit.variation import KINDS
 
 HERE = Path(__file__).parent
 PAGES = (HERE.parent / "README.md", *sorted(HERE.glob("*.md")))
@@ -309,43 +305,6 @@ def resistor_tolerance() -> str:
     )
 
 
-def preset_list() -> str:
-    """The presets in their own words."""
-    return table(("preset", "what it is"), ((f"`{name}`", load_hardware(name).description) for name in presets()))
-
-
-def fields() -> str:
-    """Every field of a hardware description but the spreads."""
-    return table(("field", "meaning", "default"), _fields(Hardware, ""))
-
-
-def _fields(model: type[BaseModel], path: str) -> Iterator[Sequence[str]]:
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if name in ("variation", "library_text"):
-            continue
-        if isinstance(inner, type) and issubclass(inner, Description):
-            yield from _fields(inner, f"{path}{name}.")
-        elif field.description:
-            default = "" if field.is_required() else "none" if field.default is None else f"`{field.default}`"
-            yield f"`{path}{name}`", field.description, "" if field.default == () else default
-
-
-def part_kinds() -> str:
-    """Which parts can vary, and how."""
-    variation = Hardware.model_fields["variation"].annotation
-    assert variation is not None
-    hidden = {"matching", "limit"}
-
-    def rows() -> Iterator[Sequence[str]]:
-        for kind in KINDS:
-            inner = variation.model_fields[kind].annotation
-            takes = {name: f.description for name, f in inner.model_fields.items() if f.description}
-            yield f"`{kind}`", ", ".join(f"`{name}`" for name in takes if name not in hidden)
-
-    return table(("part", "takes"), rows())
-
-
 def design_bill() -> str:
     """What the designed board is made of."""
     board = _json("board.json")
@@ -380,14 +339,6 @@ def design_board() -> str:
     return table(("", "predicted", "measured", "limit"), rows())
 
 
-def metrics() -> str:
-    """What a sweep measures of every sample."""
-    return table(
-        ("metric", "unit", "meaning"),
-        ((f"`{name}`", metric.unit or "1", metric.meaning) for name, metric in METRICS.items()),
-    )
-
-
 TAKEN = {"data/claims.csv": take_claims}
 """How results are taken over that are not copied whole."""
 TABLES: dict[str, Callable[[], str]] = {
@@ -401,8 +352,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": digits,
     "tasks": tasks,
     "resistor-tolerance": resistor_tolerance,
-    "presets": preset_list,
-    "hardware-fields": fields,
+    "presets": keys.preset_list,
+    "hardware-fields": keys.fields,
     "training-keys": keys.training_keys,
     "optimizer-keys": keys.optimizer_keys,
     "task-keys": keys.task_keys,
@@ -411,8 +362,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "catalogue-keys": keys.catalogue_keys,
     "design-bill": design_bill,
     "design-board": design_board,
-    "part-kinds": part_kinds,
-    "metrics": metrics,
+    "part-kinds": keys.part_kinds,
+    "metrics": keys.metrics,
 }
 
 if __name__ == "__main__":
