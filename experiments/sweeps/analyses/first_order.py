@@ -8,12 +8,12 @@ from math import inf, nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.sweeps.analyses.derivatives import without_derivatives
 from experiments.sweeps.analyses.kind import by_number, copies_of
 from experiments.sweeps.bench import Bench, benches, question_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.group import Group
 from experiments.sweeps.statistics import NORMAL
-from experiments.sweeps.workloads import WORKLOADS
 from netlists.device import batch_of
 from solvers.network import Network
 from solvers.sensitivity import Contributions, adjoint_of, contributions_of
@@ -94,15 +94,9 @@ def first_order(sweep: Sweep) -> FirstOrder | str:
 
 def unfit(sweep: Sweep) -> str:
     """Why a sweep has no first order, as far as its description says; "" where it may have one."""
-    if WORKLOADS[sweep.workload.kind].systems is None:
-        return f"a copy of workload {sweep.workload.kind!r} solves many systems"
     if METRIC not in sweep.recorded:
         return f"it shares out the {METRIC}, which is not among the metrics"
-    if sweep.precision is not None:
-        return "it is about a device's own solution, and [precision] refines that"
-    if sweep.device().array.wire_resistance:
-        return "there are no derivatives behind wires (hardware.array.wire_resistance)"
-    return ""
+    return without_derivatives(sweep)
 
 
 @lru_cache(maxsize=32)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from experiments.shared.files import inert
+from experiments.sweeps.analyses.derivatives import without_derivatives
 from experiments.sweeps.analyses.kind import AnalysisKind
-from experiments.sweeps.analyses.linear import refuse_without_derivatives
 from experiments.sweeps.bench import Bench, benches, metrics_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.failing import Failing, failing
@@ -111,10 +111,14 @@ def _by_circuit(sweep: Sweep, bench: Bench, scores: Mapping[str, Array]) -> Arra
 
 def sets(sweep: Sweep) -> dict[str, SampleSet]:
     """Raises InputError where the linear law has no answer."""
-    refuse_without_derivatives(sweep)
-    wrong = ""
+    if wrong := without_derivatives(sweep):
+        raise InputError(f"analysis.kind {KIND!r}: {wrong}; take 'monte carlo'")
     unknown = [name for name in sweep.limits if METRICS[name].of_solution is None]
-    if not sweep.limits:
+    if sweep.workload.systems > 1:
+        wrong = "looks at one system; set workload.systems = 1"
+    elif sweep.time < inf:
+        wrong = "is about settled solutions; leave time out"
+    elif not sweep.limits:
         wrong = "looks for copies that break limits; add a table [limits]"
     elif unknown:
         wrong = f"knows no derivatives of {unknown[0]}; leave it out of limits"
