@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-inspice test-torch test-language test-kfac bench check docs figures setup ngspice chromium clean
+.PHONY: demo test test-slow test-inspice test-torch test-language test-kfac bench check docs figures setup all-extras ngspice chromium clean
 
 demo: setup ngspice
 	$(BIN)/spu-circuit demo
@@ -54,6 +54,9 @@ figures: $(VENV)/.dev
 	$(BIN)/python -m docs.figures.schematic
 
 setup: $(VENV)/.all
+
+# What every other target needs.
+all-extras: $(VENV)/.dev $(VENV)/.language $(VENV)/.kfac $(VENV)/.torch $(VENV)/.docs $(VENV)/inspice
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spu-circuit needs Python 3.11 or newer; set PYTHON=")'

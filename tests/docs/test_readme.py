@@ -1,4 +1,7 @@
-"""The README and the pages do what they say: their examples run as they stand, their links lead somewhere."""
+"""The README and the pages do what they say: their examples run as they stand, their links lead somewhere.
+
+The notebooks are run by ``make docs``.
+"""
 
 import os
 import re
@@ -50,6 +53,7 @@ def test_the_readme_is_short():
     assert len(README.splitlines()) <= 130
 
 
+@pytest.mark.slow
 def test_the_first_example_solves_a_system_and_its_deck_runs_in_bare_ngspice(said, environment):
     (solved, _, _), folder = said
     values = [float(value) for value in re.findall(r"^x\[\d\] = (\S+) ±", solved, flags=re.MULTILINE)]
@@ -58,6 +62,7 @@ def test_the_first_example_solves_a_system_and_its_deck_runs_in_bare_ngspice(sai
     assert run.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_second_example_sweeps_two_tolerances(said):
     (_, swept, _), folder = said
     good, bad = (float(share) for share in re.findall(r"(\S+) % of the copies keep", swept))
@@ -65,6 +70,7 @@ def test_the_second_example_sweeps_two_tolerances(said):
     assert (folder / "runs" / "boards" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_third_example_trains(said):
     losses = [float(line) for line in said[0][2].split()]
     assert len(losses) == 5
@@ -87,19 +93,6 @@ def test_the_commands_of_the_page_about_solving_run(environment, tmp_path):
             ["bash", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
         assert run.returncode == 0, run.stderr
-
-
-@pytest.mark.parametrize("name", ["solve", "tolerance", pytest.param("train", marks=pytest.mark.slow)])
-def test_a_notebook_runs(name, environment, tmp_path):
-    """Its cells one after the other, as Jupyter runs them; ``make docs`` shows what they print and draw."""
-    cells = blocks((ROOT / "docs" / "notebooks" / f"{name}.md").read_text(encoding="utf-8"), r"\{code-cell\}")
-    assert len(cells) >= 3
-    run = subprocess.run(
-        [sys.executable, "-c", "\n".join(cells)],
-        **{"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300},
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
