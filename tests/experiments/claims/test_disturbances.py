@@ -1,0 +1,170 @@
+"""Verdicts on made-up trainings with noise, delays and rivals, and on what they cost."""
+
+import numpy as np
+import pytest
+
+from experiments.claims.rules import verdict
+from experiments.claims.statements import (
+    ablation,
+    delay,
+    noise_harmless,
+    noise_resilience,
+    rival,
+    to_target,
+)
+
+
+def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
+    for taken, kind in ((0.002, "confirmed"), (0.05, "refuted"), (None, "refuted")):
+        rows = [
+            {"rate": 0.5, "time_tau": 1.0, "noise": noise, "seed": seed, "score": score}
+            for seed in range(5)
+            for noise, score in ((0.0, 0.95 + 0.001 * seed), (0.01, taken and 0.95 - taken), (0.1, 0.1))
+        ]
+        assert verdict(noise_harmless.CLAIM.conditions(rows)).kind == kind
+
+
+def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
+    def rows(losses):
+        return [
+            {"optimizer": name, "error": error, "level": level, "seed": seed, "score": score, "raised": 0}
+            for seed in range(5)
+            for name, lost in zip(noise_resilience.OPTIMIZERS, losses, strict=True)
+            for error, level, score in (
+                ("none", "none", 0.95 + 0.001 * seed),
+                ("levels", "3 bits", None if lost is None else 0.95 - lost),
+            )
+        ]
+
+    for losses, kind in (
+        ((0.20, 0.21, 0.25), "confirmed"),
+        ((0.20, 0.05, 0.02), "refuted"),
+        ((0.20, None, 0.02), "holds under conditions"),
+        ((None, None, 0.02), "refuted"),
+    ):
+        assert verdict(noise_resilience.CLAIM.conditions(rows(losses))).kind == kind
+
+
+def _delay_rows(apart):
+    ends = {delay.EXACT: 0.0, **dict.fromkeys([way for way in delay.WAYS if way != delay.EXACT], apart)}
+    return [
+        {"network": network, "way": way, "rate": 0.1, "part": "verdict", "seed": seed, "score": 0.9, "loss": loss}
+        for network in delay.NETWORKS
+        for way, end in ends.items()
+        for seed in range(5)
+        for loss in [0.5 + 0.1 * seed + end * (1 + 0.01 * seed)]
+    ]
+
+
+def test_delays_are_judged_beside_exact_steps_of_the_same_seed():
+    claim = delay.CLAIM
+    assert verdict(claim.conditions(_delay_rows(-0.02))).kind == "confirmed"
+    assert verdict(claim.conditions(_delay_rows(0.02))).kind == "refuted"
+    rows = _delay_rows(-0.02)
+    rows[5]["loss"] = None  # broke off
+    assert "perceptron 2 of 3" in verdict(claim.conditions(rows)).shares
+    rows[0]["loss"] = None  # exact NGD itself
+    assert "perceptron 3 of 3" in verdict(claim.conditions(rows)).shares
+    assert len(claim.conditions(rows)[1].values) == 4
+    assert "transformer" in claim.finding(rows)
+    assert claim.figure.draw(rows) is not None
+
+
+def test_shares_of_a_factorial_are_those_of_its_effects():
+    a, b, c = np.meshgrid([-1, 1], [-1, 1], [-1, 1], indexing="ij")
+    found = ablation.shares(2.0 * a + b + 1.0 * a * c + 7)
+    assert found == pytest.approx(
+        {(0,): 4 / 6, (1,): 1 / 6, (2,): 0, (0, 1): 0, (0, 2): 1 / 6, (1, 2): 0, (0, 1, 2): 0}
+    )
+    noise = np.random.default_rng(0).normal(size=(3, 4, 2))
+    assert sum(ablation.shares(noise).values()) == pytest.approx(1)
+    assert set(ablation.shares(np.zeros((2, 2))).values()) == {0}
+
+
+def test_interactions_refute_an_ablation():
+    for mixed, kind in ((0.01, "confirmed"), (1.0, "holds under conditions")):
+        rows = [
+            {
+                "part": ablation.TRAINED,
+                "device": "",
+                "time_tau": t,
+                "noise": k,
+                "damping": d,
+                "seed": seed,
+                "value": float(np.exp(t + k + d + mixed * t * k + 0.01 * seed * t)),
+            }
+            for t in (-1.0, 1.0)
+            for k in (-1.0, 1.0)
+            for d in (-1.0, 1.0)
+            for seed in range(5)
+        ]
+        held = {"part": ablation.HELD, "device": "made", "time_tau": None, "noise": None, "seed": 0}
+        rows += [{**held, "damping": d, "value": share} for d, share in ((0.1, 0.5), (0.3, 1.0))]
+        assert verdict(ablation.CLAIM.conditions(rows)).kind == kind
+        assert "made from λ = 0.3 on in every step (0.1: 50 %, 0.3: 100 %)" in ablation.CLAIM.finding(rows)
+    rows[0]["value"] = None
+    assert verdict(ablation.CLAIM.conditions(rows)).kind == "refuted"
+
+
+def _target_rows(steps, joules):
+    return [
+        {
+            "optimizer": name,
+            "seed": seed,
+            "loss": 0.3,
+            "steps": count + seed,
+            "all_steps": 100,
+            "doublings": 0,
+            "step_seconds": 1e-6,
+            "step_joules": energy,
+            "missing": "",
+            "error": "",
+        }
+        for name, count, energy in (("made", steps, joules), (to_target.ADAM, 40, 1e-6), (to_target.WOODBURY, 20, 1e-6))
+        for seed in range(5)
+    ]
+
+
+def test_time_and_energy_to_a_target_are_steps_times_what_a_step_takes():
+    claim = to_target.CLAIM
+    conditions = claim.conditions(_target_rows(10, 0.1e-6))
+    assert {condition.group for condition in conditions} == {
+        f"{measure}, made beside {rival}" for measure in ("time", "energy") for rival in ("Adam", "NGD, Woodbury")
+    }
+    assert conditions[2].values[0] == pytest.approx(10 / 40 * 0.1)
+    assert verdict(conditions).kind == "confirmed"
+    assert verdict(claim.conditions(_target_rows(60, 10e-6))).kind == "refuted"
+    # Nobody knows the energy: no condition.
+    assert len(claim.conditions(_target_rows(10, None))) == 2
+    rows = _target_rows(10, 1e-7)
+    rows[0]["steps"] = None
+    assert claim.conditions(rows)[0].failed == 1
+    assert "not reached by all" in claim.finding(rows)
+    # A rival that does not reach the loss counts with all steps; a raised λ costs more than the ledger knows.
+    rows = _target_rows(10, 0.1e-6)
+    rows[5]["steps"] = None
+    assert claim.conditions(rows)[2].values[0] == pytest.approx(10 / 100 * 0.1)
+    rows[0]["doublings"] = 1
+    assert claim.conditions(rows)[2].failed == 1
+
+
+def test_a_rival_is_judged_by_its_own_shares():
+    def rows(ours):
+        counts = {rival.CIRCUIT: ours, rival.MOMENTUM: 40, rival.ADAM: 80}
+        told = {"part": "verdict", "rate": 0.1, "settings": "", "score": 0.9, "raised": 0, "error": "", "steps": 150}
+        return [
+            {**told, "optimizer": name, "seed": seed, "steps_to_0.3": count + seed % 2}
+            for name, count in counts.items()
+            for seed in range(6)
+        ]
+
+    claim = rival.CLAIM
+    assert verdict(claim.conditions(rows(20))).kind == "confirmed"
+    assert verdict(claim.conditions(rows(38))).kind == "refuted"
+    assert "% fewer" in claim.finding(rows(20))
+    none = rows(20)
+    none[0]["steps_to_0.3"] = None
+    assert verdict(claim.conditions(none)).kind == "refuted"
+    none = rows(20)
+    none[6]["steps_to_0.3"] = None  # of the rival
+    assert claim.conditions(none)[0].values[0] == pytest.approx(20 / 150)
