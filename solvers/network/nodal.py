@@ -18,15 +18,11 @@ from solvers.network.elimination import Plan, SingularError, plan
 from solvers.network.expression import CURRENT
 from solvers.network.noise_currents import spectrum_of
 from solvers.network.reader import GROUND, Element, FlatCircuit
+from solvers.network.source_stepping import tangents_of
 from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-NEWTON_STEPS = 25
-NEWTON_TOLERANCE = 1e-12
-SMALLEST_RISE = 1e-4
-"""Least step of the independent sources, as a share of their values, on the way to an operating point."""
 
 
 class NodalAnalysis:
@@ -102,7 +98,10 @@ class NodalAnalysis:
         """
         values = self._checked(values, linearise)
         noisy = temperature is not None or (densities is not None and bool(np.any(densities)))
-        tangents = self._tangents(values) if self._behavioural else np.zeros((0, len(values)))
+        tangents = np.zeros((0, len(values)))
+        if self._behavioural:
+            independent = np.concatenate([self.circuit.positions("V"), self.circuit.positions("I")])
+            tangents = tangents_of(self._behaviours, independent, values, self._rest_of_draws)
         solved, response, nodes = self._solve(values, tangents, noisy)
         n, m = len(self.states), len(self.outputs)
         per_farad = 1 / (values[:, self._capacitors] @ self._membership)
@@ -223,8 +222,12 @@ class NodalAnalysis:
         found, states = self.circuit.elements, set(self._states)
         return [e.name for k, e in enumerate(found) if e.kind in ("V", "E", "H", "BV") or k in states]
 
+    @property
+    def _behaviours(self) -> list[Element]:
+        return [self.circuit.elements[k] for k in self._behavioural]
+
     def _tangent_count(self) -> int:
-        return sum(len(self.circuit.elements[k].controls) for k in self._behavioural)
+        return sum(len(element.controls) for element in self._behaviours)
 
     def _stamps(self, typical: Array, noisy: bool) -> tuple[Indices, Indices, Indices, Array]:
         """Row, column, coefficient and factor of every contribution to ``A y + Q q = 0`` and to the functionals.
@@ -310,58 +313,6 @@ class NodalAnalysis:
             np.concatenate([listed[2], np.tile(self._resistors, 4)[inner]]),
             np.concatenate([factors, signs[inner]]),
         )
-
-    def _tangents(self, values: Array) -> Array:
-        """Gradients and intercepts of the behavioural sources at each draw's operating point.
-
-        By Newton's method. Where that goes in circles, as with several amplifiers at their rails, along the path on
-        which all independent sources rise from nothing to their values, as SPICE's source stepping does.
-        """
-        volts = np.zeros((self._tangent_count(), len(values)))
-        found, culprit = self._newton(values, volts)
-        if found is not None:
-            return self._tangents_at(found)
-        sources = np.concatenate([self.circuit.positions("V"), self.circuit.positions("I")])
-        reached, step = 0.0, 0.25
-        while reached < 1:
-            level = min(1.0, reached + step)
-            lowered = values.copy()
-            lowered[:, sources] *= level
-            found, _ = self._newton(lowered, volts)
-            if found is not None:
-                volts, reached, step = found, level, 2 * step
-            elif step > SMALLEST_RISE:
-                step /= 2
-            else:
-                raise InputError(f"{culprit} finds no operating point; lower the voltages or use ngspice")
-        return self._tangents_at(volts)
-
-    def _newton(self, values: Array, volts: Array) -> tuple[Array | None, str]:
-        """Controls of the behavioural sources, (controls, draws), from a first guess; or None and the worst source."""
-        change = np.zeros_like(volts)
-        for _ in range(NEWTON_STEPS):
-            found = self._rest_of_draws(values, self._tangents_at(volts))
-            change, volts = np.abs(found - volts), found
-            if not np.isfinite(volts).all():
-                break
-            if (change <= NEWTON_TOLERANCE * (1 + np.abs(volts))).all():
-                return volts, ""
-        return None, self._slopes()[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
-
-    def _slopes(self) -> list[str]:
-        return [self.circuit.elements[k].name for k in self._behavioural for _ in self.circuit.elements[k].controls]
-
-    def _tangents_at(self, volts: Array) -> Array:
-        rows, at = [], 0
-        for k in self._behavioural:
-            expression = self.circuit.elements[k].expression
-            assert expression is not None
-            own = volts[at : at + len(expression.controls)]
-            value, slopes = expression.linearised(own)
-            gradient = [slope + np.zeros(own.shape[1:]) for slope in slopes]
-            rows += [*gradient, value - sum(slope * v for slope, v in zip(gradient, own, strict=True))]
-            at += len(own)
-        return np.array(rows, dtype=np.float64).reshape(len(rows), volts.shape[1])
 
     def _parallel_capacitors(self) -> tuple[list[int], Indices]:
         """The first capacitor between each two nodes, and which of them each capacitor adds to."""

@@ -11,7 +11,8 @@ from netlists.array import ProgrammedArray
 from netlists.device import Device
 from netlists.elements import Values
 from solvers.engine import Reading
-from solvers.network.blocks import Factors, Key
+from solvers.network.block_plan import Key
+from solvers.network.blocks import Factors
 from solvers.network.dense import Motion, Reduced, reduced
 from solvers.network.groups import NOTHING
 from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, unstable

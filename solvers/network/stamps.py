@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Key, with_diagonal
+from solvers.network.block_plan import Key, with_diagonal
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

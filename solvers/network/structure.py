@@ -14,7 +14,8 @@ import scipy
 from numpy.typing import NDArray
 
 from netlists.elements import ElementTable
-from solvers.network.blocks import BlockPlan, Factors, Key, SingularError, add, plan, total
+from solvers.network.block_plan import BlockPlan, Key, plan, total
+from solvers.network.blocks import Factors, SingularError, add
 from solvers.network.groups import FlatTable, Group
 from solvers.network.stamps import ONE, Term, filled, is_range, placed
 from spu_circuit.errors import InputError

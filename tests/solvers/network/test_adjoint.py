@@ -10,7 +10,8 @@ from netlists.board import Board
 from netlists.device import Device, batch_of, stacked
 from solvers.ideal import law_of
 from solvers.network import Network
-from solvers.network.blocks import Factors, plan
+from solvers.network.block_plan import plan
+from solvers.network.blocks import Factors
 from solvers.ngspice import Ngspice
 from solvers.spu import Spu
 from spu_circuit.errors import InputError

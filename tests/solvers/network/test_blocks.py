@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solvers.network.blocks import Factors, SingularError, plan
+from solvers.network.block_plan import plan
+from solvers.network.blocks import Factors, SingularError
 
 
 def random_blocks(sizes, batch, seed):
