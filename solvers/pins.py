@@ -1,11 +1,16 @@
 """Whether a library's amplifier follows with the pins as they are named: exchanged ones are noticed by a follower."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, permutations
+from time import monotonic
 
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
-from solvers.ngspice_process import run_deck
+from solvers.ngspice_attempts import attempts
+from solvers.ngspice_process import NgspiceConvergenceError, run_deck
 from spu_circuit.amplifier import Amplifier, Role
 from spu_circuit.errors import InputError, SimulationError
 
@@ -18,32 +23,87 @@ OFF = 0.3
 FEW = 5
 """Pins of which all orders are tried, 120 at most."""
 TIMEOUT = 30.0
-"""Seconds that ngspice has for one test; it takes 0.02."""
+"""Seconds that ngspice has for one test; it takes 0.02 to 0.2."""
+HINT = 2.0
+"""The same for one of the orders that are tried, of which wrong ones may never converge."""
+HINTS = 30.0
+"""Seconds after which no further order is tried: what is found is only a hint."""
+
+TESTS = (("f", "high"), ("f", "low"), ("o", "high"), ("o", "low"))
+"""Followers and open amplifiers, and what drives them."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a part's pins are found to be.
+
+    Args:
+        follows: they are right.
+        why: they are not: what is wrong.
+        better: roles of the pins with which the amplifier follows; None: not known, or not needed.
+    """
+
+    follows: bool
+    why: str = ""
+    better: Pins | None = None
 
 
 @lru_cache(maxsize=256)
+def check(amplifier: Amplifier) -> Check:
+    """Whether an amplifier follows, and if not, whether it does with its pins in another order."""
+    try:
+        if follows(amplifier):
+            return Check(True)
+        why = "a follower does not follow"
+    except SimulationError as error:
+        why = f"a follower has no operating point: {error}"
+    return Check(False, why, exchanged(amplifier))
+
+
 def follows(amplifier: Amplifier) -> bool:
     """Whether followers rest at ± the drive, and open amplifiers go the way of their plus input.
 
     The second tells a follower from one with exchanged inputs, which rests there, too, though not for long.
+
+    Raises:
+        SimulationError: ngspice finds no operating point even where each stands alone.
     """
-    drive = DRIVE * min(amplifier.supply or 5.0, 5.0)
-    lines = [
-        f"Vhigh high 0 DC {drive!r}",
-        f"Vlow low 0 DC {-drive!r}",
-        instance("fh", "high", "a", "a"),
-        instance("fl", "low", "b", "b"),
-        instance("oh", "high", "0", "c"),
-        instance("ol", "low", "0", "d"),
-        *(f"R{node} {node} 0 10000.0" for node in "abcd"),
-    ]
-    deck = bench_deck(amplifier, lines, ".op", [f"v({node})" for node in "abcd"], Numerics())
     try:
-        plot = run_deck(deck, TIMEOUT)[0]
+        return _right(amplifier, _outputs(amplifier, TESTS, TIMEOUT))
     except SimulationError:
-        return False
-    high, low, above, below = (float(plot[f"v({node})"][0]) for node in "abcd")
-    return max(abs(high - drive), abs(low + drive)) < OFF * drive and above - below > drive
+        # Four together can fail where each alone does not.
+        found = {}
+        for test in TESTS:
+            found |= _outputs(amplifier, (test,), TIMEOUT)
+        return _right(amplifier, found)
+
+
+def _drive(amplifier: Amplifier) -> float:
+    return DRIVE * min(amplifier.supply or 5.0, 5.0)
+
+
+def _outputs(amplifier: Amplifier, tests: Sequence[tuple[str, str]], timeout: float) -> dict[tuple[str, str], float]:
+    """Volts at the outputs of some of ``TESTS``."""
+    drive = _drive(amplifier)
+    lines = [f"Vhigh high 0 DC {drive!r}", f"Vlow low 0 DC {-drive!r}"]
+    for kind, level in tests:
+        out = f"{kind}{level}"
+        lines += [instance(out, level, out if kind == "f" else "0", out), f"R{out} {out} 0 10000.0"]
+    saved = [f"v({kind}{level})" for kind, level in tests]
+    for numerics in attempts(Numerics(), moves=False):
+        try:
+            plot = run_deck(bench_deck(amplifier, lines, ".op", saved, numerics), timeout)[0]
+        except NgspiceConvergenceError as error:
+            last = error
+            continue
+        return {test: float(plot[name][0]) for test, name in zip(tests, saved, strict=True)}
+    raise last
+
+
+def _right(amplifier: Amplifier, volts: Mapping[tuple[str, str], float]) -> bool:
+    drive = _drive(amplifier)
+    off = max(abs(volts["f", "high"] - drive), abs(volts["f", "low"] + drive))
+    return off < OFF * drive and volts["o", "high"] - volts["o", "low"] > drive
 
 
 def exchanged(amplifier: Amplifier) -> Pins | None:
@@ -51,15 +111,21 @@ def exchanged(amplifier: Amplifier) -> Pins | None:
 
     Of the orders of few pins all are tried, and of many those in which two have changed places.
     """
-    if follows(amplifier):
-        return None
     pins = amplifier.pins
     if len(pins) <= FEW:
         orders = sorted(set(permutations(pins)), key=lambda order: (_moved(order, pins), order))
     else:
         orders = [_swapped(pins, *pair) for pair in combinations(range(len(pins)), 2)]
-    others = (order for order in orders if order != pins)
-    return next((order for order in others if follows(amplifier.model_copy(update={"pins": order}))), None)
+    until = monotonic() + HINTS
+    for order in orders:
+        if order == pins or monotonic() > until:
+            continue
+        other = amplifier.model_copy(update={"pins": order})
+        with suppress(SimulationError):
+            high = _outputs(other, TESTS[:1], HINT)[TESTS[0]]
+            if abs(high - _drive(other)) < OFF * _drive(other) and follows(other):
+                return order
+    return None
 
 
 def _moved(order: Pins, pins: Pins) -> int:
@@ -74,7 +140,7 @@ def _swapped(pins: Pins, first: int, second: int) -> Pins:
 
 def check_pins(amplifier: Amplifier) -> None:
     """Raises InputError where a library's amplifier follows with two of its pins exchanged, and not as they are."""
-    if amplifier.library_text is None or (better := exchanged(amplifier)) is None:
+    if amplifier.library_text is None or (better := check(amplifier).better) is None:
         return
     wrong = [role for role, other in zip(amplifier.pins, better, strict=True) if role != other]
     raise InputError(

@@ -13,7 +13,7 @@ from experiments.amplifier.array import IDEAL, Settling, settling, table
 from experiments.amplifier.measure import QUANTITIES, Bench, limits, measured
 from experiments.shared.files import make_folder, write
 from experiments.shared.plain_json import json_text
-from solvers.pins import exchanged, follows
+from solvers.pins import check
 from spu_circuit.amplifier import Amplifier, Role
 from spu_circuit.description import Description
 from spu_circuit.documents import from_document, from_toml
@@ -65,12 +65,12 @@ def amplifier(
     board = load_hardware(hardware)
     if board.topology == "passive":
         raise InputError(f"hardware {board.name!r} has no amplifiers; take one that has, such as bench")
-    if not follows(part):
-        better = exchanged(part)
-        raise InputError(
-            f"pins: as they are ({' '.join(part.pins)}) a follower does not follow"
-            + (f"; it does with --pins {','.join(better)}" if better else "; check their order, and the supply")
+    pinned = check(part)
+    if not pinned.follows:
+        cure = (
+            f"it does with --pins {','.join(pinned.better)}" if pinned.better else "check their order, and the supply"
         )
+        raise InputError(f"pins: as they are ({' '.join(part.pins)}) {pinned.why}; {cure}")
     if output is not None:
         make_folder(output)
     bench = Bench(part)

@@ -1,6 +1,7 @@
 """The command as a designer uses it, and exchanged pins wherever ngspice simulates them."""
 
 import json
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -13,7 +14,10 @@ from experiments.amplifier import commands
 from experiments.amplifier.measure import Bench
 from experiments.cli import main
 from experiments.shared.systems import spd_system
+from netlists.amplifier import NAME
+from solvers import pins
 from solvers.ngspice import Ngspice
+from solvers.ngspice_process import NgspiceCrashError, run_deck
 from solvers.pins import check_pins, follows
 from solvers.spu import Spu
 from spu_circuit.amplifier import Amplifier
@@ -163,3 +167,25 @@ def test_a_part_that_follows_in_no_order_is_left_alone(tmp_path):
     check_pins(
         Amplifier(model="subckt", library=str(tmp_path / "f.lib"), subcircuit="f", pins=("plus", "minus", "output"))
     )
+
+
+def test_a_part_is_measured_alone_where_four_together_have_no_operating_point(monkeypatch):
+    """Behavioural macromodels of many switches converge one at a time."""
+
+    def lonely(deck, timeout):
+        if len(re.findall(rf"(?m)^X.* {NAME}$", deck)) > 1:
+            raise NgspiceCrashError("ngspice died of signal 11")
+        return run_deck(deck, timeout)
+
+    monkeypatch.setattr(pins, "run_deck", lonely)
+    assert pins.check(part("NE5532")).follows
+    assert pins.check(part("NE5534", ("minus", "plus", *ROLES[2:]))).better == ROLES
+
+
+def test_what_ngspice_says_of_a_part_is_told(tmp_path):
+    path = tmp_path / "f.lib"
+    path.write_text(".subckt f 1 2 3\nE1 4 0 1 2 1e5\nD1 4 3 nowhere\n.ends\n")
+    done = command(path, "f")
+    assert done.returncode == 2
+    assert "a follower has no operating point" in done.stderr
+    assert "nowhere" in done.stderr
