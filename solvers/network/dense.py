@@ -15,10 +15,15 @@ from solvers.network.blocks import Factors, add
 from solvers.network.newton import sources_of
 from solvers.network.relaxation import charges
 from solvers.network.structure import Structure
+from spu_circuit.errors import InputError
 from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 
+NOTHING = 1e-13
+"""Singular values of a step, beside its largest, that are zeros."""
+AT_ONCE = 1e-4
+"""What is left after a step of a voltage that follows others at once: it has left the step long before its end."""
 ROUNDING = 1e-9
 """Share of what a state or an output answers to any current, below which an answer is rounding; those that are no
 rounding are shares of 1e-4 or more."""
@@ -87,7 +92,7 @@ def reduced(
     steps = structure.stepping(blocks, structure.shares(coefficients, step), batch)
     total = sum(group.count for group in structure.capacitors)
     found = steps.apply(np.broadcast_to(np.eye(total), (batch, total, total)))
-    inverse = np.asarray(np.linalg.inv(found[:, :total]), dtype=np.float64)
+    inverse = _inverted(found[:, :total])
     drift = (inverse - np.eye(total)) / step[:, :, None]
     output = found[:, total:] @ inverse
     right = sources_of(structure, coefficients)
@@ -102,6 +107,35 @@ def reduced(
     if temperature is not None or injected is not None:
         noise = _noise(structure, coefficients, steps, inverse, output, step, temperature, injected)
     return Reduced(drift, rate, output, np.broadcast_to(offset, (batch, m)), noise)
+
+
+def _inverted(steps: Array) -> Array:
+    """W⁻¹ of each of a batch.
+
+    Capacitors in a loop, or beside a source, have voltages that follow others at once, and W is singular. Their own
+    modes become those of ``AT_ONCE``, which move nothing else: the spectral projector P on the null space of W has
+    ``P W = W P = 0``.
+
+    Raises:
+        InputError: a voltage is the derivative of another.
+    """
+    try:
+        inverse = np.linalg.inv(steps)
+    except np.linalg.LinAlgError:
+        inverse = np.full_like(steps, np.inf)
+    for k in np.flatnonzero(~(np.abs(inverse).max(axis=(1, 2)) * np.abs(steps).max(axis=(1, 2)) < 1 / NOTHING)):
+        left, values, right = np.linalg.svd(steps[k])
+        none = values <= NOTHING * values[0]
+        if np.isfinite(inverse[k]).all() and not none.any():
+            continue
+        left, right = left[:, none], right[none].T
+        meeting = left.T @ right
+        if not len(meeting) or np.linalg.svd(meeting, compute_uv=False)[-1] < NOTHING**0.5:
+            raise InputError(
+                "a capacitor's voltage is the derivative of others, and no state of these equations; use ngspice"
+            )
+        inverse[k] = np.linalg.inv(steps[k] + AT_ONCE * right @ np.linalg.inv(meeting) @ left.T)
+    return np.asarray(inverse, dtype=np.float64)
 
 
 def typical_step(structure: Structure, coefficients: Mapping[str, Array]) -> Array:

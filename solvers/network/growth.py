@@ -27,6 +27,11 @@ SHARE = 0.2
 """Of the array's time constant that h is: from there growth shows both at a hundredth and at hundreds of its rate."""
 
 
+ROUNDING = 1e-11
+"""What lies beyond the unit circle by less is on it: capacitors in a loop, or beside a source, whose voltages follow
+others at once, are at −1."""
+
+
 def growth_of(factors: Factors, total: int) -> Array:
     """How far the modes found reach beyond the unit circle, (batch,): above 0 one grows, as far as can be seen.
 
@@ -53,7 +58,7 @@ def growth_of(factors: Factors, total: int) -> Array:
         # Where nothing is left the modes found are those of the circuit; zeros add modes in the middle.
         basis[k + 1] = np.where(length[:, None] > 1e-12, after / np.maximum(length, 1e-300)[:, None], 0.0)
     largest: Array = np.abs(np.linalg.eigvals(matrix[:, :steps])).max(axis=1) - 1
-    return largest
+    return np.where(largest > ROUNDING, largest, np.minimum(largest, 0.0))
 
 
 def driven(array: ProgrammedArray, hardware: Hardware) -> Array:

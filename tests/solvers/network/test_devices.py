@@ -7,7 +7,8 @@ import pytest
 
 from experiments.shared.systems import spd_system
 from netlists.deck import Numerics
-from solvers.network import Network
+from netlists.device import load, program_array
+from solvers.network import Network, state_space
 from solvers.network.reader import read_lines
 from solvers.ngspice import Ngspice
 from solvers.ngspice_process import run_deck
@@ -206,3 +207,35 @@ def test_samples_at_other_temperatures_are_refused():
     )
     with pytest.raises(InputError, match=r"another temperature than .* semiconductors.* or use ngspice"):
         Spu(hardware, Network(), sample=Sample(Sampling(0), 1)).solve(spd_system(3, 8))
+
+
+LOOPS = """.subckt amp 1 2 3
+G1 0 p 1 2 1m
+R1 p 0 1G
+{capacitors}
+E1 q 0 p 0 1
+R2 q 3 50
+R3 m 0 1G
+R4 m p 1G
+C9 3 0 1p
+.ends
+"""
+
+
+def test_capacitors_in_loops_and_beside_sources_add_nothing(tmp_path):
+    """Vendors put capacitances between all inputs: three in a loop have two voltages, and steps have no inverse."""
+    laws = []
+    several = "C1 p 0 1p\nC2 p 0 1p\nC3 p m 2p\nC4 m 0 2p\nC5 p q 5p\nC6 1 0 1p"
+    for name, text in (("one", "C1 p 0 3p"), ("loop", several)):
+        (tmp_path / f"{name}.lib").write_text(LOOPS.format(capacitors=text))
+        part = Amplifier(
+            model="subckt", library=str(tmp_path / f"{name}.lib"), subcircuit="amp", pins=("plus", "minus", "output")
+        )
+        hardware = board("TL072").model_copy(update={"amplifier": part})
+        device = load(program_array(spd_system(3, 8), hardware), np.ones(3), hardware, 0.1)
+        laws.append(state_space(device))
+    plain, looped = laws
+    times = np.linspace(0, 3, 7) * float(device.time_constant)
+    assert len(looped.start) > len(plain.start)
+    assert looped.growing is None
+    assert relative(looped.trajectory(times)[1:], plain.trajectory(times)[1:]) < 1e-6
