@@ -72,7 +72,7 @@ def follows(amplifier: Amplifier) -> bool:
         return _right(amplifier, _outputs(amplifier, TESTS, TIMEOUT))
     except SimulationError:
         # Four together can fail where each alone does not.
-        found = {}
+        found: dict[tuple[str, str], float] = {}
         for test in TESTS:
             found |= _outputs(amplifier, (test,), TIMEOUT)
         return _right(amplifier, found)

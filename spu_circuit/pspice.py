@@ -35,6 +35,8 @@ SWITCHES = {
 """PSpice's smooth switches: the letter of the elements, and the parameters with their defaults."""
 PASSIVES = {"res": "r", "cap": "c", "ind": "l", "r": "r", "c": "c", "l": "l"}
 """Types of models of passive parts, and the factor of the value that PSpice's have."""
+BEHIND_SCALE = re.compile(r"(?i)(?<![\w.$])((?:\d+\.?\d*|\.\d+)(?:meg|[tgkmunpf]))e[-+]\d+(?=[\s(){},]|$)")
+"""An exponent behind a scale, which PSpice does not read: 2.3ME-3 is 0.0023."""
 MODEL = re.compile(r"(?i)\.model\s+(?P<name>\S+)\s+(?P<type>[^\s(]+)\s*\(?(?P<rest>.*?)\)?\s*$")
 VALUE = r"(?:\{[^}]*\}|[^\s(){},]+)"
 OWN_TEMPERATURE = re.compile(rf"(?i)\b(t_abs|t_rel_local|t_rel_global)=({VALUE})")
@@ -98,6 +100,7 @@ def _statements(
 ) -> list[str]:
     """What one statement becomes."""
     check_depth(text)
+    text = BEHIND_SCALE.sub(r"\1", text)
     return laplace(text, names) if TRANSFER.match(text) else [_statement(text, scope, models, names)]
 
 

@@ -323,6 +323,11 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
             f"{name}: {strange[0]} is not known here ({line!r}); put what it does into the value, or use ngspice"
         )
     value = scope.only_value(name, line, [word for word in rest if "=" not in word])
+    if kind == "C" and np.any(value < 0):
+        raise InputError(
+            f"{name}: {float(np.min(value)):g} F has a mode that grows, which only ngspice's steps damp ({line!r}); "
+            "use ngspice"
+        )
     if kind in "RC" and not np.all(value > 0):
         raise InputError(
             f"{name}: {float(np.min(value)):g} must be above 0 ({line!r}); leave it out, or use a source of 0 V"

@@ -276,6 +276,12 @@ def test_values_keep_their_prefixes_and_units(tmp_path):
     assert text.splitlines()[6:8] == ["Rin 1 2 {10u + 2kOhm}", "Rb 1 2 3kOhm"]
 
 
+def test_an_exponent_behind_a_scale_is_not_read(tmp_path):
+    """As in PSpice, where the rest of a number behind its scale says nothing; ngspice would refuse it."""
+    text, _ = used(tmp_path, GOOD.replace(INSIDE, "Rin 1 2 2.3ME-3\nRe 1 2 1E3\nRk 1m 2 {5KE+2*2}"))
+    assert {"Rin 1 2 2.3M", "Re 1 2 1E3", "Rk 1m 2 {5KE+2*2}"} <= set(text.splitlines())
+
+
 def test_long_libraries_and_statements_are_refused_by_line(tmp_path):
     with pytest.raises(InputError, match=r"line 100001: a library has at most 100000 lines; keep those of the models"):
         used(tmp_path, GOOD + "*\n" * 100_000)

@@ -106,3 +106,14 @@ def test_macromodel_measures_as_its_data_sheet_says(name):
 @pytest.mark.parametrize("name", [name for name in FACTS if name not in FAST])
 def test_every_macromodel_measures_as_its_data_sheet_says(name):
     check(FACTS[name])
+
+
+def test_slew_rate_is_the_amplifier_s_where_diodes_join_its_inputs(tmp_path):
+    """They would drive the output as fast as the edge. What they leave the input stage lowers it by 12 %."""
+    shipped = load_hardware("vendor").amplifier
+    clamped = "\n.subckt clamped 1 2 3 4 5\nX1 1 2 3 4 5 opamp\nD1 1 2 DI\nD2 2 1 DI\n.model DI D(N=3)\n.ends\n"
+    (tmp_path / "c.lib").write_text(shipped.library_text + clamped)
+    document = {"model": "subckt", "library": str(tmp_path / "c.lib"), "subcircuit": "clamped", "supply": "15 V"}
+    bench = Bench(Amplifier(**document, pins=shipped.pins))
+    for key in ("slew_up", "slew_down"):
+        assert QUANTITIES[key].measure(bench) == pytest.approx(13e6, rel=0.15)
