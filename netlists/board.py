@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from netlists.capacitors import CURVED
 from netlists.elements import Elements, ElementTable, Values
 from spu_circuit.converters import characteristic
 from spu_circuit.errors import InputError
@@ -15,6 +16,8 @@ from spu_circuit.sampling import Parts, Sample, Samples, draw, varying
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
+CURVE = "capacitor_curve"
+"""Kind whose factor both voltage coefficients of a capacitor have."""
 AMPLIFIER = {
     "amplifier_offset": "offset",
     "amplifier_gain": "gain",
@@ -75,6 +78,8 @@ class Board:
             OF_ADC, Parts(np.arange(cells), np.full(cells, -0.5), _spread_out(np.arange(cells), cells))
         )
         amplifiers = found.pop("amplifier", None)
+        if self.hardware.cell.bends:
+            found[CURVE] = found["capacitor"]
         if amplifiers is not None:
             found |= dict.fromkeys((f"amplifier_{name}" for name in self.hardware.amplifier.varying), amplifiers)
         return found
@@ -83,8 +88,9 @@ class Board:
         """Of the parts of a kind, in the order of ``places``: their elements in the deck, or channels of converters."""
         if kind in OF_ADC:
             return [f"ADC channel {k}" for k in range(self._cells)]
-        part = "amplifier" if kind in AMPLIFIER else "dac" if kind in OF_DAC else kind
-        return [name for group, present in self.groups[part] for name in np.array(group.names)[present].tolist()]
+        return [
+            name for group, present in self.groups[part_of(kind)] for name in np.array(group.names)[present].tolist()
+        ]
 
     def values(self, samples: Samples, values: Values) -> Values:
         """What the elements of these samples have.
@@ -108,6 +114,10 @@ class Board:
                     stuck = np.where(samples.open[:, at], np.inf, own[:, present])
                     own[:, present] = np.where(samples.closed[:, at], 1 / self.hardware.array.G_max, stuck)
                 found[group.label] = own
+        if CURVE in samples.relative:
+            for group, _, at in self.split("capacitor"):
+                for name in CURVED:
+                    found[f"{group.label}.{name}"] = group.parameters[name] * samples.relative[CURVE][:, at]
         for kind, parameter in AMPLIFIER.items():
             off = samples.relative.get(kind, samples.absolute.get(kind))
             if off is not None and off.size:
@@ -175,6 +185,11 @@ class Board:
         row, column = np.concatenate(rows), np.concatenate(columns)
         tall = max(int(group.row.max(initial=-1)) + 1 for group, _ in groups)
         return Parts(np.concatenate(slots), _spread_out(column, cells), _spread_out(row, cells), tall * width * kinds)
+
+
+def part_of(kind: str) -> str:
+    """The part of the board that a kind is a property of."""
+    return "amplifier" if kind in AMPLIFIER else "dac" if kind in OF_DAC else "capacitor" if kind == CURVE else kind
 
 
 def populated(table: ElementTable, hardware: Hardware) -> ElementTable:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netlists.capacitors import bent_lines
 from netlists.elements import Elements, ElementTable
 from netlists.spice import empty_circuit
 from spu_circuit.noise import white_current
@@ -190,10 +191,11 @@ def _lines(group: Elements, table: ElementTable) -> list[str]:
             ]
         case "C":
             starts = group.parameters["start"].tolist()
-            return [
+            lines = [
                 f"{name} {ends} {value!r} ic={start!r}"
                 for name, ends, value, start in zip(group.names, joined, values, starts, strict=True)
             ]
+            return [*lines, *bent_lines(group)] if "linear" in group.parameters else lines
         case "V":
             return [
                 f"{name} {ends} DC {value!r}" + (" AC 1" if name == table.stimulus else "")

@@ -93,10 +93,16 @@ def in_network(prepared: PreparedNetwork, device: Device, samples: Samples, ques
     volts, noise, settling = settled.copy(), np.full_like(settled, np.nan), np.full(len(settled), np.nan)
     if question.seconds < inf and len(stable):
         left, _ = moments(drift, np.zeros_like(away), None, away, question.seconds)
+        if motion.bending is not None:
+            ways = [motion.way(k, question.seconds)(np.array([question.seconds])) for k in stable.tolist()]
+            left = np.stack(ways)[:, :, 0]
         volts[stable] += (output @ left[:, :, None])[:, :, 0]
     if question.settling_error is not None and len(stable):
         tolerance = question.settling_error * np.linalg.norm(settled[stable], axis=1)
-        settling[stable] = settling_times(drift, output, away, tolerance)
+        settling[stable] = found = settling_times(drift, output, away, tolerance)
+        if motion.bending is not None:
+            each = zip(stable.tolist(), tolerance[stable].tolist(), found.tolist(), strict=True)
+            settling[stable] = [motion.settling_time(k, within, guess) for k, within, guess in each]
     if question.noise and len(stable):
         until = min(question.seconds, LONG_AGO / float(np.linalg.eigvals(drift).real.min()))
         _, spread = moments(drift, np.zeros_like(away), law.diffusion[stable], away, until)

@@ -15,8 +15,22 @@ from spu_circuit.description import Description
 from spu_circuit.documents import from_document, from_toml, merged, read_toml
 from spu_circuit.errors import InputError, did_you_mean
 from spu_circuit.files import cut, is_file, read_file, shortened
-from spu_circuit.quantity import Farads, Kelvin, Ohms, OhmsOrZero, Siemens, SiemensOrZero, Volts, VoltsOrZero
+from spu_circuit.quantity import (
+    Farads,
+    Kelvin,
+    Ohms,
+    OhmsOrZero,
+    PerSquareVolt,
+    Siemens,
+    SiemensOrZero,
+    SignedPerVolt,
+    Volts,
+    VoltsOrZero,
+)
 from spu_circuit.variation import Variation
+
+LEAST = 0.05
+"""Of its capacitance that a voltage leaves a capacitor. Those of ceramics leave a tenth and more."""
 
 
 class ResistorArray(Description):
@@ -90,6 +104,17 @@ class Cell(Description):
     leakage_resistance: Annotated[
         Ohms | None, Field(description="in parallel with each integration capacitor, Ω; none: no leakage")
     ] = None
+    linear_voltage_coefficient: Annotated[
+        SignedPerVolt, Field(description="a in a capacitor's C (1 + a V + b V²) at V across it, 1/V")
+    ] = 0.0
+    quadratic_voltage_coefficient: Annotated[
+        PerSquareVolt, Field(description="b in a capacitor's C (1 + a V + b V²) at V across it, 1/V²")
+    ] = 0.0
+
+    @property
+    def bends(self) -> bool:
+        """Whether the capacitors' voltage moves their capacitance."""
+        return self.linear_voltage_coefficient != 0 or self.quadratic_voltage_coefficient != 0
 
     @property
     def leakage_conductance(self) -> float:
@@ -154,7 +179,20 @@ class Hardware(Description):
     def _check(self) -> Self:
         if self.topology == "passive" and self.scaling != "none":
             raise ValueError("scaling is not for a passive topology, which scales by itself; leave it out")
+        volts, a, b = self.widest, self.cell.linear_voltage_coefficient, self.cell.quadratic_voltage_coefficient
+        least, at = min((1 + a * v + b * v**2, v) for v in (-volts, volts))
+        if least < LEAST:
+            raise ValueError(
+                f"cell.linear_voltage_coefficient and cell.quadratic_voltage_coefficient leave {least:.2g} of a "
+                f"capacitor at {at:g} V; lower them, so that at least {LEAST:g} are left"
+            )
         return self
+
+    @property
+    def widest(self) -> float:
+        """Largest |V| that a capacitor is meant to have: the converters' full scale, or the rail. Beyond it keeps the
+        capacitance that it has there."""
+        return max(self.dac.full_scale, self.adc.full_scale, self.amplifier.rail or 0.0)
 
 
 def presets() -> list[str]:

@@ -21,6 +21,7 @@ FACTORS = {
     "V/µs": {"V/µs": 1e6},
     "µV/K": {"µV/K": 1e-6, "mV/K": 1e-3},
     "ppm/V": {"ppm/V": 1e-6, "%/V": 1e-2},
+    "ppm/V²": {"ppm/V²": 1e-6, "%/V²": 1e-2},
     "K/W": {"K/W": 1.0, "°C/W": 1.0},
 }
 """Units that are read whole, without scale letters, and what they are in SI (LSB stays LSB)."""
@@ -114,7 +115,7 @@ def unit_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 def _read_factor(text: str, unit: str) -> float:
     for written, factor in FACTORS[unit].items():
         # µ has two code points, and squares are often typed as a digit.
-        plain = text.strip().replace("\u03bc", "µ").replace("m2", "m²")
+        plain = text.strip().replace("\u03bc", "µ").replace("m2", "m²").replace("V2", "V²")
         if plain.endswith(written):
             try:
                 return float(plain.removesuffix(written)) * factor
@@ -195,4 +196,6 @@ JoulesPerBit = _non_negative("J/b")
 LeastSignificantBits = _non_negative("LSB")
 SlewRate = _positive("V/µs")
 PerVolt = _non_negative("ppm/V")
+SignedPerVolt = _bounded("ppm/V")
+PerSquareVolt = _bounded("ppm/V²")
 KelvinPerWatt = _positive("K/W")

@@ -152,6 +152,7 @@ KINDS = (
     "inverter_resistor",
     "summing_resistor",
     "capacitor",
+    "capacitor_curve",
     "amplifier_offset",
     "amplifier_gain",
     "amplifier_bandwidth",
@@ -176,6 +177,7 @@ class Variation(Description):
     inverter_resistor: RelativeVariation = RelativeVariation()
     summing_resistor: RelativeVariation = RelativeVariation()
     capacitor: RelativeVariation = RelativeVariation()
+    capacitor_curve: RelativeVariation = RelativeVariation()
     amplifier_offset: VoltageVariation = VoltageVariation()
     amplifier_gain: RelativeVariation = RelativeVariation()
     amplifier_bandwidth: RelativeVariation = RelativeVariation()

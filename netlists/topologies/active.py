@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from netlists.amplifier import AmplifierCircuit
 from netlists.array import ProgrammedArray
+from netlists.capacitors import capacitors
 from netlists.crossbar import crossbar, own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
 from netlists.levels import Rounding, nearest_level, rails, smallest_step
@@ -78,7 +79,7 @@ class ActiveArray(ProgrammedArray):
         elements = [
             Elements("Vin", (ins, ground(n)), 0 * each, i, part="dac"),
             Elements("Rin", (ins, g), cell.input_resistance * each, i, part="input_resistor"),
-            Elements("C", (v, g), cell.capacitance * each, i, part="capacitor", parameters={"start": 0 * each}),
+            capacitors("C", (v, g), hardware, i, 0),
             Elements("Xv", (ground(n), g, v), 0 * each, i, None, "amplifier", 0, {"start": 0 * each}),
             Elements("Rh", (v, h), cell.inverter_resistance * each, i, None, "inverter_resistor", 0),
             Elements("Rn", (h, inverse), cell.inverter_resistance * each, i, None, "inverter_resistor", 1),

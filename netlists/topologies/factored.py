@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.amplifier import AmplifierCircuit
+from netlists.capacitors import capacitors
 from netlists.crossbar import crossbar, own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
 from netlists.limits import trusted_outputs
@@ -42,7 +43,7 @@ class FactoredArray(ProgrammedFactor):
         elements = [
             Elements("Vin", (ins, ground(n)), 0 * each, cells, part="dac"),
             Elements("Rin", (ins, g), cell.input_resistance * each, cells, part="input_resistor"),
-            Elements("C", (v, g), cell.capacitance * each, cells, part="capacitor", parameters={"start": 0 * each}),
+            capacitors("C", (v, g), hardware, cells, 0),
             Elements("Xv", (ground(n), g, v), 0 * each, cells, None, "amplifier", 0, {"start": 0 * each}),
             Elements("Rd", (v, g), 1 / self.damping, cells, None, "array_resistor", 6),
         ]

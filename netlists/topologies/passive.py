@@ -12,6 +12,7 @@ import scipy
 from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
+from netlists.capacitors import capacitors
 from netlists.crossbar import crossbar as crossbar_of
 from netlists.crossbar import own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
@@ -83,9 +84,7 @@ class PassiveArray(ProgrammedArray):
             zero = ground(n)
             elements += [
                 Elements(f"Vin{node}", (into, zero), 0 * each, i, None, "dac", which),
-                Elements(
-                    f"C{node}", (own, zero), cell.capacitance * each, i, None, "capacitor", which, {"start": 0 * each}
-                ),
+                capacitors(f"C{node}", (own, zero), hardware, i, which),
                 Elements(f"Rin{node}", (into, own), cell.input_resistance * each, i, None, "input_resistor", which),
                 Elements(f"Rl{node}", (own, zero), _ohms(self.leak), i, None, "array_resistor", 4 + which),
             ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from netlists.board import AMPLIFIER, OF_ADC, OF_DAC, Board, converter_errors
+from netlists.board import AMPLIFIER, CURVE, OF_ADC, OF_DAC, Board, converter_errors
 from netlists.device import Device
 from netlists.elements import Elements
 from solvers.network.blocks import add
@@ -108,6 +108,9 @@ class Adjoint:
         conductances = {}
         for kind in pieces:
             if kind in OF_DAC:
+                continue
+            if kind == CURVE:
+                pieces[kind].append(np.zeros((batch, len(board.places[kind].slots), wide)))
                 continue
             if kind in AMPLIFIER:
                 for group, _, _ in board.split("amplifier"):

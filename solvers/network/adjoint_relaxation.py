@@ -36,7 +36,8 @@ class RelaxationAdjoint(Adjoint):
         seconds: how long each relaxes, (batch,).
 
     Raises:
-        InputError: the circuit is precharged; SimulationError: one of the batch has no operating point.
+        InputError: the circuit is precharged, or capacitors bend; SimulationError: one of the batch has no operating
+            point.
     """
 
     def __init__(self, programmed: "ProgrammedNetwork", device: Device, seconds: Array) -> None:
@@ -46,6 +47,11 @@ class RelaxationAdjoint(Adjoint):
             raise InputError(
                 "derivatives at a finite time are for amplifiers whose inner state is known, and subckt amplifiers are "
                 "precharged; leave analog_time out, or take a macromodel"
+            )
+        if programmed.bending is not None:
+            raise InputError(
+                "derivatives at a finite time are for capacitors that keep their capacitance; leave analog_time out, "
+                "or the cell's voltage coefficients"
             )
         self.step = STEP * np.reshape(seconds, (-1, 1))
         self.shares = structure.shares(self.coefficients, self.step)

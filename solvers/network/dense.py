@@ -5,12 +5,14 @@ too. Settling times, covariances and spectra are read off these matrices, and th
 them.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.network.bending import Bending, settling_time, way
 from solvers.network.blocks import Factors, add
 from solvers.network.newton import sources_of
 from solvers.network.relaxation import charges
@@ -63,11 +65,25 @@ class Motion:
         settled: outputs at rest, (batch, m), V.
         away: capacitors at time 0 less those at rest, (batch, n), V.
         law: M, O, and the noise where it is wanted.
+        rest: capacitors at rest, (batch, n), V.
+        bending: of capacitors, whose capacitances at rest are those of the law; None: it is exact.
     """
 
     settled: Array
     away: Array
     law: Reduced
+    rest: Array
+    bending: Bending | None = None
+
+    def way(self, which: int, seconds: float) -> Callable[[Array], Array]:
+        """See ``bending.way``, of one whose capacitors bend."""
+        assert self.bending is not None
+        drift, away, rest = self.law.drift[which], self.away[which], self.rest[which]
+        return way(drift, away, rest, self.bending.one(which), seconds)
+
+    def settling_time(self, which: int, tolerance: float, guess: float) -> float:
+        """See ``bending.settling_time``."""
+        return settling_time(partial(self.way, which), self.law.output[which], tolerance, guess)
 
 
 def reduced(

@@ -14,6 +14,7 @@ from solvers.network.preparation import Preparation, analysis_of
 from solvers.network.state_space import StateSpace
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
+from spu_circuit.errors import InputError
 from spu_circuit.sampling import Samples
 
 Array = NDArray[np.float64]
@@ -112,9 +113,9 @@ class Irregular:
         # The nominal circuit plans the elimination, so that no sample's digits depend on which is first.
         analysis.reduce(None, None if kelvin is None else board.hardware.temperature, densities, linearise=True)
         law = analysis.reduce(values, kelvin, densities, linearise=True)
-        rest = np.linalg.solve(law.drift, law.input_rate[:, :, None])[:, :, 0]
+        rest = np.asarray(np.linalg.solve(law.drift, law.input_rate[:, :, None])[:, :, 0], dtype=np.float64)
         settled = (law.output @ rest[:, :, None])[:, :, 0] + law.offset
-        return Motion(settled, start_of(analysis, law, table.precharged) - rest, law)
+        return Motion(settled, start_of(analysis, law, table.precharged) - rest, law, rest)
 
     def _element_values(self, own: Values) -> Array:
         """As ``NodalAnalysis.reduce`` takes them, (batch, elements)."""
@@ -139,6 +140,11 @@ class Irregular:
 
     def refuse_nonlinear(self) -> None:
         """See ``ProgrammedNetwork``."""
+        if self._prepared.board.hardware.cell.bends:
+            raise InputError(
+                "the network engine knows no transients of capacitors that bend (cell.linear_voltage_coefficient, "
+                "cell.quadratic_voltage_coefficient) behind wires; leave array.wire_resistance out, or use ngspice"
+            )
         space_of(self._prepared.board.table, None, self._prepared.settings.linearise)
 
     def _law(self, found: list[StateSpace]) -> Reduced:
@@ -160,6 +166,8 @@ class Irregular:
 
     def read(self, device: Device, seconds: Array, seeds: Array, limits: Array | None = None) -> Reading:
         """See ``Programmed``."""
+        if self._prepared.board.hardware.cell.bends and np.isfinite(seconds).any():
+            self.refuse_nonlinear()
         points, volts, peaks, waves, noisy = self._prepared.settings.points, [], [], [], []
         for k, space in enumerate(self.spaces(device, self._prepared.settings.linearise)):
             if (first := space.growing) is not None:

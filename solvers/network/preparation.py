@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.board import Board
+from netlists.capacitors import straight
 from netlists.deck import circuit_of, lines_of
 from netlists.elements import ElementTable
 from solvers.network.devices import KELVIN
@@ -87,6 +88,6 @@ def analysis_of(table: ElementTable) -> NodalAnalysis:
     """The equations of a table, by way of its text: an oracle for the blocks."""
     parameters = {} if table.amplifier is None else {"temper": table.amplifier.hardware.temperature - KELVIN}
     silent = frozenset() if table.amplifier is None else table.amplifier.silent
-    circuit = read_lines(lines_of(circuit_of(table, WHITE)), parameters, silent)
+    circuit = read_lines(lines_of(circuit_of(straight(table), WHITE)), parameters, silent)
     nodes = [name for nodes, _ in table.injected for name in nodes.names]
     return NodalAnalysis(circuit, table.probes, nodes)

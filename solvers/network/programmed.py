@@ -11,6 +11,7 @@ from netlists.array import ProgrammedArray
 from netlists.device import Device
 from netlists.elements import Values
 from solvers.engine import Reading
+from solvers.network.bending import bending_of, bent_reading
 from solvers.network.block_plan import Key
 from solvers.network.blocks import Factors
 from solvers.network.dense import Motion, Reduced, reduced
@@ -20,7 +21,7 @@ from solvers.network.irregular import Irregular, is_irregular
 from solvers.network.noise import sampled
 from solvers.network.operating_point import Rest, at_rest, intercepts_of
 from solvers.network.parameters import parameter_slopes
-from solvers.network.preparation import Preparation
+from solvers.network.preparation import Preparation, Settings
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
 from solvers.network.state_space import StateSpace
 from solvers.network.tangents import REFUSED_RATE, notes_of, rate_error
@@ -104,6 +105,11 @@ class ProgrammedNetwork:
         self._known: dict[bytes, Factors] = {}
         self._decays_at_bias = False
         self.coefficients = {**self.structure.coefficients(values, conductances), **prepared.bias.capacitances}
+        self.bending = bending_of(self.structure, values)
+
+    @property
+    def settings(self) -> Settings:
+        return self._prepared.settings
 
     @cached_property
     def blocks(self) -> dict[Key, Array]:
@@ -150,21 +156,22 @@ class ProgrammedNetwork:
         away = self.away(device, coefficients, rest)
         self._refuse_growth(device, rest)
         notes = notes_of(rest.bent, self._rate_error(device, coefficients, rest, away))
+        if self.bending is not None:
+            return bent_reading(self, device, time[:, 0], seeds, notes)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
         ways = [volts + found for found in moved]
-        dense = self._spaces_beyond(growth, device)
+        dense = self.spaces_beyond(growth, device)
         for k, space in dense.items():
             for way, exact in zip(ways, space.mean(np.array(EARLIER) * time[k, 0]), strict=True):
                 way[k] = exact
         peaks = np.maximum(np.abs(device.initial_volts), np.max([np.abs(way) for way in ways], axis=0))
         waveforms = None
-        if self._prepared.settings.points:
+        if self.settings.points:
             law, start = self.law(device), self.start(device)
-            waveforms = tuple(
-                self._waveform(self._space(law, start, k), float(time[k, 0]), int(seeds[k])) for k in range(self.batch)
-            )
+            spaces = [self.space_of(law, start, k) for k in range(self.batch)]
+            waveforms = tuple(self._waveform(spaces[k], float(time[k, 0]), int(seeds[k])) for k in range(self.batch))
             noisy = np.stack([wave.volts[-1] for wave in waveforms])
-            return Reading(noisy, failures, peaks, waveforms, self._covariances(device, time), notes=notes)
+            return Reading(noisy, failures, peaks, waveforms, self.covariances(device, time), notes=notes)
 
         def noise() -> Array:
             found = self._noise(coefficients, rest, time, seeds)
@@ -172,7 +179,7 @@ class ProgrammedNetwork:
                 found[k] = space.sample(time[k], np.random.default_rng(int(seeds[k])))[-1] - ways[0][k]
             return found
 
-        covariances = self._covariances(device, time)
+        covariances = self.covariances(device, time)
         return Reading(ways[0], failures, peaks, None, covariances, 0, noise if self._noisy else None, notes=notes)
 
     def _rate_error(self, device: Device, coefficients: Mapping[str, Array], rest: Rest, away: Array) -> Array | None:
@@ -194,11 +201,15 @@ class ProgrammedNetwork:
         return found
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
-        """All values with inputs, and the circuits at rest."""
+        """All values with inputs, capacitances as they are there, and the circuits at rest."""
         coefficients, bias = self._driven(device), self._prepared.bias
         families = self.structure.read | self.structure.charged
         weak = {key: self.blocks[key] for key in bias.weak}
-        return coefficients, at_rest(self.structure, coefficients, self.flat, bias, weak, families, limits)
+        rest = at_rest(self.structure, coefficients, self.flat, bias, weak, families, limits)
+        if self.bending is not None:
+            at = charges(self.structure, rest.volts, self.batch)[:, :, 0]
+            coefficients = self.bending.bent(self.structure, coefficients, at)
+        return coefficients, rest
 
     def _driven(self, device: Device) -> dict[str, Array]:
         """All values, with inputs."""
@@ -226,7 +237,8 @@ class ProgrammedNetwork:
             raise InputError(f"{NO_REST}; check the amplifier's rail and current_limit")
         away = self.away(device, coefficients, rest)[:, :, 0]
         volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
-        return Motion(volts, away, self._law(coefficients, rest, noise))
+        charged = charges(self.structure, rest.volts, self.batch)[:, :, 0]
+        return Motion(volts, away, self._law(coefficients, rest, noise), charged, self.bending)
 
     def _law(self, coefficients: Mapping[str, Array], rest: Rest, noise: bool) -> Reduced:
         intercepts, sources = intercepts_of(self.structure, rest), self._noise_sources if noise else (None, None)
@@ -241,9 +253,10 @@ class ProgrammedNetwork:
     def space(self, device: Device, which: int = 0) -> StateSpace:
         """The dense law of one of the batch. Raises InputError as ``read`` does."""
         self.refuse_nonlinear()
-        return self._space(self.law(device), self.start(device), which)
+        return self.space_of(self.law(device), self.start(device), which)
 
-    def _space(self, law: Reduced, start: Array, which: int) -> StateSpace:
+    def space_of(self, law: Reduced, start: Array, which: int) -> StateSpace:
+        """The law of one of the batch."""
         states = tuple(f"{g.key}{k}" for g in self.structure.capacitors for k in range(g.count))
         names = tuple(p if isinstance(p, str) else "-".join(p) for p in self.structure.table.probes)
         return StateSpace(
@@ -254,7 +267,7 @@ class ProgrammedNetwork:
             law.noise[which],
             states,
             names,
-            self._prepared.settings.readout_bandwidth,
+            self.settings.readout_bandwidth,
         )
 
     @property
@@ -281,7 +294,7 @@ class ProgrammedNetwork:
         return found
 
     def _noise(self, coefficients: Mapping[str, Array], rest: Rest, time: Array, seeds: Array) -> Array:
-        pace, bandwidth = self._prepared.pace, self._prepared.settings.readout_bandwidth
+        pace, bandwidth = self._prepared.pace, self.settings.readout_bandwidth
         if pace.direct and bandwidth is None:
             raise InputError(
                 "white noise goes straight to the outputs, past every capacitor, so its variance is infinite; give the "
@@ -291,13 +304,13 @@ class ProgrammedNetwork:
         rngs = [np.random.default_rng(seed) for seed in seeds.tolist()]
         return sampled(self.structure, coefficients, rest.slopes, pace, time, kelvin, injected, rngs, bandwidth)
 
-    def _covariances(self, device: Device, time: Array) -> tuple[Callable[[], Array], ...] | None:
+    def covariances(self, device: Device, time: Array) -> tuple[Callable[[], Array], ...] | None:
         if not self._noisy:
             return None
         return tuple(lambda k=k: self.space(device, k).covariance(float(time[k, 0])) for k in range(self.batch))
 
     def _waveform(self, space: StateSpace, seconds: float, seed: int) -> Waveform:
-        times = np.linspace(0, seconds, self._prepared.settings.points + 1)
+        times = np.linspace(0, seconds, self.settings.points + 1)
         path = space.sample(times, np.random.default_rng(seed)) if space.noisy else space.trajectory(times)
         return Waveform(times, path)
 
@@ -316,7 +329,7 @@ class ProgrammedNetwork:
 
     def refuse_nonlinear(self) -> None:
         """Raise InputError where behavioural sources move and the engine does not ``linearise``."""
-        if self.structure.behavioural and not self._prepared.settings.linearise:
+        if self.structure.behavioural and not self.settings.linearise:
             first = self.structure.behavioural[0]
             assert first.expression is not None
             raise InputError(
@@ -335,12 +348,12 @@ class ProgrammedNetwork:
         Raises:
             InputError: a mode grows.
         """
-        if self.samples is None and device.array.definite:
+        if self.bending is None and self.samples is None and device.array.definite:
             alone = all("." not in g.key for g in self.structure.capacitors)
             if alone or (driven(device.array, device.hardware) <= self._prepared.decaying).all():
                 return
-        growth = self.growth(rest.slopes, device.time_constant)
-        self._spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
+        growth = np.ones(self.batch) if self.bending else self.growth(rest.slopes, device.time_constant)
+        self.spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
 
     def _refuse_growing_samples(self, device: Device) -> None:
         """Refuse samples of which a mode grows at the bias already, before their amplifiers are followed to the rails,
@@ -356,7 +369,7 @@ class ProgrammedNetwork:
         if doubtful:
             law = reduced(self.structure, self._driven(device), slopes, {}, self.batch)
             for k in doubtful:
-                space = self._space(law, np.zeros(law.drift.shape[:2]), k)
+                space = self.space_of(law, np.zeros(law.drift.shape[:2]), k)
                 if (first := space.growing) is not None:
                     one = device[k if len(device.dac_volts) > 1 else 0]
                     raise unstable(first.rate, first.capacitor, len(space.capacitors), one, drawn=True)
@@ -367,7 +380,7 @@ class ProgrammedNetwork:
         steps = self._steps(slopes, SHARE * np.reshape(time_constants, (-1, 1)) * np.ones((self.batch, 1)))
         return growth_of(steps, sum(g.count for g in self.structure.capacitors))
 
-    def _spaces_beyond(self, growth: Array, device: Device) -> dict[int, StateSpace]:
+    def spaces_beyond(self, growth: Array, device: Device) -> dict[int, StateSpace]:
         """The dense laws of those whose modes the series of implicit steps does not hold for: they turn.
 
         Raises:
@@ -377,7 +390,7 @@ class ProgrammedNetwork:
         if not beyond:
             return {}
         law, start = self.law(device), self.start(device)
-        found = {k: self._space(law, start, k) for k in beyond}
+        found = {k: self.space_of(law, start, k) for k in beyond}
         for k, space in found.items():
             if (first := space.growing) is not None:
                 one = device[k if len(device.dac_volts) > 1 else 0]
