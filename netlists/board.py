@@ -1,7 +1,9 @@
 """Which elements of a table are which parts of the board, and what values they have in Monte Carlo samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +13,17 @@ from netlists.elements import Elements, ElementTable, Values
 from spu_circuit.converters import characteristic
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
-from spu_circuit.sampling import Parts, Sample, Samples, draw, varying
+from spu_circuit.sampling import Parts, Sample, Samples, deviating, draw, moves, varying
+from spu_circuit.streams import STEPS
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 CURVE = "capacitor_curve"
 """Kind whose factor both voltage coefficients of a capacitor have."""
+PROGRAMMING, READ = "array_programming", "array_noise"
+"""Kinds of what is off in the conductances of the array: in siemens when they are written, and anew at every read."""
+OF_ARRAY = (PROGRAMMING, "array_drift", READ)
 AMPLIFIER = {
     "amplifier_offset": "offset",
     "amplifier_gain": "gain",
@@ -29,6 +35,13 @@ OF_DAC = ("dac_gain", "dac_offset", "dac_inl", "dac_dnl")
 KEPT = 32
 """Samples that a board keeps."""
 OF_ADC = ("adc_gain", "adc_offset", "adc_inl", "adc_dnl")
+PROPERTIES = {
+    **dict.fromkeys(AMPLIFIER, "amplifier"),
+    **dict.fromkeys(OF_DAC, "dac"),
+    **dict.fromkeys(OF_ARRAY, "array_resistor"),
+    CURVE: "capacitor",
+}
+"""Kinds that are properties of a part, and which."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ class Board:
         amplifiers = found.pop("amplifier", None)
         if self.hardware.cell.bends:
             found[CURVE] = found["capacitor"]
+        found |= {kind: found["array_resistor"] for kind in OF_ARRAY if moves(self.hardware.variation, kind)}
         if amplifiers is not None:
             found |= dict.fromkeys((f"amplifier_{name}" for name in self.hardware.amplifier.varying), amplifiers)
         return found
@@ -103,14 +117,21 @@ class Board:
             Label → (samples, elements) where it differs from the table, values of parameters too.
         """
         found = dict(values)
-        for kind in ("array_resistor", "input_resistor", "inverter_resistor", "summing_resistor", "capacitor"):
-            if kind not in samples.relative:
+        for part in ("array_resistor", "input_resistor", "inverter_resistor", "summing_resistor", "capacitor"):
+            factor, written = array_factor(samples) if part == "array_resistor" else samples.relative.get(part), None
+            if part == "array_resistor":
+                written = samples.absolute.get(PROGRAMMING)
+            if factor is None and written is None:
                 continue
-            for group, present, at in self.split(kind):
+            for group, present, at in self.split(part):
                 nominal = np.atleast_2d(values.get(group.label, group.value))
                 own = np.array(np.broadcast_to(nominal, (max(samples.count, len(nominal)), group.count)))
-                own[:, present] *= samples.relative[kind][:, at]
-                if kind == "array_resistor" and samples.open.size:
+                if written is not None:
+                    with np.errstate(divide="ignore"):
+                        own[:, present] = 1 / np.maximum(1 / own[:, present] + written[:, at], 0.0)
+                if factor is not None:
+                    own[:, present] *= factor[:, at]
+                if part == "array_resistor" and samples.open.size:
                     stuck = np.where(samples.open[:, at], np.inf, own[:, present])
                     own[:, present] = np.where(samples.closed[:, at], 1 / self.hardware.array.G_max, stuck)
                 found[group.label] = own
@@ -139,6 +160,22 @@ class Board:
         """What the ADCs of these samples make of voltages before they code them, (samples, n)."""
         errors = converter_errors(samples, "adc")
         return characteristic(volts, self.hardware.adc, **errors) if errors else volts
+
+    def reread(self, samples: Samples, seeds: Sequence[int]) -> Samples:
+        """The samples at other reads: what fluctuates from one read to the next is drawn anew.
+
+        Args:
+            seeds: of each read, (batch,). Each sample has noise of its own at the same seed.
+        """
+        law = self.hardware.variation.array_noise.mismatch
+        if law is None or READ not in samples.relative:
+            return samples
+        was = np.broadcast_to(samples.relative[READ], (len(seeds), samples.relative[READ].shape[1]))
+        streams = [
+            np.random.default_rng([int(seed), crc32(row.tobytes())]) for seed, row in zip(seeds, was, strict=True)
+        ]
+        now = 1 + law.quantile(np.stack([stream.random(was.shape[1]) + 0.5 / STEPS for stream in streams]))
+        return deviating(self.hardware.variation, self.hardware.temperature, samples, {READ: now / was - 1})
 
     def drawn(self, sample: Sample) -> Samples:
         """The parts of one sample, as a batch of one. The last ones are kept: a device solves many systems."""
@@ -189,7 +226,13 @@ class Board:
 
 def part_of(kind: str) -> str:
     """The part of the board that a kind is a property of."""
-    return "amplifier" if kind in AMPLIFIER else "dac" if kind in OF_DAC else "capacitor" if kind == CURVE else kind
+    return PROPERTIES.get(kind, kind)
+
+
+def array_factor(samples: Samples) -> Array | None:
+    """That the array's resistors have, (samples, parts): mismatch, drift and noise; None: there is none."""
+    found = [samples.relative[kind] for kind in ("array_resistor", *OF_ARRAY) if kind in samples.relative]
+    return reduce(np.multiply, found) if found else None
 
 
 def populated(table: ElementTable, hardware: Hardware) -> ElementTable:

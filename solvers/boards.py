@@ -12,7 +12,7 @@ from netlists.array import ProgrammedArray
 from netlists.board import Board
 from netlists.device import Device, largest_scale, load, voltage_limits
 from solvers.algebra import on_one_thread
-from solvers.engine import Programmed, Reading
+from solvers.engine import Prepared, Programmed, Reading
 from solvers.held import Answer
 from solvers.solution import StatisticsArrays, check_batch, statistics_arrays
 from spu_circuit.converters import quantize
@@ -40,6 +40,7 @@ class Boards:
     array: ProgrammedArray
     board: Board
     samples: Samples | None
+    prepared: Prepared
     programmed: Programmed
 
     def read(self, b: Array, analog_time: float, states: Array | None, seeds: Sequence[int]) -> "Found":
@@ -48,7 +49,8 @@ class Boards:
         Args:
             b: (batch, n), right-hand sides, which may be others than those of the systems.
         """
-        hardware, array, samples = self.hardware, self.array, self.samples
+        hardware, array = self.hardware, self.array
+        samples, programmed = self._at_read(seeds)
         limits = voltage_limits(array, hardware)
         largest = largest_scale(array, b, hardware, states)
         scale = _first_scale(array, b, self.systems, states, limits, largest)
@@ -63,7 +65,7 @@ class Boards:
             device = load(array, b, hardware, scale, states)
             # Whoever may change no more is read beyond its limits too.
             guard = np.where((changes < RANGES)[:, None], limits[:, : b.shape[1]], inf)
-            reading = self.programmed.read(device, seconds, numbers, guard)
+            reading = programmed.read(device, seconds, numbers, guard)
             runs += reading.ngspice_runs
             retries += reading.retries
             outputs = np.abs(array.outputs(reading.peaks))
@@ -95,7 +97,7 @@ class Boards:
         values = codes * device.unknowns_per_volt
         return Found(
             self.board,
-            self.programmed,
+            programmed,
             device,
             reading,
             values,
@@ -105,6 +107,12 @@ class Boards:
             retries,
             states is not None,
         )
+
+    def _at_read(self, seeds: Sequence[int]) -> tuple[Samples | None, Programmed]:
+        """The samples as they are at one read, and their boards."""
+        if self.samples is None or (samples := self.board.reread(self.samples, seeds)) is self.samples:
+            return self.samples, self.programmed
+        return samples, self.prepared.program(self.array, samples)
 
 
 @dataclass(frozen=True)

@@ -466,7 +466,7 @@ class Spu:
         array = self._programmed(systems, seeds)
         board, prepared = self._prepare(array)
         drawn = self._samples(board, deviations)
-        return Boards(self.hardware, systems, array, board, drawn, prepared.program(array, drawn))
+        return Boards(self.hardware, systems, array, board, drawn, prepared, prepared.program(array, drawn))
 
 
 def _check_samples(sample: Sample | tuple[Sample, ...] | Samples | None, systems: int) -> None:

@@ -134,7 +134,8 @@ def joined(samples: Sequence[Samples]) -> Samples:
 
 def adds(variation: Variation, kind: str) -> bool:
     """Whether a deviation of parts of this kind adds, in volts or LSB; else it multiplies."""
-    return not isinstance(getattr(variation, kind), RelativeVariation)
+    found: bool = getattr(variation, kind).adds
+    return found
 
 
 def deviating(
@@ -226,16 +227,16 @@ def _made(
     absolute: dict[str, Array] = {}
     for kind, places in parts.items():
         of_kind = getattr(variation, kind)
-        if not _moves(variation, kind):
+        if not moves(variation, kind):
             continue
         local = of_kind.mismatch.quantile(numbers[f"{kind} local"]) if of_kind.mismatch else None
         warmth = _coefficients(of_kind.temperature_coefficient, kind, numbers) * rise[:, None]
-        if isinstance(of_kind, RelativeVariation):
+        if not of_kind.adds:
             factors = np.full((count, len(places.slots)), variation.ageing(kind))
             factors *= _warm(1 + warmth, kind, kelvin)
             if kind in lots:
                 factors *= 1 + lots[kind][:, None]
-            if of_kind.gradient:
+            if _gradient(of_kind):
                 slope = of_kind.gradient.quantile(numbers[f"{kind} gradient"])
                 factors *= 1 + slope[:, :1] * places.x + slope[:, 1:] * places.y
             if local is not None:
@@ -297,8 +298,8 @@ def corners(
         away = moved(f"{kind} {DRIFT}", drift.common, 1) + moved(f"{kind} {DRIFT} local", drift.own, len(places.slots))
         # + is up, whether it is hot or cold.
         warmth = rise[:, None] * drift.mean + np.abs(rise)[:, None] * away
-        if isinstance(of_kind, RelativeVariation):
-            slope = moved(f"{kind} gradient", of_kind.gradient, 2)
+        if not of_kind.adds:
+            slope = moved(f"{kind} gradient", _gradient(of_kind), 2)
             factors = (1 + lot) * (1 + slope[:, :1] * places.x + slope[:, 1:] * places.y) * (1 + local)
             factors *= variation.ageing(kind) * _warm(1 + warmth, kind, kelvin)
             relative[kind] = factors
@@ -314,11 +315,15 @@ def varying(variation: Variation) -> tuple[str, ...]:
     return (*kinds, "temperature") if variation.temperature else kinds
 
 
-def _moves(variation: Variation, kind: str) -> bool:
+def moves(variation: Variation, kind: str) -> bool:
     """Whether parts of a kind are ever off."""
     of_kind = getattr(variation, kind)
     still = of_kind.temperature_coefficient.steady and variation.ageing(kind) == 1 and not of_kind.lot_corner
     return bool(_purposes(variation, kind)) or not still
+
+
+def _gradient(of_kind: Any) -> Spread | None:
+    return of_kind.gradient if isinstance(of_kind, RelativeVariation) else None
 
 
 def _warm(factors: Array, kind: str, kelvin: Array) -> Array:
@@ -354,7 +359,7 @@ def _purposes(variation: Variation, kind: str) -> dict[str, int | None]:
     needed: dict[str, int | None] = {}
     if of_kind.drawn_lot:
         needed[f"{kind} lot"] = 1
-    if isinstance(of_kind, RelativeVariation) and of_kind.gradient:
+    if _gradient(of_kind):
         needed[f"{kind} gradient"] = 2
     if of_kind.mismatch:
         needed[f"{kind} local"] = None

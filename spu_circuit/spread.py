@@ -17,6 +17,7 @@ from spu_circuit.quantity import (
     LeastSignificantBits,
     MatchingCoefficient,
     PerKelvin,
+    SiemensOrZero,
     VoltsOrZero,
     VoltsPerKelvin,
 )
@@ -146,6 +147,13 @@ class CurrentSpread(AbsoluteSpread):
 
     tolerance: Annotated[AmperesOrZero, Field(description="A")]
     limit: Annotated[AmperesOrZero | None, Field(description="A; of a truncated distribution")] = None
+
+
+class ConductanceSpread(AbsoluteSpread):
+    """Of a conductance."""
+
+    tolerance: Annotated[SiemensOrZero, Field(description="S")]
+    limit: Annotated[SiemensOrZero | None, Field(description="S; of a truncated distribution")] = None
 
 
 class TemperatureSpread(AbsoluteSpread):

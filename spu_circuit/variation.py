@@ -2,10 +2,11 @@
 
 A relative deviation multiplies, an absolute one adds: a resistor of a sample is
 ``R (1 + lot) (1 + gradient · (x, y)) (1 + local) (1 + α (T − T₀)) (1 + a log₁₀(1 + t / 1 h))``, where α may spread too.
+Cells of a memory have an error of their programming, a drift and a noise beside.
 """
 
 from itertools import combinations
-from math import log1p
+from math import log, log1p, sqrt
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from spu_circuit.description import Description
-from spu_circuit.quantity import LARGEST, Kelvin, SignedFraction
+from spu_circuit.quantity import LARGEST, Fraction, Kelvin, PositiveSeconds, SignedFraction
 from spu_circuit.spread import (
     CodeSpread,
+    ConductanceSpread,
     CurrentSpread,
     Drift,
     Matching,
@@ -37,7 +39,20 @@ Corner = Annotated[
 ]
 
 
-class LotVariation(Description):
+class KindVariation(Description):
+    """How parts of a kind deviate."""
+
+    adds: ClassVar[bool] = True
+    """Whether a deviation adds; else it multiplies."""
+    drawn: ClassVar[tuple[str, ...]] = ("lot", "local")
+    """Fields that say what is random, temperature coefficients aside."""
+
+    def aged(self, hours: float) -> float:
+        """The factor by which parts have drifted after so many hours of operation."""
+        return 1.0
+
+
+class LotVariation(KindVariation):
     """What all parts of a kind share in a copy."""
 
     lot: Spread | None = None
@@ -63,6 +78,9 @@ class LotVariation(Description):
 class RelativeVariation(LotVariation):
     """How the parts of a kind deviate from their nominal value, relatively."""
 
+    adds: ClassVar[bool] = False
+    drawn: ClassVar[tuple[str, ...]] = ("lot", "local", "matching", "gradient")
+
     lot: Annotated[RelativeSpread | None, Field(description="one deviation for all parts of a copy")] = None
     local: Annotated[RelativeSpread | None, Field(description="mismatch: each part for itself")] = None
     matching: Annotated[Matching | None, Field(description="mismatch from a part's area, instead of local")] = None
@@ -84,9 +102,15 @@ class RelativeVariation(LotVariation):
     def mismatch(self) -> RelativeSpread | None:
         return self.matching.spread if self.matching else self.local
 
+    def aged(self, hours: float) -> float:
+        """See ``KindVariation``."""
+        return 1 + self.ageing * log1p(hours) / log1p(9.0)
+
 
 class ArrayVariation(RelativeVariation):
     """Of the programmable resistors, which can also fail."""
+
+    drawn: ClassVar[tuple[str, ...]] = (*RelativeVariation.drawn, "stuck_open", "stuck_closed")
 
     stuck_open: Annotated[Probability, Field(description="probability that a resistor never conducts")] = 0.0
     stuck_closed: Annotated[Probability, Field(description="probability that a resistor stays at G_max")] = 0.0
@@ -127,7 +151,23 @@ class CurrentVariation(LotVariation):
         return self.local
 
 
-class CodeVariation(Description):
+class ConductanceVariation(LotVariation):
+    """How conductances deviate from what was written into them, in siemens: one constant σ for all levels.
+
+    Pedretti and Ielmini, Electronics 10:1063 (2021). What would be below zero is an open connection.
+    """
+
+    lot: Annotated[ConductanceSpread | None, Field(description="one deviation for all parts of a copy")] = None
+    local: Annotated[ConductanceSpread | None, Field(description="each part for itself")] = None
+    temperature_coefficient: ClassVar[Drift] = Drift()
+    unit: ClassVar[str] = "S"
+
+    @property
+    def mismatch(self) -> ConductanceSpread | None:
+        return self.local
+
+
+class CodeVariation(KindVariation):
     """How a converter's characteristic deviates, in LSB, each channel for itself.
 
     Integral non-linearity is a bow ``(1 − (V / full scale)²)`` of this height; differential non-linearity moves each
@@ -135,6 +175,7 @@ class CodeVariation(Description):
     """
 
     local: Annotated[CodeSpread | None, Field(description="each channel for itself, LSB")] = None
+    drawn: ClassVar[tuple[str, ...]] = ("local",)
     lot: None = None
     drawn_lot: ClassVar[None] = None
     unit: ClassVar[str] = "LSB"
@@ -146,8 +187,96 @@ class CodeVariation(Description):
         return self.local
 
 
+class OfEachCell(KindVariation):
+    """What each cell of a memory does to its conductance, by a factor."""
+
+    adds: ClassVar[bool] = False
+    lot: ClassVar[None] = None
+    drawn_lot: ClassVar[None] = None
+    lot_corner: ClassVar[None] = None
+    temperature_coefficient: ClassVar[Drift] = Drift()
+
+
+class CellDrift(OfEachCell):
+    """How conductances fall with time: G(t) = G (t / t₀)^−ν, with a ν of each cell about the mean.
+
+    Of phase-change memory: Joshi et al., Nature Communications 11:2473 (2020). Filaments mostly broaden instead.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = ("spread",)
+
+    exponent: Annotated[float, Field(ge=-1, le=1, description="ν of all cells in the mean")] = 0.0
+    spread: Annotated[float, Field(ge=0, le=1, description="σ of each cell's ν")] = 0.0
+    age: Annotated[PositiveSeconds | None, Field(description="since the array was programmed, s")] = None
+    reference: Annotated[
+        PositiveSeconds | None, Field(description="t₀ after that, when conductances are as they were written, s")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.exponent or self.spread):
+            return self
+        if self.age is None or self.reference is None:
+            raise ValueError(
+                "a drift needs its age and its reference; give both, like age = '86400 s', reference = '1 s'"
+            )
+        if self.age < self.reference:
+            raise ValueError(f"age {self.age:g} s is before reference {self.reference:g} s; raise it")
+        _ = self.mismatch
+        return self
+
+    @property
+    def mismatch(self) -> RelativeSpread | None:
+        if not self.spread or self.age is None or self.reference is None or self.age == self.reference:
+            return None
+        return _lognormal(self.spread * log(self.age / self.reference))
+
+    def aged(self, hours: float) -> float:
+        """See ``KindVariation``: of a resistance, by the age of its own."""
+        if self.age is None or self.reference is None:
+            return 1.0
+        return float((self.age / self.reference) ** self.exponent)
+
+
+class CellNoise(OfEachCell):
+    """How conductances fluctuate from one read to the next, and stay through a solve.
+
+    1/f noise of density S_G/G² = K / f (Ambrogio et al., IEEE Trans. Electron Devices 62:3805, 2015; Balogh et al.,
+    arXiv 2106.02683) in the band from 1 / age to 1 / time has the variance ``K ln(age / time)``.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = ("read", "flicker")
+
+    read: Annotated[Fraction, Field(description="σ of each read, relative")] = 0.0
+    flicker: Annotated[float, Field(ge=0, le=1, description="K of 1/f noise: S_G / G² = K / f")] = 0.0
+    age: Annotated[PositiveSeconds | None, Field(description="of 1/f noise: since the array was programmed, s")] = None
+    time: Annotated[PositiveSeconds | None, Field(description="of 1/f noise: that a solve takes, s")] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.flicker and (self.age is None or self.time is None):
+            raise ValueError("flicker needs its band; give age and time, like age = '86400 s', time = '1 µs'")
+        if self.age is not None and self.time is not None and self.age < self.time:
+            raise ValueError(f"age {self.age:g} s is shorter than the time {self.time:g} s of a solve; raise it")
+        _ = self.mismatch
+        return self
+
+    @property
+    def mismatch(self) -> RelativeSpread | None:
+        band = log(self.age / self.time) if self.age is not None and self.time is not None else 0.0
+        sigma = sqrt(self.read**2 + self.flicker * band)
+        return _lognormal(sigma) if sigma else None
+
+
+def _lognormal(sigma: float) -> RelativeSpread:
+    return RelativeSpread(distribution="lognormal", tolerance=sigma, meaning="sigma")
+
+
 KINDS = (
     "array_resistor",
+    "array_programming",
+    "array_drift",
+    "array_noise",
     "input_resistor",
     "inverter_resistor",
     "summing_resistor",
@@ -173,6 +302,9 @@ class Variation(Description):
     """The spread of every kind of part between samples of a device. What is not given does not vary."""
 
     array_resistor: ArrayVariation = ArrayVariation()
+    array_programming: ConductanceVariation = ConductanceVariation()
+    array_drift: CellDrift = CellDrift()
+    array_noise: CellNoise = CellNoise()
     input_resistor: RelativeVariation = RelativeVariation()
     inverter_resistor: RelativeVariation = RelativeVariation()
     summing_resistor: RelativeVariation = RelativeVariation()
@@ -241,6 +373,5 @@ class Variation(Description):
 
     def ageing(self, kind: str) -> float:
         """The factor by which parts of a kind have drifted after ``hours``."""
-        of_kind = getattr(self, kind)
-        drift = of_kind.ageing if isinstance(of_kind, RelativeVariation) else 0.0
-        return 1 + drift * log1p(self.hours) / log1p(9.0)
+        factor: float = getattr(self, kind).aged(self.hours)
+        return factor

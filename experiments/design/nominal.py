@@ -120,9 +120,10 @@ def _examined(asked: Asked, system: LinearSystem) -> list[Nominal]:
     array = stacked([program_array(system, hardware)])
     table = program_array(system, hardware).circuit(hardware)
     board = Board(hardware, table)
-    ideal = IdealLaw().prepare(board).program(array, None)
+    prepared = IdealLaw().prepare(board)
+    ideal = prepared.program(array, None)
     devices = [
-        Boards(_ranging(hardware, each), Several((system,)), array, board, None, ideal)
+        Boards(_ranging(hardware, each), Several((system,)), array, board, None, prepared, ideal)
         .read(system.b[None], inf, None, [0])
         .device[0]
         for each in asked.ranges

@@ -171,6 +171,6 @@ def _traits(variation: Variation, samples: Samples, board: Board) -> list[Trait]
 
 def _deviations(variation: Variation, samples: Samples, kind: str) -> tuple[Array, str]:
     """Of all parts of a kind, (samples, parts), and their unit."""
-    if isinstance(getattr(variation, kind), RelativeVariation):
+    if not getattr(variation, kind).adds:
         return samples.relative[kind] - 1, "%"
     return samples.absolute[kind], getattr(variation, kind).unit

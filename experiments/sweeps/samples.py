@@ -60,10 +60,9 @@ class SampleSet:
             if other == "temperature" != self.only:
                 nothing[other] = None
             elif other != self.only:
-                random = ["local", "matching", "gradient", "stuck_open", "stuck_closed"]
                 of_kind = getattr(variation, other)
-                random += ["lot"] if of_kind.lot_corner is None else []
-                off = {name: type(of_kind).model_fields[name].default for name in random if hasattr(of_kind, name)}
+                random = [name for name in of_kind.drawn if name != "lot" or of_kind.lot_corner is None]
+                off = {name: type(of_kind).model_fields[name].default for name in random}
                 drift = of_kind.temperature_coefficient
                 if (self.only != "temperature" or variation.reference_temperature is not None) and not drift.steady:
                     off["temperature_coefficient"] = type(drift)(mean=drift.mean)

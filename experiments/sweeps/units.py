@@ -5,7 +5,7 @@ from math import isfinite, isnan
 from experiments.sweeps.metrics import METRICS
 from spu_circuit.quantity import shown
 
-PREFIXED = ("s", "A", "W", "J", "V")
+PREFIXED = ("s", "A", "W", "J", "V", "S")
 """Units that take prefixes."""
 SHARE = "share"
 """Of a whole: shown in percent with one decimal."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from netlists.board import AMPLIFIER, CURVE, OF_ADC, OF_DAC, Board, converter_errors
+from netlists.board import AMPLIFIER, CURVE, OF_ADC, OF_DAC, PROGRAMMING, Board, array_factor, converter_errors, part_of
 from netlists.device import Device
 from netlists.elements import Elements
 from solvers.network.blocks import add
@@ -116,8 +116,12 @@ class Adjoint:
                 for group, _, _ in board.split("amplifier"):
                     pieces[kind].append(self._by_parameter(group, AMPLIFIER[kind], found))
                 continue
-            for group, present, _ in board.split(kind):
+            for group, present, at in board.split(part_of(kind)):
                 own = found[group.label]
+                if kind == PROGRAMMING:
+                    factor = None if samples is None else array_factor(samples)
+                    pieces[kind].append(own[:, present] if factor is None else own[:, present] / factor[:, at, None])
+                    continue
                 # R (1 + ε) is G (1 − ε).
                 sign = -1.0 if group.kind == "R" else 1.0
                 pieces[kind].append((sign * self.coefficients[group.label][:, :, None] * own)[:, present])

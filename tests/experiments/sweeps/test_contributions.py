@@ -89,6 +89,27 @@ def test_first_order_is_what_the_copies_do(more: dict[str, Any]) -> None:
     assert parts == sorted(parts, key=lambda one: -one.share)
 
 
+def test_errors_of_memory_cells_are_shared_out() -> None:
+    variation = {
+        "array_programming": {"local": {"tolerance": "60 nS", "meaning": "sigma"}},
+        "array_drift": {"exponent": 1e-3, "spread": 3e-4, "age": "1e6 s", "reference": "10 s"},
+        "array_noise": {"read": "0.2 %", "flicker": 1e-7, "age": "1e6 s", "time": "1 µs"},
+    }
+    group = finished(sweep(hardware={"base": "rram", "array": {"bits": 16}, "variation": variation}))
+    first = known(group.sweep)
+    told = explain(group, first)
+    # Deviations of some 0.4 % leave squares of some 2e-5 beside changes of some 0.5 %.
+    assert 0.97 < told.explained <= 1
+    low, high = told.interval
+    assert abs(first.expected - told.measured) < high - low
+    kinds = {one.kind: one.share for one in ranked(first.additions)[0]}
+    assert set(kinds) == set(variation)
+    # σ of noise is 0.26 %, of drift 3e-4 ln 1e5 = 0.35 %.
+    assert kinds["array_noise"] / kinds["array_drift"] == pytest.approx(
+        (0.002**2 + 1e-7 * np.log(1e12)) / (3e-4 * np.log(1e5)) ** 2, rel=0.02
+    )
+
+
 def test_shares_of_several_systems_are_the_means_of_their_squares() -> None:
     workload = {"kind": "random", "size": 4, "condition": 5}
     both = known(sweep(workload=workload | {"systems": 2}))
