@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from zlib import crc32
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from netlists.capacitors import CURVED
@@ -14,7 +14,7 @@ from spu_circuit.converters import characteristic
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.sampling import Parts, Sample, Samples, deviating, draw, moves, varying
-from spu_circuit.streams import STEPS
+from spu_circuit.streams import STEPS, independent
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -127,8 +127,9 @@ class Board:
                 nominal = np.atleast_2d(values.get(group.label, group.value))
                 own = np.array(np.broadcast_to(nominal, (max(samples.count, len(nominal)), group.count)))
                 if written is not None:
-                    with np.errstate(divide="ignore"):
-                        own[:, present] = 1 / np.maximum(1 / own[:, present] + written[:, at], 0.0)
+                    held = 1 / own[:, present]
+                    with np.errstate(divide="ignore"):  # nothing is written into what is open
+                        own[:, present] = 1 / np.where(held > 0, np.maximum(held + written[:, at], 0.0), 0.0)
                 if factor is not None:
                     own[:, present] *= factor[:, at]
                 if part == "array_resistor" and samples.open.size:
@@ -170,11 +171,11 @@ class Board:
         law = self.hardware.variation.array_noise.mismatch
         if law is None or READ not in samples.relative:
             return samples
-        was = np.broadcast_to(samples.relative[READ], (len(seeds), samples.relative[READ].shape[1]))
-        streams = [
-            np.random.default_rng([int(seed), crc32(row.tobytes())]) for seed, row in zip(seeds, was, strict=True)
-        ]
-        now = 1 + law.quantile(np.stack([stream.random(was.shape[1]) + 0.5 / STEPS for stream in streams]))
+        was, slots = samples.relative[READ], self.places[READ].slots
+        turn = np.concatenate([independent(READ, slots, range(int(seed), int(seed) + 1), 0) for seed in seeds])
+        # Turned about by one number for each cell, those of samples stay independent, and uniform.
+        turned = (scipy.special.ndtr(np.log(was) / law.scale) + turn) % 1
+        now = 1 + law.quantile(np.clip(turned, 0.5 / STEPS, 1 - 0.5 / STEPS))
         return deviating(self.hardware.variation, self.hardware.temperature, samples, {READ: now / was - 1})
 
     def drawn(self, sample: Sample) -> Samples:

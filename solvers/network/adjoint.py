@@ -8,6 +8,7 @@ is ``(λ_a − λ_b)(x_a − x_b)`` by a conductance between nodes a and b; by a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,11 +117,10 @@ class Adjoint:
                 for group, _, _ in board.split("amplifier"):
                     pieces[kind].append(self._by_parameter(group, AMPLIFIER[kind], found))
                 continue
-            for group, present, at in board.split(part_of(kind)):
+            for group, present, _ in board.split(part_of(kind)):
                 own = found[group.label]
                 if kind == PROGRAMMING:
-                    factor = None if samples is None else array_factor(samples)
-                    pieces[kind].append(own[:, present] if factor is None else own[:, present] / factor[:, at, None])
+                    pieces[kind].append((own / self._factors_of_array[group.label])[:, present])
                     continue
                 # R (1 + ε) is G (1 − ε).
                 sign = -1.0 if group.kind == "R" else 1.0
@@ -130,6 +130,18 @@ class Adjoint:
         for kind, found_of_kind in pieces.items():
             parts[kind] = np.concatenate(found_of_kind, axis=1)
         return Derivatives({kind: parts[kind] for kind in board.places}, by_dac, conductances)
+
+    @cached_property
+    def _factors_of_array(self) -> dict[str, Array]:
+        """What multiplies the resistors of the array after they are written, label → (batch, elements, 1)."""
+        board, samples = self.programmed.board, self.programmed.samples
+        factor, found = None if samples is None else array_factor(samples), {}
+        for group, present, at in board.split("array_resistor"):
+            own: Array = np.ones((1 if factor is None else len(factor), group.count, 1))
+            if factor is not None:
+                own[:, present, 0] = factor[:, at]
+            found[group.label] = own
+        return found
 
     def by_coefficient(self, gradient: Array) -> dict[str, Array]:
         """By every coefficient of the equations: siemens, volts, amperes or a gain; of capacitors nothing: zeros.

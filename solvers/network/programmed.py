@@ -97,7 +97,7 @@ class ProgrammedNetwork:
         conductances: Values = NOTHING,
     ) -> None:
         self._prepared, self.samples, self._injected = prepared, samples, injected
-        self.structure, self.hardware = prepared.structure, prepared.board.hardware
+        self.structure, self.board, self.hardware = prepared.structure, prepared.board, prepared.board.hardware
         self.batch = max(len(value) for value in {**values, **conductances}.values())
         if samples is not None:
             self.batch = max(self.batch, samples.count)
@@ -215,7 +215,7 @@ class ProgrammedNetwork:
         """All values, with inputs."""
         inputs: Values = batched(device.inputs)
         if self.samples is not None:
-            inputs = self._prepared.board.inputs(self.samples, inputs)
+            inputs = self.board.inputs(self.samples, inputs)
         coefficients = dict(self.coefficients)
         for group in self.structure.sources:
             if group.key in inputs:

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 RELATIVE_STEP, VOLTS_STEP, CODE_STEP = 1e-4, 1e-4, 1e-1
 AMPERES_STEP = 1e-7
+SIEMENS_STEP = 1e-9
 """Central differences are off by the third derivative: a few times the square of a step, 1e-8 to 1e-7. Rounding and
 the chord method's end at 1e-10 of the outputs add 1e-10 / 2e-4 of them: 5e-7 where a derivative is as large as the
 outputs."""
@@ -86,7 +87,7 @@ def moved(board: Board, kind: str, step: float, base: Samples | None = None) -> 
     nothing = np.zeros((2 * count, 0), dtype=bool)
     relative = {} if base is None else {k: np.repeat(v, 2 * count, axis=0) for k, v in base.relative.items()}
     absolute = {} if base is None else {k: np.repeat(v, 2 * count, axis=0) for k, v in base.absolute.items()}
-    if kind.endswith(("offset", "bias", "inl", "dnl")):
+    if kind.endswith(("offset", "bias", "inl", "dnl", "programming")):
         absolute[kind] = absolute.get(kind, 0.0) + off
     else:
         relative[kind] = relative.get(kind, 1.0) * (1 + off)
@@ -97,7 +98,8 @@ def differences(
     board: Board, device: Device, kind: str, gradient: Array, base: Samples | None = None, time: float = np.inf
 ) -> Array:
     """Of ``gradient · x`` at a time, in τ, by each part of a kind, (parts,), by the network."""
-    volts = VOLTS_STEP if kind.endswith("offset") else RELATIVE_STEP
+    relative = SIEMENS_STEP if kind == "array_programming" else RELATIVE_STEP
+    volts = VOLTS_STEP if kind.endswith("offset") else relative
     step = CODE_STEP if kind.endswith("nl") else AMPERES_STEP if kind.endswith("bias") else volts
     samples = moved(board, kind, step, base)
     many = device_batch(device, samples.count)
@@ -195,15 +197,24 @@ def test_ageless_parts_have_no_effect_at_rest(case: tuple[Hardware, System]) -> 
 
 
 def test_a_sample_has_derivatives_about_its_own_parts() -> None:
-    hardware = varied(low_gain(), 0.03)
+    straight = low_gain()
+    bent = straight.cell.model_copy(update={"linear_voltage_coefficient": -0.01})
+    hardware = varied(straight.model_copy(update={"cell": bent}), 0.03)
     system, gradient = system_of(4), np.array([1.0, -2.0, 0.5, 0.0])
     spu = Spu(hardware, Network(), sample=Sample(Sampling(3), 7))
     found = spu.sensitivity(system, gradient)
-    base = found.board.drawn(Sample(Sampling(3), 7))
+    base = found.board.reread(found.board.drawn(Sample(Sampling(3), 7)), [0])
     assert set(base.relative) | set(base.absolute) == set(KINDS) - {"summing_resistor"}
     for kind, own in found.parts.items():
         wanted = differences(found.board, found.device, kind, gradient, base)
         np.testing.assert_allclose(own, wanted, rtol=1e-6, atol=1e-6 * max(1.0, np.abs(wanted).max()), err_msg=kind)
+
+
+OF_CELLS: dict[str, object] = {
+    "array_programming": {"local": {"tolerance": 2e-6, "meaning": "sigma"}},
+    "array_drift": {"spread": 3e-3, "age": 1e5, "reference": 10.0},
+    "array_noise": {"read": 0.02},
+}
 
 
 def varied(hardware: Hardware, tolerance: float) -> Hardware:
@@ -212,7 +223,9 @@ def varied(hardware: Hardware, tolerance: float) -> Hardware:
     for kind in KINDS:
         small = 1e-7 if kind.endswith("bias") else 1e-3 if kind.endswith("offset") else tolerance
         size = 0.5 if kind.endswith("nl") else small
-        if kind != "summing_resistor":
+        if kind in OF_CELLS:
+            kinds[kind] = OF_CELLS[kind]
+        elif kind != "summing_resistor":
             kinds[kind] = {"local": {"tolerance": size, "meaning": "sigma"}}
     return hardware.model_copy(update={"variation": Variation.model_validate(kinds)})
 
