@@ -1,7 +1,7 @@
 """Which elements of a table are which parts of the board, and what values they have in Monte Carlo samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -29,9 +29,12 @@ AMPLIFIER = {
     "amplifier_gain": "gain",
     "amplifier_bandwidth": "bandwidth",
     "amplifier_bias": "bias",
+    "amplifier_rejection": "offset",
 }
 """Kinds that are properties of an amplifier, and the parameters of its subcircuit."""
 OF_DAC = ("dac_gain", "dac_offset", "dac_inl", "dac_dnl")
+REJECTION = "amplifier_rejection"
+"""Kind of what a supply makes of offsets, in volts."""
 KEPT = 32
 """Samples that a board keeps."""
 OF_ADC = ("adc_gain", "adc_offset", "adc_inl", "adc_dnl")
@@ -62,7 +65,8 @@ class Board:
 
     def __post_init__(self) -> None:
         hardware = self.hardware
-        for kind in varying(hardware.variation):
+        doubling = ("amplifier_bias",) if hardware.variation.amplifier_bias.doubling else ()
+        for kind in (*varying(hardware.variation), *doubling):
             if kind != "temperature" and kind not in self.places:
                 raise InputError(f"variation.{kind}: hardware {hardware.name!r} has no such part; leave it out")
             if kind.endswith(("inl", "dnl")) and getattr(hardware, kind[:3]).bits is None:
@@ -96,6 +100,10 @@ class Board:
         found |= {kind: found["array_resistor"] for kind in OF_ARRAY if moves(self.hardware.variation, kind)}
         if amplifiers is not None:
             found |= dict.fromkeys((f"amplifier_{name}" for name in self.hardware.amplifier.varying), amplifiers)
+            if "amplifier_bias" in found:
+                found["amplifier_bias"] = replace(amplifiers, nominal=self.hardware.amplifier.bias_current or 0.0)
+            if "amplifier_offset" in found and moves(self.hardware.variation, REJECTION):
+                found[REJECTION] = amplifiers
         return found
 
     def names(self, kind: str) -> list[str]:
@@ -144,7 +152,8 @@ class Board:
             off = samples.relative.get(kind, samples.absolute.get(kind))
             if off is not None and off.size:
                 for group, _, at in self.split("amplifier"):
-                    found[f"{group.label}.{parameter}"] = off[:, at]
+                    key = f"{group.label}.{parameter}"
+                    found[key] = found[key] + off[:, at] if key in found else off[:, at]
         return found
 
     def inputs(self, samples: Samples, inputs: Values) -> Values:

@@ -1,6 +1,8 @@
 """What a solution owes to each part of the device: derivatives, and shares of its error to first order."""
 
 from dataclasses import dataclass
+from functools import partial
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from solvers.network.programmed import ProgrammedNetwork
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware
 from spu_circuit.sampling import Parts, Samples, varying
-from spu_circuit.variation import KINDS
+from spu_circuit.variation import KINDS, CurrentVariation
 
 Array = NDArray[np.float64]
 
@@ -154,6 +156,7 @@ def contributions_of(
     warm = _mean_square_rise(own.hardware)
     lots = {kind: np.zeros(n) for kind in kinds if getattr(variation, kind).drawn_lot}
     slopes = {kind: 0.0 for kind in kinds if getattr(getattr(variation, kind), "gradient", None)}
+    warmed = partial(_warmed, own.hardware)
     heat, moved = np.zeros(n), np.zeros((0 if samples is None else samples.count, n))
     for start in range(0, n, CELLS):
         cells = np.arange(start, min(start + CELLS, n))
@@ -163,7 +166,7 @@ def contributions_of(
             by_part = found[0]
             of_kind = getattr(variation, kind)
             if kind in local:
-                variance = of_kind.mismatch.standard_deviation**2 if of_kind.mismatch else 0.0
+                variance = (warmed(kind) * of_kind.mismatch.standard_deviation) ** 2 if of_kind.mismatch else 0.0
                 if drifts[kind].own:
                     variance += warm * drifts[kind].own.standard_deviation ** 2
                 local[kind] += (by_part**2).sum(axis=1) * variance
@@ -171,12 +174,12 @@ def contributions_of(
                 variance = warm * drifts[kind].common.standard_deviation ** 2
                 shared_drifts[kind] += float((by_part.sum(axis=0) ** 2).sum()) * variance
             if kind in lots:
-                lots[kind][cells] = by_part.sum(axis=0) * of_kind.drawn_lot.standard_deviation
+                lots[kind][cells] = by_part.sum(axis=0) * warmed(kind) * of_kind.drawn_lot.standard_deviation
             if kind in slopes:
                 across = np.stack([places[kind].x, places[kind].y]) @ by_part
                 slopes[kind] += float((across**2).sum()) * of_kind.gradient.standard_deviation**2
             if variation.temperature is not None:
-                heat[cells] += by_part.sum(axis=0) * of_kind.temperature_coefficient.mean
+                heat[cells] += by_part.sum(axis=0) * _per_kelvin(own.hardware, kind, places[kind])
             if samples is not None:
                 if kind in samples.relative:
                     moved[:, cells] += (samples.relative[kind] - 1) @ by_part
@@ -202,12 +205,29 @@ def contributions_of(
     )
 
 
+def _warmed(hardware: Hardware, kind: str) -> float:
+    """What deviations of a kind are multiplied by at the hardware's temperature."""
+    of_kind = getattr(hardware.variation, kind)
+    return float(of_kind.warmed(np.array(_rise(hardware)))) if isinstance(of_kind, CurrentVariation) else 1.0
+
+
+def _per_kelvin(hardware: Hardware, kind: str, places: Parts) -> float:
+    """How parts of a kind follow the temperature in the mean."""
+    of_kind = getattr(hardware.variation, kind)
+    found: float = of_kind.temperature_coefficient.mean
+    if isinstance(of_kind, CurrentVariation) and of_kind.doubling is not None:
+        found += places.nominal * _warmed(hardware, kind) * log(2) / of_kind.doubling
+    return found
+
+
+def _rise(hardware: Hardware) -> float:
+    return hardware.temperature - (hardware.variation.reference_temperature or hardware.temperature)
+
+
 def _mean_square_rise(hardware: Hardware) -> float:
     """Of the temperature above the parts' reference, K²: coefficients about zero move parts by its root."""
-    variation, temperature = hardware.variation, hardware.temperature
-    rise = temperature - (variation.reference_temperature or temperature)
-    spread = variation.temperature
-    return rise**2 + (spread.standard_deviation**2 if spread else 0.0)
+    spread = hardware.variation.temperature
+    return _rise(hardware) ** 2 + (spread.standard_deviation**2 if spread else 0.0)
 
 
 def own_board(board: Board, device: Device) -> Board:

@@ -19,6 +19,7 @@ FACTORS = {
     "µm²": {"µm²": 1e-12, "mm²": 1e-6},
     "LSB": {"LSB": 1.0},
     "V/µs": {"V/µs": 1e6},
+    "µV/V": {"µV/V": 1e-6, "mV/V": 1e-3},
     "µV/K": {"µV/K": 1e-6, "mV/K": 1e-3},
     "ppm/V": {"ppm/V": 1e-6, "%/V": 1e-2},
     "ppm/V²": {"ppm/V²": 1e-6, "%/V²": 1e-2},
@@ -186,6 +187,7 @@ Fraction = _non_negative("%")
 SignedFraction = _bounded("%")
 PerKelvin = _bounded("ppm/K")
 VoltsPerKelvin = _bounded("µV/K")
+VoltsPerVolt = _non_negative("µV/V")
 MatchingCoefficient = _positive("% µm")
 Area = _positive("µm²")
 Seconds = _non_negative("s")

@@ -17,7 +17,7 @@ from spu_circuit.proposal import FARTHEST, Proposal, inflate
 from spu_circuit.seeds import check_seed
 from spu_circuit.spread import Drift, Spread
 from spu_circuit.streams import independent, latin, sobol
-from spu_circuit.variation import KINDS, ArrayVariation, RelativeVariation, Variation
+from spu_circuit.variation import KINDS, ArrayVariation, CurrentVariation, RelativeVariation, Variation
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -34,12 +34,14 @@ class Parts:
         slots: number of each part's place on the board, (parts,); names its random numbers.
         x, y: its place on the die, from −½ to ½, (parts,).
         room: places of this kind that the board has, whatever is there; 0: up to the last of the slots.
+        nominal: what deviations of currents add to, A.
     """
 
     slots: Indices
     x: Array
     y: Array
     room: int = 0
+    nominal: float = 0.0
 
     @property
     def places(self) -> int:
@@ -248,7 +250,7 @@ def _made(
                 deviations += lots[kind][:, None]
             if local is not None:
                 deviations += local
-            absolute[kind] = deviations
+            absolute[kind] = _warmed(deviations, of_kind, places, rise)
     nothing = np.zeros((count, 0), dtype=bool)
     stuck, resistors = numbers.get("array_resistor stuck"), variation.array_resistor
     is_open = nothing if stuck is None else stuck < resistors.stuck_open
@@ -304,7 +306,7 @@ def corners(
             factors *= variation.ageing(kind) * _warm(1 + warmth, kind, kelvin)
             relative[kind] = factors
         else:
-            absolute[kind] = lot + local + warmth
+            absolute[kind] = _warmed(lot + local + warmth, of_kind, places, rise)
     nothing = np.zeros((count, 0), dtype=bool)
     return Samples(relative, absolute, nothing, nothing, kelvin, np.ones(count))
 
@@ -319,7 +321,16 @@ def moves(variation: Variation, kind: str) -> bool:
     """Whether parts of a kind are ever off."""
     of_kind = getattr(variation, kind)
     still = of_kind.temperature_coefficient.steady and variation.ageing(kind) == 1 and not of_kind.lot_corner
+    if isinstance(of_kind, CurrentVariation) and of_kind.doubling is not None:
+        still = variation.temperature is None and variation.reference_temperature is None
     return bool(_purposes(variation, kind)) or not still
+
+
+def _warmed(deviations: Array, of_kind: Any, places: Parts, rise: Array) -> Array:
+    """Deviations (samples, parts) of what a temperature multiplies, nominal value and all."""
+    if not isinstance(of_kind, CurrentVariation) or of_kind.doubling is None:
+        return deviations
+    return (places.nominal + deviations) * of_kind.warmed(rise)[:, None] - places.nominal
 
 
 def _gradient(of_kind: Any) -> Spread | None:

@@ -20,6 +20,7 @@ from spu_circuit.quantity import (
     SiemensOrZero,
     VoltsOrZero,
     VoltsPerKelvin,
+    VoltsPerVolt,
 )
 
 Array = NDArray[np.float64]
@@ -140,6 +141,13 @@ class VoltageSpread(AbsoluteSpread):
 
     tolerance: Annotated[VoltsOrZero, Field(description="V")]
     limit: Annotated[VoltsOrZero | None, Field(description="V; of a truncated distribution")] = None
+
+
+class RejectionSpread(AbsoluteSpread):
+    """Of an offset over the change of the supply that makes it."""
+
+    tolerance: Annotated[VoltsPerVolt, Field(description="V/V")]
+    limit: Annotated[VoltsPerVolt | None, Field(description="V/V; of a truncated distribution")] = None
 
 
 class CurrentSpread(AbsoluteSpread):

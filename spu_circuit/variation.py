@@ -14,13 +14,22 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from spu_circuit.description import Description
-from spu_circuit.quantity import LARGEST, Fraction, Kelvin, PositiveSeconds, SignedFraction
+from spu_circuit.quantity import (
+    LARGEST,
+    Fraction,
+    Kelvin,
+    KelvinDifference,
+    PositiveSeconds,
+    SignedFraction,
+    SignedVolts,
+)
 from spu_circuit.spread import (
     CodeSpread,
     ConductanceSpread,
     CurrentSpread,
     Drift,
     Matching,
+    RejectionSpread,
     RelativeDrift,
     RelativeSpread,
     Spread,
@@ -143,12 +152,50 @@ class CurrentVariation(LotVariation):
 
     lot: Annotated[CurrentSpread | None, Field(description="one deviation for all parts of a copy")] = None
     local: Annotated[CurrentSpread | None, Field(description="each part for itself")] = None
+    doubling: Annotated[
+        KelvinDifference | None,
+        Field(gt=0, description="K above the reference in which it doubles: 10 K of JFET inputs; none: it stays"),
+    ] = None
     temperature_coefficient: ClassVar[Drift] = Drift()
     unit: ClassVar[str] = "A"
+
+    def warmed(self, rise: Array) -> Array:
+        """What a current is multiplied by so many kelvin above the reference."""
+        return np.ones_like(rise) if self.doubling is None else np.exp2(rise / self.doubling)
 
     @property
     def mismatch(self) -> CurrentSpread | None:
         return self.local
+
+
+class RejectionVariation(KindVariation):
+    """How offsets follow the supply, each amplifier for itself and in a direction of its own, beside what all do.
+
+    A power supply rejection of at least 80 dB is an offset of ± 100 µV per volt, at most.
+    """
+
+    drawn: ClassVar[tuple[str, ...]] = ("local",)
+    lot: ClassVar[None] = None
+    drawn_lot: ClassVar[None] = None
+    lot_corner: ClassVar[None] = None
+    temperature_coefficient: ClassVar[Drift] = Drift()
+    unit: ClassVar[str] = "V"
+
+    local: Annotated[RejectionSpread | None, Field(description="each amplifier for itself, V/V")] = None
+    supply_change: Annotated[
+        SignedVolts, Field(description="of the ± supply from where offsets are given, V; a sweep's supply sets it")
+    ] = 0.0
+
+    @property
+    def mismatch(self) -> VoltageSpread | None:
+        """Of the offsets, V."""
+        if self.local is None or self.supply_change == 0:
+            return None
+        size, spread = abs(self.supply_change), self.local
+        limit = None if spread.limit is None else size * spread.limit
+        return VoltageSpread(
+            distribution=spread.distribution, tolerance=size * spread.tolerance, meaning=spread.meaning, limit=limit
+        )
 
 
 class ConductanceVariation(LotVariation):
@@ -286,6 +333,7 @@ KINDS = (
     "amplifier_gain",
     "amplifier_bandwidth",
     "amplifier_bias",
+    "amplifier_rejection",
     "dac_gain",
     "dac_offset",
     "dac_inl",
@@ -314,6 +362,7 @@ class Variation(Description):
     amplifier_gain: RelativeVariation = RelativeVariation()
     amplifier_bandwidth: RelativeVariation = RelativeVariation()
     amplifier_bias: CurrentVariation = CurrentVariation()
+    amplifier_rejection: RejectionVariation = RejectionVariation()
     dac_gain: RelativeVariation = RelativeVariation()
     dac_offset: VoltageVariation = VoltageVariation()
     dac_inl: CodeVariation = CodeVariation()

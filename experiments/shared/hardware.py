@@ -14,7 +14,8 @@ HardwareTable = dict[str, Any]
 def supplied(hardware: Hardware, share: float) -> Hardware:
     """A device whose amplifiers have so much of their supply.
 
-    Outputs keep their distance from the supply, and offsets follow it by ``supply_rejection``, all in one direction.
+    Outputs keep their distance from the supply, and offsets follow it: by ``supply_rejection`` all in one direction, by
+    ``amplifier_rejection`` of the variation each in its own.
     Where the description gives no supply, the rail follows it in proportion.
 
     Raises:
@@ -34,10 +35,14 @@ def supplied(hardware: Hardware, share: float) -> Hardware:
         if rail <= 0:
             raise InputError(f"supply is {share:.4g} of its nominal value, which leaves outputs no voltage; raise it")
     moved: dict[str, float | None] = {"rail": rail}
+    variation = hardware.variation
     if amplifier.supply is not None:
         moved["supply"] = share * amplifier.supply
+        change = (share - 1) * amplifier.supply
+        rejection = hardware.variation.amplifier_rejection.model_copy(update={"supply_change": change})
+        variation = hardware.variation.model_copy(update={"amplifier_rejection": rejection})
         moved["offset"] = amplifier.offset + (share - 1) * amplifier.supply / (amplifier.supply_rejection or inf)
-    return hardware.model_copy(update={"amplifier": amplifier.model_copy(update=moved)})
+    return hardware.model_copy(update={"amplifier": amplifier.model_copy(update=moved), "variation": variation})
 
 
 def hardware_of(table: Mapping[str, Any]) -> Hardware:

@@ -160,7 +160,7 @@ class Sweep(EngineSettings):
         """The hardware with its changes. Raises InputError where a field is wrong, or nothing varies."""
         base = self.hardware["base"]
         hardware = _kept(base) if isinstance(base, Mapping) else hardware_of(self.hardware)
-        if not varying(hardware.variation):
+        if not varying(supplied(hardware, self.supply).variation):
             raise InputError(
                 "hardware.variation is empty, so all copies are alike; give a part a spread, as "
                 "variation.array_resistor.local = { tolerance = '1 %', meaning = 'sigma' }"
