@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from itertools import pairwise
 from math import inf, sqrt
 from pathlib import Path
@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 from experiments.shared.executor import Executor, executor
 from experiments.shared.files import write, write_csv
 from experiments.shared.versions import versions
+from experiments.sweeps.analyses.first_order import first_order
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.findings import findings
 from experiments.sweeps.rows import Row
@@ -26,6 +27,7 @@ from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import Study, points, study_of
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError, did_you_mean
+from spu_circuit.quantity import FACTORS, unit_of
 from spu_circuit.sampling import varying
 from spu_circuit.spread import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread
 from spu_circuit.variation import Variation
@@ -38,9 +40,6 @@ WIDEST = 1024.0
 """How many times the given tolerance, or what part of it, is tried at most."""
 HOTTEST = 100.0
 """Kelvin about the hardware's temperature that are tried at most."""
-UNITS = {"RelativeSpread": (100.0, "%"), "VoltageSpread": (1.0, "V"), "TemperatureSpread": (1.0, "K")}
-UNITS |= {"CodeSpread": (1.0, "LSB")}
-"""Factor from SI, and the unit that a tolerance is written in."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Tolerance:
 
     def shown(self, scale: float) -> tuple[float, str, str]:
         """The first part's tolerance and its unit; and those of all in words."""
-        values = [(UNITS[type(each).__name__], each.tolerance * scale) for each in self.spreads.values()]
+        values = [(_unit(each), each.tolerance * scale) for each in self.spreads.values()]
         texts = [f"{factor * value:.4g} {unit}" for (factor, unit), value in values]
         named = [f"{text} of {part}" for part, text in zip(self.spreads, texts, strict=True)]
         (factor, unit), value = values[0]
@@ -148,7 +147,7 @@ class Tolerance:
         document = deepcopy(dict(self._document))
         document["analysis"] = {"kind": analysis, "samples": samples}
         for part, spread in self.spreads.items():
-            factor, unit = UNITS[type(spread).__name__]
+            factor, unit = _unit(spread)
             table = document["hardware"]
             for key in ("variation", *part.split(".")):
                 table = table.setdefault(key, {})
@@ -280,8 +279,22 @@ def tolerate(
         while not reason and (gap := _gap(search.tried, target.width)) is not None:
             search.at(sqrt(gap[0] * gap[1]))
         answer = _answer(search, target, reason)
+        answer = replace(answer, sentence=". ".join([answer.sentence, *blame(asked, folder, answer)]))
     _write(folder, target, answer)
     return answer
+
+
+def blame(asked: Tolerance, folder: Path, answer: Answer) -> list[str]:
+    """Which parts make the error of the copies at the loosest tolerance that passes, or at the tightest tried.
+
+    Nothing where first order does not know it.
+    """
+    at = answer.passes or next((one for one in answer.tried if one.scale > 0), None)
+    if at is None or isinstance(first_order(asked.largest(at.scale).sweeps[0]), str):
+        return []
+    with closing(opened(folder, asked, at.scale)) as store:
+        found = findings(asked.largest(at.scale), store)
+    return [f"At {at.shown}: {sentence.rstrip('.')}" for sentence in found.said[:1]]
 
 
 def _chance(good: int, count: int, left: float, share: float, confidence: float) -> float:
@@ -360,6 +373,13 @@ def _spreads(variation: Variation) -> dict[str, Spread]:
         of_kind = {"": of_kind} if kind == "temperature" else dict(of_kind)
         found |= {f"{kind}.{name}".rstrip("."): each for name, each in of_kind.items() if isinstance(each, Spread)}
     return found
+
+
+def _unit(spread: Spread) -> tuple[float, str]:
+    """Factor from SI, and the unit that a tolerance is written in."""
+    field = type(spread).model_fields["tolerance"]
+    unit = unit_of(field.annotation, field.metadata)
+    return 1 / FACTORS[unit][unit] if unit in FACTORS else 1.0, unit
 
 
 def _loosest(spread: Spread) -> float:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from experiments.shared.files import inert
-from experiments.sweeps.analyses.first_order import METRIC, Addition, explain, first_order, unfit
+from experiments.sweeps.analyses.first_order import METRIC, Addition, FirstOrder, explain, first_order, unfit
 from experiments.sweeps.analyses.kind import AnalysisKind, copies_of
 from experiments.sweeps.bars import capital
 from experiments.sweeps.config import Sweep
@@ -35,9 +35,14 @@ def ranked(additions: Sequence[Addition]) -> tuple[list[Addition], list[Addition
     return [one for one in every if not one.part], [one for one in every if one.part][:TOP]
 
 
+def _first(group: Group) -> FirstOrder | str:
+    sampling = group.copies.sampling
+    return first_order(group.sweep, 1.0 if sampling is None else sampling.inflation)
+
+
 def tables(point: Groups) -> list[Table]:
     (group,) = point.values()
-    first = first_order(group.sweep)
+    first = _first(group)
     if isinstance(first, str):
         return []
     told, unit = explain(group, first), METRICS[METRIC].unit
@@ -55,7 +60,7 @@ def tables(point: Groups) -> list[Table]:
 
 def answer(point: Groups) -> list[str]:
     (group,) = point.values()
-    first = first_order(group.sweep)
+    first = _first(group)
     if isinstance(first, str):
         return [f"What each part adds to the error is not known to first order, since {first.rstrip('.')}."]
     kinds, parts = ranked(first.additions)
@@ -80,7 +85,7 @@ def files(groups: Sequence[Group]) -> dict[str, str]:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(["point", "kind", "part", "rms_relative_error [1]", "share [1]"])
-    known = [(group, first) for group in groups if not isinstance(first := first_order(group.sweep), str)]
+    known = [(group, first) for group in groups if not isinstance(first := _first(group), str)]
     for group, first in known:
         for one in first.additions:
             writer.writerow(map(inert, [group.key[0], one.kind, one.part, repr(one.rms), repr(one.share)]))

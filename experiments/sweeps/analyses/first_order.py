@@ -87,9 +87,13 @@ class Explained:
     left_out: int
 
 
-def first_order(sweep: Sweep) -> FirstOrder | str:
-    """Of the nominal device of a sweep; or why there is none, in words that follow "since"."""
-    return unfit(sweep) or _found(sweep)
+def first_order(sweep: Sweep, inflation: float = 1.0) -> FirstOrder | str:
+    """Of the nominal device of a sweep; or why there is none, in words that follow "since".
+
+    Args:
+        inflation: with which its samples are drawn; see ``Sampling``.
+    """
+    return unfit(sweep) or _found(sweep, inflation)
 
 
 def unfit(sweep: Sweep) -> str:
@@ -100,12 +104,12 @@ def unfit(sweep: Sweep) -> str:
 
 
 @lru_cache(maxsize=32)
-def _found(sweep: Sweep) -> FirstOrder | str:
+def _found(sweep: Sweep, inflation: float) -> FirstOrder | str:
     squares: dict[tuple[str, str], float] = {}
     nominal, predicted = [], []
     try:
         for bench in benches(sweep, sweep.engine):
-            found, error, errors = _of_system(sweep, bench)
+            found, error, errors = _of_system(sweep, bench, inflation)
             for key, square in _squares(found):
                 squares[key] = squares.get(key, 0.0) + square
             nominal.append(error)
@@ -122,7 +126,7 @@ def _found(sweep: Sweep) -> FirstOrder | str:
     )
 
 
-def _of_system(sweep: Sweep, bench: Bench) -> tuple[Contributions, float, Array]:
+def _of_system(sweep: Sweep, bench: Bench, inflation: float) -> tuple[Contributions, float, Array]:
     """Shares of a system's error, the relative error without any spread, and those of the first samples."""
     device, exact = batch_of(bench.device), bench.exact
     seconds = question_of(sweep, bench.device).seconds
@@ -131,6 +135,8 @@ def _of_system(sweep: Sweep, bench: Bench) -> tuple[Contributions, float, Array]
     adjoint = adjoint_of(programmed, device, np.array([seconds]) if seconds < inf else None)
     values = sum(len(places.slots) for places in bench.board.places.values())
     copies = copies_of(sweep)
+    assert copies.sampling is not None
+    copies = replace(copies, sampling=replace(copies.sampling, inflation=inflation))
     count = min(copies.samples, max(FEWEST, MOST_VALUES // values))
     samples = by_number(sweep, copies, bench, range(count))
     # Without spread parts are not nominal where they are aged, warm, or at a corner of their lot.
@@ -160,16 +166,23 @@ def _addition(kind: str, part: str, square: float, total: float) -> Addition:
 
 
 def explain(group: Group, first: FirstOrder) -> Explained:
-    """Whether the finished samples agree."""
+    """Whether the finished samples agree, each as much as it stands for."""
     column = group.column(METRIC)
     finite = np.isfinite(column)
-    values, measured, low, high, explained = column[finite], nan, nan, nan, nan
+    values, weights, measured, low, high, explained = column[finite], group.weights[finite], nan, nan, nan, nan
     if len(values) > 1:
-        squares = values**2
-        mean, error = float(squares.mean()), NORMAL * float(squares.std(ddof=1)) / sqrt(len(squares))
+        squares, count = values**2, len(values)
+        mean = float(np.average(squares, weights=weights))
+        off = np.linalg.norm(weights * (squares - mean)) / weights.sum()
+        error = NORMAL * float(off) * sqrt(count / (count - 1))
         measured, low, high = sqrt(mean), sqrt(max(0.0, mean - error)), sqrt(mean + error)
     known = finite & (group.samples < len(first.predicted))
-    values, predicted = column[known], first.predicted[group.samples[known]]
-    if len(values) > 1 and (variance := float(values.var())) > 0:
-        explained = 1 - float((values - predicted).var()) / variance
+    values, predicted, weights = column[known], first.predicted[group.samples[known]], group.weights[known]
+    if len(values) > 1 and (variance := _variance(values, weights)) > 0:
+        explained = 1 - _variance(values - predicted, weights) / variance
     return Explained(measured, (low, high), explained, group.without_value(METRIC))
+
+
+def _variance(values: Array, weights: Array) -> float:
+    mean = np.average(values, weights=weights)
+    return float(np.average((values - mean) ** 2, weights=weights))

@@ -1,5 +1,6 @@
 """Copies with wider lots, which fail more often, each with the weight that makes up for it: for rare failures."""
 
+from experiments.sweeps.analyses.contributions import answer, files, tables
 from experiments.sweeps.analyses.kind import AnalysisKind
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.samples import SampleSet
@@ -19,4 +20,6 @@ def sets(sweep: Sweep) -> dict[str, SampleSet]:
     return {"copies": SampleSet(analysis.samples, sampling, heaviest=analysis.inflation**widened)}
 
 
-IMPORTANCE = AnalysisKind(("samples", "inflation", "stop_width"), sets)
+IMPORTANCE = AnalysisKind(
+    ("samples", "inflation", "stop_width"), sets, tables=tables, title="Contributions", answer=answer, files=files
+)

@@ -110,6 +110,23 @@ def test_errors_of_memory_cells_are_shared_out() -> None:
     )
 
 
+def test_weighted_copies_have_the_shares_of_plain_ones() -> None:
+    asked = sweep(analysis={"kind": "importance", "samples": 512, "inflation": 2.0})
+    group = finished(asked)
+    plain, told = known(sweep()), explain(group, weighted := first_order(asked, 2.0))
+    assert isinstance(weighted, FirstOrder)
+    assert weighted.additions == plain.additions
+    # Lots are drawn twice as wide, of which squares are four times as large.
+    assert 0.97 < told.explained <= 1
+    low, high = told.interval
+    assert abs(weighted.expected - told.measured) < high - low
+    # Without weights it would be as much more as lots are wider.
+    assert np.sqrt(np.mean(group.column("relative_error") ** 2)) > high
+    (said,) = ANALYSES["importance"].answer({"copies": group})
+    assert "adds most to the relative error" in said
+    assert ANALYSES["importance"].files([group]).keys() == {"contributions.csv"}
+
+
 def test_shares_of_several_systems_are_the_means_of_their_squares() -> None:
     workload = {"kind": "random", "size": 4, "condition": 5}
     both = known(sweep(workload=workload | {"systems": 2}))

@@ -12,8 +12,8 @@ from scipy import integrate, stats
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from experiments.sweeps.analyses import sets_of
-from experiments.sweeps.analyses.high_sigma import target_of
+from experiments.sweeps.analyses import ANALYSES, sets_of
+from experiments.sweeps.analyses.high_sigma import blamed, target_of
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.group import Group
@@ -61,6 +61,21 @@ def test_yield_of_normal_parts_is_the_one_that_is_known(cells: int, tmp_path: Pa
     if cells == 1:
         distances = np.linalg.norm(target_of(asked).failing.points, axis=1)
         assert distances == pytest.approx(np.full(2, np.sqrt(stats.chi2.isf(1e-6, 1))), rel=0.01)
+
+
+def test_kinds_are_blamed_by_their_part_of_the_design_point(tmp_path: Path) -> None:
+    # One cell whose gains are both off, by 1 % and by 0.5 %: the error is their sum, so the squares of these share it.
+    asked = sweep(tmp_path, 1, 0.05, NORMAL)
+    variation = {"dac_gain": {"local": NORMAL}, "adc_gain": {"local": {"tolerance": "0.5 %", "meaning": "sigma"}}}
+    asked = asked.model_copy(update={"hardware": {"base": "ideal", "variation": variation}})
+    shares = dict(blamed(asked))
+    # The product of the gains is no sum: at 4 σ its square is 0.2 % of the error.
+    assert shares == pytest.approx({"dac_gain": 0.8, "adc_gain": 0.2}, abs=0.01)
+    (copies,) = sets_of(asked).values()
+    group = Group((0, "copies"), {}, asked, copies, tuple(evaluate(asked, copies, range(64), "network")))
+    (said,) = ANALYSES["high sigma"].answer({"copies": group})
+    assert said.startswith("Dac gain is to blame most for copies that fail: 80")
+    assert "kind = 'monte carlo' says" in said
 
 
 def test_yield_of_uniform_parts_is_the_one_that_is_known(tmp_path: Path) -> None:

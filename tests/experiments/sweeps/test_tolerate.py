@@ -253,3 +253,25 @@ def test_files_are_whole_or_not_there(nominal, tmp_path):
     (tmp_path / "tolerate.json").rmdir()
     assert tolerate(document(2 * nominal), "test", Target(("capacitor.lot",)), tmp_path) == answer
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_currents_are_loosened_in_amperes_and_the_parts_to_blame_are_told(tmp_path):
+    given = {
+        "name": "bias",
+        "metrics": ["relative_error"],
+        "hardware": {
+            "base": "bench",
+            "amplifier": {"offset": "0 V", "bias_current": "100 nA"},
+            "variation": {
+                "amplifier_bias": {"local": {"tolerance": "1 µA", "meaning": "sigma"}},
+                "input_resistor": {"local": {"tolerance": "0.05 %", "meaning": "sigma"}},
+            },
+        },
+        "workload": {"kind": "random", "size": 2, "condition": 4},
+        "analysis": {"kind": "monte carlo", "samples": 64},
+        "limits": {"relative_error": {"max": "10 %"}},
+    }
+    answer = tolerate(given, "test", Target(("amplifier_bias.local",), share=0.6, width=1.5), tmp_path)
+    assert {tried.unit for tried in answer.tried} == {"A"}
+    assert answer.passes is not None
+    assert f"At {answer.passes.shown}: Amplifier bias adds most to the relative error" in answer.sentence
