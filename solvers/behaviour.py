@@ -39,6 +39,10 @@ class Behaviour:
         noise_volts: one standard deviation of the noise when they are read, (samples, m), without what goes straight to
             an output past every capacitor; NaN where nobody asked, and in ngspice.
         unstable: samples of which a mode grows, (samples,).
+        bent: how far limits of amplifiers move outputs at rest, of the largest, (samples,); 0 in ngspice, which needs
+            no tangents there.
+        rates_off: how far tangents are off on the way, of the rates, (samples,); infinite: by more than Newton's method
+            finds; 0 in ngspice and where nothing moves.
     """
 
     volts: Array
@@ -46,6 +50,8 @@ class Behaviour:
     settling_seconds: Array
     noise_volts: Array
     unstable: NDArray[np.bool_]
+    bent: Array
+    rates_off: Array
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ def in_network(prepared: PreparedNetwork, device: Device, samples: Samples, ques
     """A block of samples of a nominal device in the exact network.
 
     Raises:
-        InputError: saturating amplifiers are asked about more than rest and the engine does not ``linearise``; or a
-            sample has no operating point.
+        InputError: saturating amplifiers are asked about more than rest and the engine does not ``linearise``; a sample
+            has no operating point; or tangents of steep amplifiers say nothing of its way.
     """
     nominal = batch_of(device)
     programmed = prepared.program(nominal.array, samples)
@@ -108,7 +114,10 @@ def in_network(prepared: PreparedNetwork, device: Device, samples: Samples, ques
         _, spread = moments(drift, np.zeros_like(away), law.diffusion[stable], away, until)
         assert spread is not None
         noise[stable] = np.sqrt(((output @ spread) * output).sum(axis=2))
-    return Behaviour(volts, settled, settling, noise, unstable)
+    bent = np.zeros(len(settled)) if motion.bent is None else motion.bent
+    moves = question.of_motion and motion.rates_off is not None
+    off = motion.rates_off() if moves and motion.rates_off else np.zeros(len(settled))
+    return Behaviour(volts, settled, settling, noise, unstable, bent, off)
 
 
 def in_ngspice(prepared: PreparedNgspice, device: Device, samples: Samples, question: Question) -> Behaviour:
@@ -141,7 +150,13 @@ def _in_ngspice(prepared: PreparedNgspice, device: Device, sample: Samples, ques
         if question.settling_error is not None:
             settling = _settling_of(times, wave, settled, question.settling_error)
     return Behaviour(
-        volts[None], settled[None], np.array([settling]), np.full((1, len(volts)), np.nan), np.array([False])
+        volts[None],
+        settled[None],
+        np.array([settling]),
+        np.full((1, len(volts)), np.nan),
+        np.array([False]),
+        np.zeros(1),
+        np.zeros(1),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,8 +91,23 @@ def question_of(sweep: Sweep, device: Device) -> Question:
     return Question(sweep.time * float(device.time_constant), settling, "noise" in needs)
 
 
-def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> tuple[Array, NDArray[np.bool_]]:
-    """The metrics of samples, (metrics, samples), NaN where they are unstable, and which are."""
+class Measured(NamedTuple):
+    """What samples were measured to do.
+
+    Args:
+        metrics: (metrics, samples), NaN where they are unstable.
+        unstable: which are, (samples,).
+        bent, rates_off: see ``Behaviour``.
+    """
+
+    metrics: Array
+    unstable: NDArray[np.bool_]
+    bent: Array
+    rates_off: Array
+
+
+def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> Measured:
+    """The metrics of samples."""
     device, question = bench.device, question_of(sweep, bench.device)
     behaviour = bench.behaviour(samples, question)
     if sweep.precision is None or behaviour.unstable.all():
@@ -107,7 +122,7 @@ def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> tuple[Array, NDA
         assert measure is not None
         found[k] = measure(answers)
     found[:, behaviour.unstable] = np.nan
-    return found, behaviour.unstable
+    return Measured(found, behaviour.unstable, behaviour.bent, behaviour.rates_off)
 
 
 def _precise(sweep: Sweep, precision: Precision, bench: Bench, samples: Samples) -> tuple[Array, Array]:

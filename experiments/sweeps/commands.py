@@ -19,7 +19,7 @@ from experiments.sweeps.findings import Findings, findings, study_in
 from experiments.sweeps.points import points_of
 from experiments.sweeps.progress import SweepBars
 from experiments.sweeps.run import MOST_BATCH, run
-from experiments.sweeps.sentences import NAMED, answer, yield_text
+from experiments.sweeps.sentences import NAMED, answer, warned, yield_text
 from experiments.sweeps.size import check_size
 from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import study_of
@@ -108,6 +108,8 @@ def sweep(
             _print_points(found)
         if found.shown:
             _print_tables(found)
+        for warning in warned(found):
+            console.print(f"\nWarning: {warning}", highlight=False, soft_wrap=True)
         _report(store)
         if not reached and check:
             raise typer.Exit(1)

@@ -64,12 +64,22 @@ def _rows(sweep: Sweep, copies: SampleSet, numbers: range, engine: str) -> list[
         return [Row(number, "ok", "", 1.0, measure(sweep, copies, number)) for number in numbers]
     worst = np.full((len(sweep.recorded), len(numbers)), -inf)
     weights, unstable = np.ones(len(numbers)), np.zeros(len(numbers), dtype=bool)
+    bent, off = np.zeros(len(numbers)), np.zeros(len(numbers))
     for bench in benches(sweep, engine):
         samples = drawn_samples(sweep, copies, bench, numbers)
-        found, grows = metrics_of(sweep, bench, samples)
-        worst, unstable = np.maximum(worst, found), unstable | grows
+        found = metrics_of(sweep, bench, samples)
+        worst, unstable = np.maximum(worst, found.metrics), unstable | found.unstable
+        bent, off = np.maximum(bent, found.bent), np.maximum(off, found.rates_off)
         weights = samples.weights
     return [
-        Row(number, "unstable" if unstable[k] else "ok", "", float(weights[k]), tuple(worst[:, k].tolist()))
+        Row(
+            number,
+            "unstable" if unstable[k] else "ok",
+            "",
+            float(weights[k]),
+            tuple(worst[:, k].tolist()),
+            0.0 if unstable[k] else float(bent[k]),
+            0.0 if unstable[k] else float(off[k]),
+        )
         for k, number in enumerate(numbers)
     ]

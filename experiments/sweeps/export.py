@@ -49,7 +49,7 @@ def export(store: SweepStore, path: Path) -> int:
 
 
 def table(found: Findings) -> pa.Table:
-    """Point, what the grid sets there, case, sample, status, reason, weight, limits, then the metrics in SI units.
+    """Point, what the grid sets, case, sample, status, reason, weight, tangents, limits, then the metrics in SI units.
 
     A metric that a sample does not have (it failed or is unstable) is null; one that is infinite is so.
     """
@@ -67,6 +67,14 @@ def table(found: Findings) -> pa.Table:
         (
             _field("weight", pa.float64(), "copies of the wanted distribution it stands for", "1"),
             [row.weight for _, row in rows],
+        ),
+        (
+            _field("bent", pa.float64(), "how far limits of amplifiers move outputs at rest, of the largest", "1"),
+            [row.bent for _, row in rows],
+        ),
+        (
+            _field("rates_off", pa.float64(), "how far tangents of amplifiers are off on the way, of the rates", "1"),
+            [row.rates_off for _, row in rows],
         ),
     ]
     if found.sweep.limits:

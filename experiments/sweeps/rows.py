@@ -17,6 +17,8 @@ class Row:
         reason: why it failed.
         weight: see ``Samples``.
         metrics: in the order of ``Sweep.recorded``; NaN where there is none.
+        bent: how far limits of amplifiers move its outputs at rest, of the largest.
+        rates_off: how far tangents of its amplifiers are off on the way, of the rates; infinite: by more than is known.
     """
 
     sample: int
@@ -24,6 +26,8 @@ class Row:
     reason: str
     weight: float
     metrics: tuple[float, ...]
+    bent: float = 0.0
+    rates_off: float = 0.0
 
 
 def failed(sample: int, reason: str, metrics: int) -> Row:

@@ -7,6 +7,7 @@ from experiments.sweeps.findings import Findings
 from experiments.sweeps.group import Group, ranked
 from experiments.sweeps.statistics import Percentile
 from experiments.sweeps.units import interval_share, metric_text, percent, titled, yield_share
+from solvers.network.tangents import NOTICED, NOTICED_RATE
 
 WANTED = 0.95
 """Yield that the answer about a grid asks for, as ``--check`` does unless it is told."""
@@ -38,7 +39,34 @@ def answer(findings: Findings) -> list[str]:
     if findings.bars is not None:
         metric, bars = next(iter(findings.bars.of.items()))
         sentences.append(findings.bars.scale.sentence(metric, bars[0]))
-    return list(filter(None, sentences))
+    return [*filter(None, sentences), *warned(findings)]
+
+
+def warned(findings: Findings) -> list[str]:
+    """Where tangents of amplifiers do not hold: in how many copies, and the worst of them."""
+    rows = [(group, row) for group in findings.every for row in group.tried]
+    said = []
+    for name, noticed, what, cure in (
+        (
+            "rates_off",
+            NOTICED_RATE,
+            "amplifiers slew or saturate on the way, where their tangents do not hold: rates are off by up to",
+            "take engine = 'ngspice', or lower the voltages (rail)",
+        ),
+        (
+            "bent",
+            NOTICED,
+            "a rail or a current is near at rest: limits move outputs by up to",
+            "lower the voltages (rail, current_limit)",
+        ),
+    ):
+        found = [(getattr(row, name), group, row) for group, row in rows if getattr(row, name) > noticed]
+        if found:
+            most, group, row = max(found, key=lambda one: one[0])
+            size = percent(most) if isfinite(most) else "more than all"
+            which = f"copy {row.sample}{', ' + group.label if group.label else ''}"
+            said.append(f"In {len(found)} of {len(rows)} copies {what} {size} ({which}); {cure}.")
+    return said
 
 
 def yield_text(group: Group) -> str:

@@ -30,7 +30,7 @@ from spu_circuit.errors import InputError
 NAME = "sweep.sqlite"
 COLUMNS = (
     '(point INTEGER, "case" TEXT, sample INTEGER, status TEXT, reason TEXT, weight REAL, metrics BLOB, '
-    'checksum, PRIMARY KEY (point, "case", sample)) WITHOUT ROWID'
+    'bent REAL, rates_off REAL, checksum, PRIMARY KEY (point, "case", sample)) WITHOUT ROWID'
 )
 
 
@@ -38,8 +38,8 @@ class SweepStore(StoreBase):
     """The store of a sweep's folder. One that is damaged and written to is set aside whole, and a new one takes over
     what can be read of it."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "sweep", "sweep", 4
-    NEWS = "whose rows carry checksums"
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "sweep", "sweep", 5
+    NEWS = "whose rows say where tangents of amplifiers do not hold"
     TABLES = {"copies": COLUMNS, "audit": COLUMNS}  # noqa: RUF012
 
     set_aside: Path | None = None
@@ -94,9 +94,11 @@ class SweepStore(StoreBase):
             InputError: the disk is full or failed; what was committed before is safe.
         """
         table = "audit" if audit else "copies"
-        values = [sealed((*key, r.sample, r.status, r.reason, r.weight, _pack(r.metrics))) for r in rows]
+        values = [
+            sealed((*key, r.sample, r.status, r.reason, r.weight, _pack(r.metrics), r.bent, r.rates_off)) for r in rows
+        ]
         with self._transaction() as connection:
-            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * 10)})", values)
 
     def rows(self, key: Key, audit: bool = False) -> list[Row]:
         """Finished samples of a set, by number. Raises InputError where one is none."""
@@ -140,7 +142,7 @@ class SweepStore(StoreBase):
 
     def _row(self, table: str, key: Key, row: Sequence[Any]) -> Row:
         which = f"row {row[2]!r} of {table!r}, point {key[0]}, {key[1]!r},"
-        _, _, sample, status, reason, weight, metrics = self._unsealed(which, row)
+        _, _, sample, status, reason, weight, metrics, bent, off = self._unsealed(which, row)
         if not isinstance(sample, int) or sample < 0:
             self._refuse_row(which, "has no number of a copy")
         if status not in STATUSES:
@@ -151,7 +153,10 @@ class SweepStore(StoreBase):
             self._refuse_row(which, f"has weight {weight!r}, which is no number from 0 on")
         if not isinstance(metrics, bytes) or len(metrics) % 8:
             self._refuse_row(which, "has metrics that are no numbers of 8 bytes")
-        return Row(sample, status, reason, weight, _unpack(metrics))
+        for name, value in (("bent", bent), ("rates_off", off)):
+            if not isinstance(value, float) or not value >= 0:
+                self._refuse_row(which, f"has {name} {value!r}, which is no number from 0 on")
+        return Row(sample, status, reason, weight, _unpack(metrics), bent, off)
 
     def _has_changed_rows(self) -> bool:
         """Whether a row of a whole file of this layout is not as it was written."""

@@ -10,6 +10,7 @@ from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.statistics import CONFIDENCE, Percentile
 from experiments.sweeps.tables import finite
 from experiments.sweeps.units import SI_UNITS
+from solvers.network.tangents import NOTICED, NOTICED_RATE
 
 SHARES = {"median": 0.5, "percentile_95": 0.95}
 
@@ -48,6 +49,13 @@ def _group(findings: Findings, group: Group) -> dict[str, Any]:
         "copies": len(group.rows),
         "failed": group.counted("failed"),
         "unstable": group.counted("unstable"),
+        "tangents": {
+            name: {"copies": sum(value > noticed for value in values), "worst": finite(max(values, default=0.0))}
+            for name, noticed, values in (
+                ("bent", NOTICED, [row.bent for row in group.tried]),
+                ("rates_off", NOTICED_RATE, [row.rates_off for row in group.tried]),
+            )
+        },
         "yield": _yield(group) if group.sweep.limits else None,
         "metrics": {
             name: {key: _percentile(group.percentile(name, share)) for key, share in SHARES.items()}

@@ -25,9 +25,9 @@ from experiments.sweeps.size import check_size
 from experiments.sweeps.statistics import clopper_pearson, passes
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import Study, points, study_of
+from experiments.sweeps.units import unit_of_tolerance
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError, did_you_mean
-from spu_circuit.quantity import FACTORS, unit_of
 from spu_circuit.sampling import varying
 from spu_circuit.spread import LARGEST_NORMAL, RelativeSpread, Spread, TemperatureSpread
 from spu_circuit.variation import Variation
@@ -126,7 +126,7 @@ class Tolerance:
 
     def shown(self, scale: float) -> tuple[float, str, str]:
         """The first part's tolerance and its unit; and those of all in words."""
-        values = [(_unit(each), each.tolerance * scale) for each in self.spreads.values()]
+        values = [(unit_of_tolerance(each), each.tolerance * scale) for each in self.spreads.values()]
         texts = [f"{factor * value:.4g} {unit}" for (factor, unit), value in values]
         named = [f"{text} of {part}" for part, text in zip(self.spreads, texts, strict=True)]
         (factor, unit), value = values[0]
@@ -147,7 +147,7 @@ class Tolerance:
         document = deepcopy(dict(self._document))
         document["analysis"] = {"kind": analysis, "samples": samples}
         for part, spread in self.spreads.items():
-            factor, unit = _unit(spread)
+            factor, unit = unit_of_tolerance(spread)
             table = document["hardware"]
             for key in ("variation", *part.split(".")):
                 table = table.setdefault(key, {})
@@ -373,13 +373,6 @@ def _spreads(variation: Variation) -> dict[str, Spread]:
         of_kind = {"": of_kind} if kind == "temperature" else dict(of_kind)
         found |= {f"{kind}.{name}".rstrip("."): each for name, each in of_kind.items() if isinstance(each, Spread)}
     return found
-
-
-def _unit(spread: Spread) -> tuple[float, str]:
-    """Factor from SI, and the unit that a tolerance is written in."""
-    field = type(spread).model_fields["tolerance"]
-    unit = unit_of(field.annotation, field.metadata)
-    return 1 / FACTORS[unit][unit] if unit in FACTORS else 1.0, unit
 
 
 def _loosest(spread: Spread) -> float:

@@ -3,7 +3,8 @@
 from math import isfinite, isnan
 
 from experiments.sweeps.metrics import METRICS
-from spu_circuit.quantity import shown
+from spu_circuit.quantity import FACTORS, shown, unit_of
+from spu_circuit.spread import Spread
 
 PREFIXED = ("s", "A", "W", "J", "V", "S")
 """Units that take prefixes."""
@@ -54,3 +55,10 @@ def interval_share(low: float, high: float) -> str:
 def titled(name: str) -> str:
     """relative_error → relative error."""
     return name.replace("_", " ")
+
+
+def unit_of_tolerance(spread: Spread) -> tuple[float, str]:
+    """Factor from SI, and the unit that a tolerance is written in."""
+    field = type(spread).model_fields["tolerance"]
+    unit = unit_of(field.annotation, field.metadata)
+    return 1 / FACTORS[unit][unit] if unit in FACTORS else 1.0, unit

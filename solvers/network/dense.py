@@ -67,6 +67,9 @@ class Motion:
         law: M, O, and the noise where it is wanted.
         rest: capacitors at rest, (batch, n), V.
         bending: of capacitors, whose capacitances at rest are those of the law; None: it is exact.
+        bent: see ``Rest``, (batch,).
+        rates_off: makes what ``tangents.rate_error`` has, (batch,); None: nobody looks. Raises InputError where
+            tangents say nothing of the way.
     """
 
     settled: Array
@@ -74,6 +77,8 @@ class Motion:
     law: Reduced
     rest: Array
     bending: Bending | None = None
+    bent: Array | None = None
+    rates_off: Callable[[], Array] | None = None
 
     def way(self, which: int, seconds: float) -> Callable[[Array], Array]:
         """See ``bending.way``, of one whose capacitors bend."""

@@ -47,7 +47,7 @@ def sources_of(structure: Structure, coefficients: Mapping[str, Array]) -> dict[
 
 @dataclass(frozen=True)
 class Bias:
-    """The circuit at rest with all its inputs at 0 V: where every operating point is looked for from.
+    """The circuit at rest with the inputs of its table, mostly 0 V: where every operating point is looked for from.
 
     Args:
         volts: of families of unknowns, (1, n, 1).
@@ -66,15 +66,19 @@ class Bias:
     order: BlockPlan
 
 
-def bias_of(structure: Structure, begin: Mapping[int, Array]) -> Bias:
+def bias_of(structure: Structure, begin: Mapping[int, Array], still: bool = False) -> Bias:
     """The bias of a structure's nominal circuit; 0 V where it finds none.
 
     Args:
         begin: voltages of families from where it is looked for first.
+        still: without inputs, where its table has some.
     """
     if not structure.behavioural:
         return Bias({}, {}, {}, {}, frozenset(), structure.order)
     nominal, families = structure.coefficients({}), structure.controlling | structure.charged
+    if still:
+        inputs = [group.label for group in structure.table.elements if group.part == "dac"]
+        nominal |= {label: np.zeros_like(nominal[label]) for label in inputs}
     volts, found = newton(structure, nominal, 1, families, begin, 1.0)
     if not found.all():
         volts = rising(structure, nominal, families) or {}

@@ -71,6 +71,12 @@ class Preparation:
         return bias_of(self.structure, begin)
 
     @cached_property
+    def still(self) -> Bias:
+        """The bias without inputs."""
+        begin = resting(self.structure, self.board.hardware.temperature) if self.structure.steep else {}
+        return bias_of(self.structure, begin, still=True)
+
+    @cached_property
     def pace(self) -> Pace:
         found = pace_of(self.structure, {**self.structure.coefficients({}), **self.bias.capacitances}, self.bias.slopes)
         # No matrix makes an array faster than this, so that noise is drawn alike for all.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ from solvers.network.parameters import parameter_slopes
 from solvers.network.preparation import Preparation, Settings
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
 from solvers.network.state_space import StateSpace
-from solvers.network.tangents import REFUSED_RATE, notes_of, rate_error
-from solvers.network.tangents import STEP as STEP_OF_TANGENTS
+from solvers.network.tangents import bent_at_rest, notes_of, rates_off
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
@@ -155,7 +154,10 @@ class ProgrammedNetwork:
         steps = self._steps(rest.slopes, STEP * time)
         away = self.away(device, coefficients, rest)
         self._refuse_growth(device, rest)
-        notes = notes_of(rest.bent, self._rate_error(device, coefficients, rest, away))
+        off = (
+            rates_off(self.structure, coefficients, rest, away, device.time_constant) if self.structure.steep else None
+        )
+        notes = notes_of(rest.bent, off)
         if self.bending is not None:
             return bent_reading(self, device, time[:, 0], seeds, notes)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
@@ -181,24 +183,6 @@ class ProgrammedNetwork:
 
         covariances = self.covariances(device, time)
         return Reading(ways[0], failures, peaks, None, covariances, 0, noise if self._noisy else None, notes=notes)
-
-    def _rate_error(self, device: Device, coefficients: Mapping[str, Array], rest: Rest, away: Array) -> Array | None:
-        """See ``rate_error``; None where sources are not as steep as junctions.
-
-        Raises:
-            InputError: tangents say nothing of the way.
-        """
-        if not self.structure.steep:
-            return None
-        length = STEP_OF_TANGENTS * np.reshape(device.time_constant, (-1, 1)) * np.ones((self.batch, 1))
-        start = charges(self.structure, rest.volts, self.batch) + away
-        found = rate_error(self.structure, coefficients, rest, start, length)
-        if (worst := float(found.max())) > REFUSED_RATE:
-            raise InputError(
-                f"amplifiers slew or saturate on the way: by their tangents rates are off by {worst:.2g} of themselves "
-                "at first; use ngspice, or lower the voltages (rail)"
-            )
-        return found
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
         """All values with inputs, capacitances as they are there, and the circuits at rest."""
@@ -235,10 +219,12 @@ class ProgrammedNetwork:
         coefficients, rest = self.settled(device)
         if not rest.found.all():
             raise InputError(f"{NO_REST}; check the amplifier's rail and current_limit")
-        away = self.away(device, coefficients, rest)[:, :, 0]
+        start = self.away(device, coefficients, rest)
+        away, bent = start[:, :, 0], bent_at_rest(self.structure, coefficients, rest, self._prepared.still)
         volts = np.broadcast_to(self.structure.volts(rest.volts)[:, :, 0], (self.batch, device.cells))
         charged = charges(self.structure, rest.volts, self.batch)[:, :, 0]
-        return Motion(volts, away, self._law(coefficients, rest, noise), charged, self.bending)
+        off = partial(rates_off, self.structure, coefficients, rest, start, device.time_constant)
+        return Motion(volts, away, self._law(coefficients, rest, noise), charged, self.bending, bent, off)
 
     def _law(self, coefficients: Mapping[str, Array], rest: Rest, noise: bool) -> Reduced:
         intercepts, sources = intercepts_of(self.structure, rest), self._noise_sources if noise else (None, None)

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.network.blocks import add
-from solvers.network.newton import drive, intercepts_at, newton, sources_of
+from solvers.network.newton import Bias, drive, intercepts_at, newton, sources_of
 from solvers.network.operating_point import SMALLEST, Rest
-from solvers.network.relaxation import split
+from solvers.network.relaxation import charges, split
 from solvers.network.structure import Structure, limited
+from spu_circuit.errors import InputError
 
 Array = NDArray[np.float64]
 
@@ -20,6 +21,40 @@ NOTICED_RATE, REFUSED_RATE = 2e-3, 0.06
 is 5e-5 of the voltages half a time constant later, 0.04 is 4 %, and 0.09 more than all."""
 STEP = 0.1
 """Of the array's time constant."""
+
+
+def bent_at_rest(structure: Structure, coefficients: Mapping[str, Array], rest: Rest, still: Bias) -> Array:
+    """How far outputs are from where the slopes without inputs lead, of the largest, (batch,); of linear ones zeros."""
+    batch = len(rest.found)
+    if not structure.behavioural:
+        return np.zeros(batch)
+    right = sources_of(structure, coefficients)
+    drive(structure, right, intercepts_at(structure, still.slopes, structure.at_controls(still.volts)))
+    flat = structure.factors(structure.blocks({**coefficients, **still.slopes}), batch)
+    outputs = structure.volts(flat.solve(right, structure.read))[:, :, 0]
+    off = np.abs(structure.volts(rest.volts)[:, :, 0] - outputs).max(axis=1)
+    return np.asarray(off / np.maximum(np.abs(outputs).max(axis=1), SMALLEST) * np.ones(batch))
+
+
+def rates_off(
+    structure: Structure, coefficients: Mapping[str, Array], rest: Rest, away: Array, time_constant: Array
+) -> Array:
+    """``rate_error`` of arrays with these time constants, s, from charges ``away`` from rest; of linear ones zeros.
+
+    Raises:
+        InputError: tangents of sources as steep as junctions say nothing of the way.
+    """
+    if not structure.behavioural:
+        return np.zeros(len(away))
+    length = STEP * np.reshape(time_constant, (-1, 1)) * np.ones((len(away), 1))
+    start = charges(structure, rest.volts, len(away)) + away
+    found = rate_error(structure, coefficients, rest, start, length)
+    if structure.steep and (worst := float(found.max())) > REFUSED_RATE:
+        raise InputError(
+            f"amplifiers slew or saturate on the way: by their tangents rates are off by {worst:.2g} of themselves "
+            "at first; use ngspice, or lower the voltages (rail)"
+        )
+    return found
 
 
 def rate_error(

@@ -104,7 +104,9 @@ def _by_circuit(sweep: Sweep, bench: Bench, scores: Mapping[str, Array]) -> Arra
     found = []
     for start in range(0, TRIED, BLOCK):
         block = {purpose: own[start : start + BLOCK] for purpose, own in at.items()}
-        values, unstable = metrics_of(sweep, bench, at_scores(hardware.variation, hardware.temperature, places, block))
+        values, unstable, *_ = metrics_of(
+            sweep, bench, at_scores(hardware.variation, hardware.temperature, places, block)
+        )
         limits = [values[sweep.recorded.index(name)] / limit.max for name, limit in sweep.limits.items()]
         found.append(np.where(unstable, inf, np.max(limits, axis=0)))
     return np.concatenate(found)

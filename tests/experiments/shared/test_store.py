@@ -86,7 +86,7 @@ def no_database(folder):
 
 
 EDITED = {
-    "of another layout": (lambda f: edit(f, "PRAGMA user_version = 1"), "store layout 1, this version reads layout 4"),
+    "of another layout": (lambda f: edit(f, "PRAGMA user_version = 1"), "store layout 1, this version reads layout 5"),
     "other columns": (lambda f: edit(f, "ALTER TABLE copies ADD COLUMN more"), "'copies' has not the columns point"),
     "foreign": (foreign, r"is no store of a sweep: its tables are 'songs'"),
     "of a run": (of_another_kind, r"is no store of a sweep: its tables are 'config', 'exhibit'"),

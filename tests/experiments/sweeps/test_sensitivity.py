@@ -216,7 +216,7 @@ def test_worst_case_finds_the_worst_of_all_corners_of_a_small_circuit():
     signs = np.array(list(product((-1.0, 1.0), repeat=7)))
     cuts = np.split(signs, np.cumsum(list(counts.values()))[:-1], axis=1)
     copies = corners(device.variation, device.temperature, places, dict(zip(counts, cuts, strict=True)))
-    every, _ = metrics_of(asked, bench, copies)
+    every, *_ = metrics_of(asked, bench, copies)
     for k, name in enumerate(asked.recorded):
         # The same copy in another block has other last digits.
         assert rows[1 + 2 * k].metrics[k] == pytest.approx(every[k].max(), rel=1e-9), name

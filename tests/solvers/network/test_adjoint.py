@@ -17,7 +17,7 @@ from solvers.spu import Spu
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystem, System
-from spu_circuit.sampling import Sample, Samples, Sampling, draw
+from spu_circuit.sampling import Sample, Samples, Sampling, adds, draw
 from spu_circuit.variation import KINDS, Variation
 
 Array = NDArray[np.float64]
@@ -87,7 +87,7 @@ def moved(board: Board, kind: str, step: float, base: Samples | None = None) -> 
     nothing = np.zeros((2 * count, 0), dtype=bool)
     relative = {} if base is None else {k: np.repeat(v, 2 * count, axis=0) for k, v in base.relative.items()}
     absolute = {} if base is None else {k: np.repeat(v, 2 * count, axis=0) for k, v in base.absolute.items()}
-    if kind.endswith(("offset", "bias", "inl", "dnl", "programming")):
+    if adds(board.hardware.variation, kind):
         absolute[kind] = absolute.get(kind, 0.0) + off
     else:
         relative[kind] = relative.get(kind, 1.0) * (1 + off)
@@ -99,7 +99,7 @@ def differences(
 ) -> Array:
     """Of ``gradient · x`` at a time, in τ, by each part of a kind, (parts,), by the network."""
     relative = SIEMENS_STEP if kind == "array_programming" else RELATIVE_STEP
-    volts = VOLTS_STEP if kind.endswith("offset") else relative
+    volts = VOLTS_STEP if kind.endswith(("offset", "rejection")) else relative
     step = CODE_STEP if kind.endswith("nl") else AMPERES_STEP if kind.endswith("bias") else volts
     samples = moved(board, kind, step, base)
     many = device_batch(device, samples.count)
@@ -210,10 +210,11 @@ def test_a_sample_has_derivatives_about_its_own_parts() -> None:
         np.testing.assert_allclose(own, wanted, rtol=1e-6, atol=1e-6 * max(1.0, np.abs(wanted).max()), err_msg=kind)
 
 
-OF_CELLS: dict[str, object] = {
+OF_OTHERS: dict[str, object] = {
     "array_programming": {"local": {"tolerance": 2e-6, "meaning": "sigma"}},
     "array_drift": {"spread": 3e-3, "age": 1e5, "reference": 10.0},
     "array_noise": {"read": 0.02},
+    "amplifier_rejection": {"local": {"tolerance": 1e-3, "meaning": "sigma"}, "supply_change": 1.0},
 }
 
 
@@ -223,8 +224,8 @@ def varied(hardware: Hardware, tolerance: float) -> Hardware:
     for kind in KINDS:
         small = 1e-7 if kind.endswith("bias") else 1e-3 if kind.endswith("offset") else tolerance
         size = 0.5 if kind.endswith("nl") else small
-        if kind in OF_CELLS:
-            kinds[kind] = OF_CELLS[kind]
+        if kind in OF_OTHERS:
+            kinds[kind] = OF_OTHERS[kind]
         elif kind != "summing_resistor":
             kinds[kind] = {"local": {"tolerance": size, "meaning": "sigma"}}
     return hardware.model_copy(update={"variation": Variation.model_validate(kinds)})
