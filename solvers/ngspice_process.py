@@ -234,6 +234,10 @@ def _parsed(data: bytes, kind: np.dtype[Any]) -> list[dict[str, NDArray[Any]]]:
         if at > len(data) or len(names) != shape[1]:
             raise NgspiceReadError("ngspice's raw file ends too early; is the disk full?")
         values = np.frombuffer(data, dtype=kind, count=shape[0] * shape[1], offset=header.end()).reshape(shape)
+        if kind.kind == "c" and names[0] == "frequency":
+            # ngspice 39 leaves the imaginary part of frequencies as it finds it in memory: any number, at times NaN.
+            values = values.copy()
+            values.imag[:, 0] = 0
         # ngspice 39 integrates noise as power laws between points, which overflow for sources whose share is rounding.
         # The spectra, in a plot before, are what is read.
         if name != "Integrated Noise" and not np.isfinite(values).all():

@@ -24,6 +24,7 @@ from solvers.ngspice_process import (
     ngspice_version,
     parse_raw,
     run_deck,
+    run_small_signal,
 )
 from spu_circuit.errors import InputError
 
@@ -40,6 +41,20 @@ def fake_ngspice(folder, script, monkeypatch):
 def test_results_come_by_name():
     (plot,) = run_deck(DIVIDER, 60)
     assert plot["v(b)"] == pytest.approx([2.0])
+
+
+def test_frequencies_are_real_whatever_stands_beside_them(tmp_path, monkeypatch):
+    """ngspice 39 does not set their imaginary parts: memory, and so NaN now and then."""
+    deck = DIVIDER.replace("V1 a 0 3", "V1 a 0 DC 3 AC 3").replace(".op", ".ac dec 2 1 100")
+    (plot,) = run_small_signal(deck, 60)
+    assert not plot["frequency"].imag.any()
+    assert plot["v(b)"] == pytest.approx([2.0] * 5)
+    header = b"Title: x\nDate: x\nPlotname: AC Analysis\nFlags: complex\nNo. Variables: 2\nNo. Points: 1\nVariables:\n"
+    header += b"\t0\tfrequency\tfrequency grid=3\n\t1\tv(b)\tvoltage\nBinary:\n"
+    (tmp_path / "made").write_bytes(header + np.array([complex(7.0, nan), 2j]).tobytes())
+    fake_ngspice(tmp_path, f"cat {tmp_path}/made > result.raw", monkeypatch)
+    (plot,) = run_small_signal(deck, 60)
+    assert (plot["frequency"].tolist(), plot["v(b)"].tolist()) == ([7], [2j])
 
 
 def test_missing_program_says_what_to_install_and_what_works_without(monkeypatch):
