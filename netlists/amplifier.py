@@ -51,7 +51,8 @@ class AmplifierCircuit:
         amplifier = self.hardware.amplifier
         unchanged = {name: 0.0 if name in ADDING else 1.0 for name in amplifier.varying}
         own = empty_subcircuit(NAME, "plus", "minus", "output", start=0.0, **unchanged)
-        own.raw_spice = "\n".join(amplifier.kind.lines(self.hardware, noise_hold))
+        temperature = self.hardware.temperature if self.hardware.noise.thermal else None
+        own.raw_spice = "\n".join(amplifier.kind.lines(amplifier, temperature, noise_hold))
         circuit.subcircuit(own)
         if amplifier.library_text is None:
             return

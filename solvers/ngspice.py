@@ -24,7 +24,6 @@ from solvers.pins import check_pins
 from solvers.solution import Waveform
 from solvers.steps import trapezoidal_error
 from spu_circuit.errors import InputError
-from spu_circuit.noise import input_noise_density
 from spu_circuit.quantity import shown
 from spu_circuit.sampling import Samples
 
@@ -331,7 +330,7 @@ def held_noise(device: Device, law: OrnsteinUhlenbeck, hold: float, seconds: flo
     as fast; a library's own noise is in no transient.
     """
     covariance = law.held_covariance(hold, round(seconds / hold))
-    variance = input_noise_density(device.hardware) / (2 * hold)
+    variance = device.hardware.input_noise_density / (2 * hold)
     if not variance:
         return covariance
     size = len(covariance)

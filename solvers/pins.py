@@ -11,7 +11,8 @@ from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.ngspice_attempts import attempts
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck
-from spu_circuit.amplifier import Amplifier, Role
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.amplifiers.fields import Role
 from spu_circuit.errors import InputError, SimulationError
 
 Pins = tuple[Role, ...]

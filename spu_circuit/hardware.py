@@ -194,6 +194,16 @@ class Hardware(Description):
         capacitance that it has there."""
         return max(self.dac.full_scale, self.adc.full_scale, self.amplifier.rail or 0.0)
 
+    @property
+    def input_noise_density(self) -> float:
+        """One-sided density of an amplifier's input noise voltage, V²/Hz; 0 where thermal noise is off."""
+        return (self.amplifier.input_noise or 0.0) ** 2 * self.noise.thermal
+
+    @property
+    def input_current_noise_density(self) -> float:
+        """One-sided density of the noise current into an amplifier's inverting input, A²/Hz; 0 where it is off."""
+        return (self.amplifier.input_current_noise or 0.0) ** 2 * self.noise.thermal
+
 
 def presets() -> list[str]:
     """Names of the hardware descriptions that come with the package."""

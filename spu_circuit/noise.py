@@ -1,13 +1,10 @@
 """The thermal noise of resistors, and white noise for transients."""
 
 from math import sqrt
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from spu_circuit.hardware import Hardware
 
 BOLTZMANN = 1.380649e-23
 """J/K: exact, it defines the kelvin (SI, 2019)."""
@@ -35,16 +32,6 @@ def johnson_current_density(conductance: Conductance, temperature: float | NDArr
         raise ValueError("conductance and temperature must not be negative")
     density: Any = 4 * BOLTZMANN * temperature * conductance
     return density
-
-
-def input_noise_density(hardware: "Hardware") -> float:
-    """One-sided density of an amplifier's input noise voltage, V²/Hz; 0 where thermal noise is off."""
-    return (hardware.amplifier.input_noise or 0.0) ** 2 * hardware.noise.thermal
-
-
-def input_current_noise_density(hardware: "Hardware") -> float:
-    """One-sided density of the noise current into an amplifier's inverting input, A²/Hz; 0 where it is off."""
-    return (hardware.amplifier.input_current_noise or 0.0) ** 2 * hardware.noise.thermal
 
 
 def white_current(density: float, hold: float) -> str:

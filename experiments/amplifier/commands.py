@@ -14,7 +14,8 @@ from experiments.amplifier.measure import QUANTITIES, Bench, limits, measured
 from experiments.shared.files import make_folder, write
 from experiments.shared.plain_json import json_text
 from solvers.pins import check
-from spu_circuit.amplifier import Amplifier, Role
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.amplifiers.fields import Role
 from spu_circuit.description import Description
 from spu_circuit.documents import from_document, from_toml
 from spu_circuit.errors import InputError, SimulationError, did_you_mean

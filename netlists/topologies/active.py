@@ -19,7 +19,7 @@ from netlists.levels import Rounding, nearest_level, rails, smallest_step
 from netlists.limits import limited, trusted_outputs
 from netlists.topologies.definite import refuse_indefinite
 from spu_circuit.hardware import Hardware
-from spu_circuit.noise import input_current_noise_density, input_noise_density, johnson_current_density
+from spu_circuit.noise import johnson_current_density
 from spu_circuit.problem import System
 
 Array = NDArray[np.float64]
@@ -193,10 +193,10 @@ class ActiveArray(ProgrammedArray):
         ``K e, K = diag(ΣG) − (G⁺ − G⁻)``, which drives W, and ``2 G⁻ e`` from the inverting stages. Its
         noise current adds to that of the resistors.
         """
-        cell, current = hardware.cell, input_current_noise_density(hardware)
+        cell, current = hardware.cell, hardware.input_current_noise_density
         rows = (self.integrator_noise_density(hardware) + current)[..., None] * np.eye(self.scaling.shape[-1])
         inverter = cell.inverter_resistance**2 * (self.inverter_noise_density(hardware) + current)
-        amplifier = input_noise_density(hardware)
+        amplifier = hardware.input_noise_density
         shared = (inverter + 4 * amplifier) * self.inverted @ self.inverted.swapaxes(-1, -2)
         if amplifier:
             drive = self.amplifier_drive(hardware)
@@ -222,7 +222,7 @@ class ActiveArray(ProgrammedArray):
         amplifier = hardware.amplifier
         driven = self.direct.sum(axis=-2) + 1 / hardware.cell.inverter_resistance
         loop = 1 + amplifier.output_resistance * (self._row_conductance(hardware) + driven)
-        return input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
+        return hardware.input_noise_density * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
 
 
 def program_active(A: Array, hardware: Hardware, rounding: Rounding = nearest_level) -> ActiveArray:

@@ -15,7 +15,7 @@ from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Valu
 from netlists.limits import trusted_outputs
 from netlists.topologies.factor import ProgrammedFactor, SignedResistors, Stage
 from spu_circuit.hardware import Hardware
-from spu_circuit.noise import input_current_noise_density, input_noise_density, johnson_current_density
+from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
 
@@ -200,8 +200,8 @@ class FactoredArray(ProgrammedFactor):
         as in the active array ``(diag(ΣG) − g_u A) e`` into the integrators. Its noise current adds to that of
         resistors.
         """
-        cell, amplifier = hardware.cell, input_noise_density(hardware)
-        current = input_current_noise_density(hardware)
+        cell, amplifier = hardware.cell, hardware.input_noise_density
+        current = hardware.input_current_noise_density
         inverse = cell.inverter_resistance**2 * (self.inverter_noise_density(hardware) + current) + 4 * amplifier
         onward, from_inverses = self.backward.net, self.backward.inverted
         total = _diagonal(self.integrator_noise_density(hardware) + current)
@@ -230,7 +230,7 @@ class FactoredArray(ProgrammedFactor):
         amplifier = hardware.amplifier
         driven = self.stages[0].resistors.direct.sum(axis=-2) + self.damping + 1 / hardware.cell.inverter_resistance
         loop = 1 + amplifier.output_resistance * (self._row_conductance(hardware) + driven)
-        return input_noise_density(hardware) * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
+        return hardware.input_noise_density * np.pi / 2 * (amplifier.gain_bandwidth or 0.0) / loop
 
     def _row_conductance(self, hardware: Hardware) -> Array:
         """What ends in each integrator's virtual ground and does not begin at its own output's capacitor, S."""

@@ -8,21 +8,16 @@ product there is no capacitor, without a rail or current limit no saturation.
 from collections.abc import Mapping
 from math import pi
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from spu_circuit.amplifiers.fields import AmplifierFields
 from spu_circuit.amplifiers.model import AmplifierModel
 from spu_circuit.amplifiers.noise import current_noise, noise_node
-
-if TYPE_CHECKING:
-    from spu_circuit.amplifier import Amplifier
-    from spu_circuit.hardware import Hardware
 
 TRANSCONDUCTANCE = 1e-3
 """Of the input stage, S. Any value gives the same behaviour; 1 mS is an op-amp's order of magnitude."""
 
 
-def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
-    amplifier = hardware.amplifier
+def _lines(amplifier: AmplifierFields, temperature: float | None, noise_hold: float | None) -> list[str]:
     lines = [
         f"Voffset shifted plus DC {{{amplifier.offset!r}+offset}}",
         f"Ginput 0 pole shifted minus {TRANSCONDUCTANCE!r}",
@@ -31,11 +26,11 @@ def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
     if amplifier.bias_current is not None:
         # The other input is at ground, where its own current makes no voltage.
         lines.insert(0, f"Ibias minus 0 DC {{{amplifier.bias_current!r}+bias}}")
-    if amplifier.input_noise and hardware.noise.thermal:
-        lines += noise_node("noise", amplifier.input_noise, hardware.temperature, noise_hold)
+    if amplifier.input_noise and temperature:
+        lines += noise_node("noise", amplifier.input_noise, temperature, noise_hold)
         # Into the pole, so that it ends where the gain does.
         lines.append(f"Gnoise 0 pole noise 0 {TRANSCONDUCTANCE!r}")
-    lines += current_noise(hardware, noise_hold)
+    lines += current_noise(amplifier.input_current_noise, temperature, noise_hold)
     rail = amplifier.rail
     if amplifier.gain_bandwidth is not None:
         start = "start" if rail is None else f"{rail!r}*atanh(start/{rail!r})"
@@ -55,16 +50,16 @@ def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
     return lines
 
 
-def _varying(amplifier: "Amplifier") -> tuple[str, ...]:
+def _varying(amplifier: AmplifierFields) -> tuple[str, ...]:
     bandwidth = () if amplifier.gain_bandwidth is None else ("bandwidth",)
     return ("offset", "gain", *bandwidth, *(() if amplifier.bias_current is None else ("bias",)))
 
 
-def _linear(amplifier: "Amplifier") -> bool:
+def _linear(amplifier: AmplifierFields) -> bool:
     return amplifier.rail is None and amplifier.current_limit is None
 
 
-def _checked(amplifier: "Amplifier", folder: Path) -> Mapping[str, str]:
+def _checked(amplifier: AmplifierFields, folder: Path) -> Mapping[str, str]:
     rail, supply = amplifier.rail, amplifier.supply
     if amplifier.current_limit is not None and amplifier.output_resistance == 0:
         raise ValueError("current_limit needs an output_resistance above 0, on which it acts; give both")

@@ -3,14 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from spu_circuit.amplifier import Amplifier
-    from spu_circuit.hardware import Hardware
+from spu_circuit.amplifiers.fields import AmplifierFields
 
 
-def _nothing(amplifier: "Amplifier", folder: Path) -> Mapping[str, str]:
+def _nothing(amplifier: AmplifierFields, folder: Path) -> Mapping[str, str]:
     return {}
 
 
@@ -19,11 +16,12 @@ class AmplifierModel:
     """A way to describe amplifiers.
 
     Args:
-        takes: fields of ``Amplifier`` that mean something to it. Others must be left out.
-        lines: its circuit in SPICE, between ``.subckt`` and ``.ends``, of a device and the seconds for which each value
-            of a noise source is held. ``WHITE``: engines know the noise of its resistors; None: so they do, and a
-            library's own parts make theirs. Nodes ``plus``, ``minus`` and ``output`` are its
-            pins; ``start`` is the output voltage at time 0 of a transient that uses initial conditions.
+        takes: fields that mean something to it. Others must be left out.
+        lines: its circuit in SPICE, between ``.subckt`` and ``.ends``, of an amplifier, its temperature (K; None:
+            without thermal noise), and the seconds for which each value of a noise source is held. ``WHITE``: engines
+            know the noise of its resistors; None: so they do, and a library's own parts make theirs. Nodes ``plus``,
+            ``minus`` and ``output`` are its pins; ``start`` is the output voltage at time 0 of a transient that uses
+            initial conditions.
         varying: the parameters in those lines by which samples of a device differ: ``offset`` (V) and ``bias`` (A),
             which add, 0 where nothing is said; ``gain`` and ``bandwidth``, which multiply, else 1.
         linear: whether no element of its circuit is nonlinear.
@@ -32,7 +30,7 @@ class AmplifierModel:
     """
 
     takes: tuple[str, ...]
-    lines: "Callable[[Hardware, float | None], list[str]]"
-    varying: "Callable[[Amplifier], tuple[str, ...]]"
-    linear: "Callable[[Amplifier], bool]"
-    completed: "Callable[[Amplifier, Path], Mapping[str, str]]" = _nothing
+    lines: Callable[[AmplifierFields, float | None, float | None], list[str]]
+    varying: Callable[[AmplifierFields], tuple[str, ...]]
+    linear: Callable[[AmplifierFields], bool]
+    completed: Callable[[AmplifierFields, Path], Mapping[str, str]] = _nothing

@@ -4,12 +4,7 @@ Each is a resistor on a node of its own, whose Johnson voltage controls it. So e
 resistors knows it; transients get the resistor's noise current.
 """
 
-from typing import TYPE_CHECKING
-
 from spu_circuit.noise import BOLTZMANN, johnson_current_density, white_current
-
-if TYPE_CHECKING:
-    from spu_circuit.hardware import Hardware
 
 CARRIER = 4e-9
 """V/√Hz, of the node whose voltage makes a noise current: that of 1 kΩ."""
@@ -30,10 +25,9 @@ def noise_node(name: str, density: float, temperature: float, noise_hold: float 
     return lines
 
 
-def current_noise(hardware: "Hardware", noise_hold: float | None) -> list[str]:
-    """Into the inverting input; the other one is at ground, where its own noise current makes no voltage."""
-    density = hardware.amplifier.input_current_noise
-    if not density or not hardware.noise.thermal:
+def current_noise(density: float | None, temperature: float | None, noise_hold: float | None) -> list[str]:
+    """Of ``density``, A/√Hz, into the inverting input; the other one is at ground, where its own makes no voltage."""
+    if not density or not temperature:
         return []
-    node = noise_node("current", CARRIER, hardware.temperature, noise_hold)
+    node = noise_node("current", CARRIER, temperature, noise_hold)
     return [*node, f"Gcurrent 0 minus current 0 {density / CARRIER!r}"]

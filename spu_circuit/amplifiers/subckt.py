@@ -8,16 +8,12 @@ stored description needs no other file. Its circuit does not take ``start``: an 
 from collections.abc import Mapping
 from math import pi
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from spu_circuit.amplifiers.fields import AmplifierFields
 from spu_circuit.amplifiers.model import AmplifierModel
 from spu_circuit.amplifiers.noise import current_noise, noise_node, resistance_of
 from spu_circuit.library import find_library, lines_of, read_library, used_part
 from spu_circuit.noise import WHITE
-
-if TYPE_CHECKING:
-    from spu_circuit.amplifier import Amplifier
-    from spu_circuit.hardware import Hardware
 
 SUPPLIES = {"positive_supply": ("spu_positive", 1.0), "negative_supply": ("spu_negative", -1.0)}
 """Global nodes that feed the supply pins of all amplifiers, and their signs."""
@@ -30,16 +26,15 @@ ONCE = ("plus", "minus", "output")
 """Roles that one pin has; others may have none or several, such as a shutdown pin at a supply."""
 
 
-def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
+def _lines(amplifier: AmplifierFields, temperature: float | None, noise_hold: float | None) -> list[str]:
     """The subcircuit with its supply pins joined to the supplies."""
-    amplifier = hardware.amplifier
     lines, plus = ["Voffset shifted plus DC {offset}"], "shifted"
     if noise_hold is not None:
-        lines += current_noise(hardware, noise_hold)
-        if amplifier.input_noise and hardware.noise.thermal:
-            lines += noise_node("noise", amplifier.input_noise, hardware.temperature, noise_hold)
+        lines += current_noise(amplifier.input_current_noise, temperature, noise_hold)
+        if amplifier.input_noise and temperature:
+            lines += noise_node("noise", amplifier.input_noise, temperature, noise_hold)
             if noise_hold == WHITE:
-                ohms = resistance_of(amplifier.input_noise, hardware.temperature)
+                ohms = resistance_of(amplifier.input_noise, temperature)
                 lines.append(f"Cnoise noise 0 {1 / (2 * pi * NOISE_BANDWIDTH * ohms)!r}")
             lines.append(f"Enoise noisy {plus} noise 0 1.0")
             plus = "noisy"
@@ -53,7 +48,7 @@ def _lines(hardware: "Hardware", noise_hold: float | None) -> list[str]:
     return [*lines, f"Xlibrary {' '.join(nodes)} {str(amplifier.subcircuit).lower()}"]
 
 
-def _completed(amplifier: "Amplifier", folder: Path) -> Mapping[str, str]:
+def _completed(amplifier: AmplifierFields, folder: Path) -> Mapping[str, str]:
     """The text of the subcircuit and of what it needs, with its pins checked."""
     for name in ("library", "subcircuit", "pins"):
         if not getattr(amplifier, name):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import exp, log, pi
 from pathlib import Path
 
-from spu_circuit.amplifier import Role
+from spu_circuit.amplifiers.fields import Role
 
 FOLDER = Path(__file__).parent
 THERMAL = 0.025865

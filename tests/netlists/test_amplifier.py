@@ -13,6 +13,7 @@ from experiments.shared.systems import spd_system
 from netlists.amplifier import NAME, AmplifierCircuit
 from netlists.deck import lines_of
 from netlists.device import load, program_array
+from netlists.spice import empty_circuit
 from solvers.ideal import law_of
 from solvers.network import Network, state_space
 from solvers.ngspice import Ngspice
@@ -246,7 +247,9 @@ ONE = LinearSystem(np.eye(1), np.ones(1))
 
 
 def circuit_of(hardware, noise_hold):
-    return "\n".join(hardware.amplifier.kind.lines(hardware, noise_hold))
+    circuit = empty_circuit()
+    AmplifierCircuit(hardware).define(circuit, noise_hold)
+    return "\n".join(lines_of(circuit))
 
 
 def test_resistor_of_the_input_noise_is_there_only_with_thermal_noise():
