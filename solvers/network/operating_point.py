@@ -30,7 +30,7 @@ FEW = 4
 """Once no more than one of so many of a batch is left, those that are go on without the others."""
 SLOWER = 4.0
 """The next change may shrink by so much less than this one did. Seen were factors up to 2."""
-FIRST = 4
+FIRST = 3
 """Steps that each source takes alone before the first solve: feedback holds the outputs, so it knows nearly all."""
 GENTLE, STEEP = -4.0, 0.9
 """Between these a source's own slope is trusted; beyond, its next step would be too short, or too long."""
