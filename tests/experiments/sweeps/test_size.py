@@ -85,7 +85,7 @@ def test_the_estimate_is_that_of_the_first_copies():
     [(4.0, 2, 1), (8.0, 2, 2), (2.0, 100, 1), (4.0, 100, 100), (0.0, 2, 2), (1e6, 1, 1)],
 )
 def test_workers_are_started_where_that_is_faster(seconds, workers, used):
-    """To start them takes 3 s; who has timed nothing starts as many as are asked for."""
+    """To start them takes 2 s; who has timed nothing starts as many as are asked for."""
     assert Size(10_000, 1e6, seconds).processes(workers) == used
 
 
