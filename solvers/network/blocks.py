@@ -74,6 +74,7 @@ class Factors:
         self._Q, self._P = _placed(work, rows, inputs), _placed(work, functionals, columns)
         self._S = _placed(work, functionals, inputs)
         self._length = sum(size for _, size in functionals)
+        self._upto: dict[int, list[list[tuple[int, int, Array]]]] = {}
 
     def part(self, rows: NDArray[np.intp]) -> "Factors":
         """Those of some of the batch, for ``solve`` alone."""
@@ -88,14 +89,16 @@ class Factors:
     def apply(self, vector: Array, length: int | None = None) -> Array:
         """Functionals (batch, length, k) of inputs (batch, inputs, k), joined in their order, or the first of them."""
         length = self._length if length is None else length
-        found = np.zeros((self.batch, length, vector.shape[2]))
+        if length not in self._upto:
+            self._upto[length] = [[part for part in parts if part[0] < length] for parts in (self._P, self._S)]
+        rows, straight = self._upto[length]
         if self._lu:
-            right = np.zeros((self.batch, self._left, vector.shape[2]))
-            _add_products(right, self._Q, vector)
-            solved = self._divided(right, False)
-            _add_products(found, [part for part in self._P if part[0] < length], solved)
+            solved = self._divided(_products(self._Q, vector, self.batch, self._left), False)
+            found = _products(rows, solved, self.batch, length)
             np.negative(found, out=found)
-        _add_products(found, [part for part in self._S if part[0] < length], vector)
+        else:
+            found = np.zeros((self.batch, length, vector.shape[2]))
+        _add_products(found, straight, vector)
         return found
 
     def _divided(self, right: Array, transposed: bool) -> Array:
@@ -220,6 +223,17 @@ def _placed(work: Mapping[Key, Array], rows: Sizes, columns: Sizes) -> list[tupl
     """Blocks, and the row and the column of their joined matrix where each begins."""
     down, across = _starts(rows), _starts(columns)
     return [(down[r], across[c], work[r, c]) for r, _ in rows for c, _ in columns if (r, c) in work]
+
+
+def _products(blocks: Sequence[tuple[int, int, Array]], vectors: Array, batch: int, length: int) -> Array:
+    """What placed blocks make of vectors, (batch, length, k), as an array of its own."""
+    if len(blocks) == 1:
+        block = blocks[0][2]
+        if (max(len(block), len(vectors)), block.shape[1], block.shape[-1]) == (batch, length, vectors.shape[1]):
+            return times_of(block, vectors)
+    total = np.zeros((batch, length, vectors.shape[2]))
+    _add_products(total, blocks, vectors)
+    return total
 
 
 def _add_products(total: Array, blocks: Sequence[tuple[int, int, Array]], vectors: Array) -> None:

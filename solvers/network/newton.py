@@ -7,7 +7,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import BlockPlan, Factors, Key, add, of_some, some, times_of
+from solvers.network.block_plan import BlockPlan, Key, plan
+from solvers.network.blocks import Factors, add, of_some, some, times_of
 from solvers.network.groups import NOTHING, Group
 from solvers.network.structure import Controls, Structure, limited
 from spu_circuit.errors import InputError
@@ -95,7 +96,8 @@ def bias_of(structure: Structure, begin: Mapping[int, Array], still: bool = Fals
             answers[f"{group.key}'{k}"] = structure.control(control, moved) + np.zeros((1, group.count))
     # Newton's method, which junctions need, factorises all blocks.
     weak = frozenset[Key]() if structure.steep else _weak(blocks, factors)
-    order = structure.planned(slopes, weak) if weak else structure.order
+    strong = {key: block for key, block in blocks.items() if key not in weak}
+    order = plan(strong, structure.all_sizes, structure.all_sizes) if weak else structure.order
     return Bias(volts, slopes, answers, structure.capacitances(volts), weak, order)
 
 

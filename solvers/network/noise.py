@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.network.blocks import Factors, add, of_some, some
+from solvers.network.blocks import Factors, Key, add, of_some, some
 from solvers.network.dense import typical_step
 from solvers.network.groups import Group
 from solvers.network.relaxation import charges, series_of
@@ -110,7 +110,7 @@ def _responses(
 def sampled(
     structure: Structure,
     coefficients: Mapping[str, Array],
-    slopes: Mapping[str, Array],
+    blocks: Mapping[Key, Array],
     pace: Pace,
     seconds: Array,
     temperature: Array | None,
@@ -121,6 +121,7 @@ def sampled(
     """One sample of the outputs' noise for each circuit of a batch, (batch, n), V.
 
     Args:
+        blocks: with all capacitors open, see ``Structure.blocks``.
         seconds: since sharp initial charges, (batch, 1).
         temperature: K of the resistors, (batch,); None: they are noiseless.
         injected: see ``reduced``.
@@ -133,17 +134,14 @@ def sampled(
         found = np.zeros((batch, len(structure.outputs[0][1])))
         for count in np.unique(levels).tolist():
             which = np.flatnonzero(levels == count)
-            few = [some(given, which) for given in (coefficients, slopes)]
+            few, parts = some(coefficients, which), some(blocks, which)
             kelvin, density = (None if own is None else of_some(own, which) for own in (temperature, injected))
             own = [rngs[k] for k in which.tolist()]
-            found[which] = sampled(
-                structure, few[0], few[1], pace, seconds[which], kelvin, density, own, readout_bandwidth
-            )
+            found[which] = sampled(structure, few, parts, pace, seconds[which], kelvin, density, own, readout_bandwidth)
         return found
     currents = _Currents(structure, coefficients, pace.shared, pace.silent, temperature, injected, batch)
     draws = (len(POINTS) * (int(levels[0]) + 1), currents.count)
     scores = np.stack([rng.standard_normal(draws) for rng in rngs])
-    blocks = structure.blocks({**coefficients, **slopes})
 
     def steps_of(step: Array) -> Factors:
         return structure.stepping(blocks, structure.shares(coefficients, step), batch)

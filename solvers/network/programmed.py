@@ -274,10 +274,13 @@ class ProgrammedNetwork:
         key = length.tobytes()
         if not slopes and key in self._known:
             return self._known[key]
-        blocks = self.structure.blocks({**self.coefficients, **slopes}) if slopes else self.blocks
-        found = self.structure.stepping(blocks, self.structure.shares(self.coefficients, length), self.batch)
+        found = self.structure.stepping(self._at(slopes), self.structure.shares(self.coefficients, length), self.batch)
         self._known = {} if slopes else dict([*self._known.items()][-1:]) | {key: found}
         return found
+
+    def _at(self, slopes: Mapping[str, Array]) -> Mapping[Key, Array]:
+        """The equations' blocks with these slopes."""
+        return self.structure.blocks({**self.coefficients, **slopes}) if slopes else self.blocks
 
     def _noise(self, coefficients: Mapping[str, Array], rest: Rest, time: Array, seeds: Array) -> Array:
         pace, bandwidth = self._prepared.pace, self.settings.readout_bandwidth
@@ -288,7 +291,8 @@ class ProgrammedNetwork:
             )
         kelvin, injected = self._noise_sources
         rngs = [np.random.default_rng(seed) for seed in seeds.tolist()]
-        return sampled(self.structure, coefficients, rest.slopes, pace, time, kelvin, injected, rngs, bandwidth)
+        blocks = self._at(rest.slopes)
+        return sampled(self.structure, coefficients, blocks, pace, time, kelvin, injected, rngs, bandwidth)
 
     def covariances(self, device: Device, time: Array) -> tuple[Callable[[], Array], ...] | None:
         if not self._noisy:

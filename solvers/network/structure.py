@@ -161,13 +161,8 @@ class Structure(FlatTable):
         fixed = {g.nodes[0][0]: g.value[None, :, None] for g in self.sources if g.kind == "V" and g.nodes[1][0] < 0}
         return self.planned(self.slopes(limited(self, self.at_controls({}), self.at_controls(fixed))))
 
-    def planned(self, slopes: Mapping[str, Array], without: Container[Key] = ()) -> BlockPlan:
-        """See ``order``.
-
-        Args:
-            slopes: of behavioural sources where they are usually.
-            without: blocks that are not there.
-        """
+    def planned(self, slopes: Mapping[str, Array]) -> BlockPlan:
+        """See ``order``. Args: ``slopes``: of behavioural sources where they are usually."""
         nominal = self.coefficients({})
         rates = [
             float(np.median(1 / r.value[np.isfinite(r.value)])) / float(np.median(c.value))
@@ -182,7 +177,7 @@ class Structure(FlatTable):
             for own in (slopes, flat)
             for step in (np.inf, 1 / typical)
         ]
-        stacked = {key: np.concatenate([blocks[key][:1] for blocks in cases]) for key in cases[0] if key not in without}
+        stacked = {key: np.concatenate([blocks[key][:1] for blocks in cases]) for key in cases[0]}
         return plan(stacked, self.all_sizes, self.all_sizes)
 
     def factors(self, blocks: Mapping[Key, Array], batch: int, order: BlockPlan | None = None) -> Factors:

@@ -47,7 +47,7 @@ def drawn_roots(device, seconds, chunk=400):
         return sampled(
             prepared.structure,
             coefficients,
-            slopes,
+            prepared.structure.blocks({**coefficients, **slopes}),
             prepared.pace,
             np.full((len(units), 1), seconds),
             np.array([hardware.temperature]) if hardware.noise.thermal else None,
