@@ -17,8 +17,9 @@ from solvers.ideal import IdealLaw, law_of
 from solvers.network import Network
 from solvers.network.structure import Structure
 from solvers.ngspice import Ngspice
+from solvers.programmable import KEPT
 from solvers.sde import Sde
-from solvers.spu import KEPT, Spu
+from solvers.spu import Spu
 from spu_circuit.errors import InputError, MappingError, SimulationError
 from spu_circuit.hardware import Converter, Noise, changed_hardware, load_hardware
 from spu_circuit.problem import LinearSystem, LinearSystems
