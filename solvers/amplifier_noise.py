@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 
 BAND = (10.0, 1e6)
 """Hz, in which the densities are measured."""
+LOWEST = BAND[0] / 10
+"""Hz, of a corner: of lower ones the band shows nothing."""
 POINTS = 10
 """Of a decade."""
 HUGE = 1e9
@@ -103,7 +105,8 @@ def _level(frequencies: Array, roots: Array) -> Level:
     terms = np.stack([np.ones_like(frequencies), 1 / frequencies, frequencies**2], axis=1) / densities[:, None]
     sizes = terms.max(axis=0)
     white, flicker, _ = scipy.optimize.nnls(terms / sizes, np.ones(len(roots)))[0] / sizes
-    return Level(sqrt(white), float(flicker / white) if white else 0.0)
+    corner = float(flicker / white) if white else 0.0
+    return Level(sqrt(white), corner if corner > LOWEST else 0.0)
 
 
 def with_noise(hardware: Hardware) -> Hardware:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
+from solvers.amplifier_noise import AmplifierNoise, noise_of
 from solvers.ngspice_attempts import attempts
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck, run_small_signal
 from spu_circuit.amplifier import Amplifier
@@ -281,6 +282,23 @@ def noise_density(bench: Bench) -> float | None:
     return density if density > SILENT else None
 
 
+def noise_level(which: Callable[[AmplifierNoise], float]) -> Callable[[Bench], float | None]:
+    """A number of the noise at the input, as the engines take it; None: there is none.
+
+    Raises:
+        SimulationError: ngspice finds nothing.
+    """
+
+    def measure(bench: Bench) -> float | None:
+        found = noise_of(bench.amplifier, bench.temperature)
+        if isinstance(found, str):
+            raise SimulationError(found)
+        return which(found) or None
+
+    return measure
+
+
+NO_NOISE = "the model has no noise"
 SILENT = 1e-11
 """V/√Hz. Less is the noise of loads and gmin: no op-amp has it, 0.1 nV/√Hz are those of 0.6 Ω."""
 
@@ -329,7 +347,16 @@ QUANTITIES = {
     "sink_current": Quantity("current from a short circuit", "A", sink_current),
     "output_resistance": Quantity("open-loop output resistance, DC", "Ω", output_resistance),
     "fast_output_resistance": Quantity("open-loop output impedance at the GBW", "Ω", fast_output_resistance),
-    "noise_density": Quantity("input noise density at 1 kHz", "V/√Hz", noise_density, "the model has no noise"),
+    "noise_density": Quantity("input noise density at 1 kHz", "V/√Hz", noise_density, NO_NOISE),
+    "input_noise": Quantity(
+        "white input noise voltage", "V/√Hz", noise_level(lambda noise: noise.voltage.white), NO_NOISE
+    ),
+    "noise_corner": Quantity(
+        "corner of its flicker noise", "Hz", noise_level(lambda noise: noise.voltage.corner), "no flicker noise"
+    ),
+    "input_current_noise": Quantity(
+        "white input noise current", "A/√Hz", noise_level(lambda noise: noise.current.white), NO_NOISE
+    ),
     "supply_current": Quantity("supply current", "A", supply_current, "the model has no supply pin"),
 }
 """Key → what is measured, in the order of the report."""
