@@ -7,7 +7,7 @@ what later stages add where the gain falls. The white level stands for them in a
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log, sqrt
+from math import inf, log, pi, sqrt
 
 import numpy as np
 import scipy
@@ -36,7 +36,7 @@ SILENT = (1e-11, 1e-16)
 TINY = 1e-60
 """Densities that are taken as nothing."""
 NOTICED = 0.05
-"""Of the white noise's variance: more of flicker noise is told."""
+"""Of the white noise's variance: more of other noise is told."""
 TIMEOUT = 30.0
 """Seconds that ngspice has for one analysis; it takes 0.03."""
 
@@ -51,10 +51,12 @@ class Level:
     Args:
         white: V/√Hz or A/√Hz.
         corner: Hz, below which flicker noise is larger.
+        rise: Hz, above which the noise of later stages is.
     """
 
     white: float
-    corner: float
+    corner: float = 0.0
+    rise: float = inf
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def noise_of(amplifier: Amplifier, kelvin: float) -> AmplifierNoise | str:
     except SimulationError as error:
         return str(error)
     return AmplifierNoise(
-        *(level if level.white > least else Level(0.0, 0.0) for level, least in zip(levels, SILENT, strict=True))
+        *(level if level.white > least else Level(0.0) for level, least in zip(levels, SILENT, strict=True))
     )
 
 
@@ -100,13 +102,15 @@ def _spectrum(amplifier: Amplifier, kelvin: float, probe: str, vector: str) -> t
 
 
 def _level(frequencies: Array, roots: Array) -> Level:
-    """White level and corner of ``S = w + c/f + h f²``, by least squares of relative errors, none of them negative."""
+    """White level and corners of ``S = w + c/f + h f²``, by least squares of relative errors, none of them negative."""
     densities = np.maximum(roots**2, TINY)
     terms = np.stack([np.ones_like(frequencies), 1 / frequencies, frequencies**2], axis=1) / densities[:, None]
     sizes = terms.max(axis=0)
-    white, flicker, _ = scipy.optimize.nnls(terms / sizes, np.ones(len(roots)))[0] / sizes
-    corner = float(flicker / white) if white else 0.0
-    return Level(sqrt(white), corner if corner > LOWEST else 0.0)
+    white, flicker, rising = scipy.optimize.nnls(terms / sizes, np.ones(len(roots)))[0] / sizes
+    if not white:
+        return Level(0.0)
+    corner = float(flicker / white)
+    return Level(sqrt(white), corner if corner > LOWEST else 0.0, sqrt(white / rising) if rising else inf)
 
 
 def with_noise(hardware: Hardware) -> Hardware:
@@ -126,8 +130,8 @@ def with_noise(hardware: Hardware) -> Hardware:
 def note_of(hardware: Hardware, seconds: float, time_constant: float) -> str:
     """What a user must know of the amplifiers' noise in a transient; "": nothing.
 
-    Flicker noise is in none. In the band of a cell, from 1/2πt to 1/2πτ, its variance is ``(2/π) f_c 2πτ ln(t/τ)`` of
-    that of the white noise.
+    That is white. What is left out has these shares of its variance in the band of a cell, to 1/2πτ: flicker noise from
+    1/2πt on ``4 τ f_c ln(t/τ)``, and the noise of later stages ``1 / 3(2πτ f_r)²``.
 
     Args:
         hardware: see ``with_noise``.
@@ -144,11 +148,11 @@ def note_of(hardware: Hardware, seconds: float, time_constant: float) -> str:
         return ""
     if not amplifier.input_noise:
         return "the amplifier's model has no noise; give amplifier.input_noise by its data sheet"
-    corner = found.voltage.corner
-    share = 4 * corner * time_constant * max(log(seconds / time_constant), 1.0)
-    if share < NOTICED:
-        return ""
-    return (
-        f"flicker noise of the amplifier (below {shown(corner, 'Hz')}) is left out: it would add about "
-        f"{shown(share, '%', 2)} to the variance that its white noise makes"
-    )
+    corner, rise = found.voltage.corner, found.voltage.rise
+    flicker = 4 * corner * time_constant * max(log(seconds / time_constant), 1.0)
+    left_out = {
+        f"its flicker noise (below {shown(corner, 'Hz')})": flicker,
+        f"that of its later stages (above {shown(rise, 'Hz')})": 1 / (3 * (2 * pi * time_constant * rise) ** 2),
+    }
+    told = [f"{what}, about {shown(share, '%', 2)} of it" for what, share in left_out.items() if share >= NOTICED]
+    return "the amplifier's noise is taken as white, without " + ", and ".join(told) if told else ""

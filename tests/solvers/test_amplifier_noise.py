@@ -69,7 +69,7 @@ def test_noise_current_of_bipolar_inputs_is_the_shot_noise_of_their_bias(name):
 
 
 def test_noise_current_of_junction_fets_is_nothing():
-    assert noise_of(part("TL072"), KELVIN).current == Level(0.0, 0.0)
+    assert noise_of(part("TL072"), KELVIN).current == Level(0.0)
 
 
 def test_white_level_and_corner_are_those_of_a_diode(tmp_path):
@@ -107,16 +107,25 @@ def test_data_sheets_noise_takes_the_place_of_the_models():
     assert with_noise(quiet) == quiet
 
 
-def test_flicker_noise_is_told_where_it_counts(monkeypatch):
-    """White S in the band of a cell is S/4τ, and S f_c/f from 1/2πt to 1/2πτ is S f_c ln(t/τ)."""
-    noise = AmplifierNoise(Level(1e-8, 1e3), Level(0.0, 0.0))
+def test_noise_that_is_not_white_is_told_where_it_counts(monkeypatch):
+    """White S in the band of a cell is S/4τ, and S f_c/f from 1/2πt to 1/2πτ is S f_c ln(t/τ).
+
+    Of S (f/f_r)² the mean up to 1/2πτ is a third of what it is there.
+    """
+    noise = AmplifierNoise(Level(1e-8, 1e3, 1e5), Level(0.0))
     monkeypatch.setattr("solvers.amplifier_noise.noise_of", lambda amplifier, kelvin: noise)
     hardware = with_noise(board(part("OPA1611")))
     assert hardware.amplifier.input_noise == 1e-8
     tau = 4e-5
     share = 4 * tau * 1e3 * log(10)
-    assert f"about {100 * share:.2g} %" in note_of(hardware, 10 * tau, tau)
-    assert note_of(hardware, 10 * tau, tau / 100) == ""
+    note = note_of(hardware, 10 * tau, tau)
+    assert f"flicker noise (below 1 kHz), about {100 * share:.2g} % of it" in note
+    assert "later stages" not in note
+    fast = tau / 100
+    note = note_of(hardware, 10 * fast, fast)
+    assert f"later stages (above 100 kHz), about {100 / 3 / (2 * pi * fast * 1e5) ** 2:.2g} % of it" in note
+    assert "flicker" not in note
+    assert note_of(hardware, 10 * tau / 8, tau / 8) == ""
     given = board(part("OPA1611", input_noise="5 nV/√Hz"))
     assert note_of(given, 10 * tau, tau) == ""
 
