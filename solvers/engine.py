@@ -32,7 +32,7 @@ class Reading:
         noise: makes what adds to ``means``, (batch, n), V; None: nothing does. A function, since a reading at a scale
             that is to be changed needs none.
         retries: settings of ngspice with which each did not converge, (batch,) or the same for all.
-        notes: of each of the batch what a user must know; (): nothing of any.
+        noting: makes of each of the batch what a user must know; (): nothing of any. A function, as ``noise`` is.
         step_errors: of each of the batch makes the error of ``volts`` by the steps of its integration, (n,), V; None
             where it is not known; (): there is none.
     """
@@ -45,7 +45,7 @@ class Reading:
     ngspice_runs: NDArray[np.intp] | int = 0
     noise: Callable[[], Array] | None = None
     retries: NDArray[np.intp] | int = 0
-    notes: tuple[str, ...] = ()
+    noting: Callable[[], tuple[str, ...]] = tuple
     step_errors: tuple[Callable[[], Array] | None, ...] = ()
 
     @cached_property

@@ -307,7 +307,7 @@ class ProgrammedNgspice:
             tuple(noises) or None,
             np.array([run.runs for run in runs]),
             retries=np.array([run.failed for run in runs]),
-            notes=tuple(run.note for run in runs),
+            noting=lambda: tuple(run.note for run in runs),
             step_errors=tuple(run.step_error for run in runs),
         )
 

@@ -243,6 +243,7 @@ class Solutions:
         solver: what computed the values.
         variances: (m, n), of the noise in ``values`` as several reads show it; None: they were read once.
         refinements: how the refinement of each went; None: there was none.
+        noting: of some after the others, how many, and what makes what a user must know of each.
 
     Raises:
         SimulationError: a value or the residual is not finite.
@@ -254,6 +255,17 @@ class Solutions:
     solver: str = ""
     variances: Array | None = None
     refinements: tuple[Refinement, ...] | None = None
+    noting: tuple[tuple[int, Callable[[], tuple[str, ...]]], ...] = ()
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a user must know of each; "": nothing. Found when it is asked for."""
+        found = [note for count, make in self.noting for note in make() or ("",) * count]
+        return tuple(found) or ("",) * len(self.values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With its notes instead of what makes them, which cannot be pickled."""
+        return {**self.__dict__, "noting": (), "notes": self.notes}
 
     def __getitem__(self, k: int) -> Solution:
         """One of them; with the time that all took."""
@@ -265,7 +277,7 @@ class Solutions:
         variance = None if self.variances is None else partial(self.variances.__getitem__, k)
         refinement = None if self.refinements is None else self.refinements[k]
         statistics = Statistics(self.solver, wall_seconds=self.wall_seconds, **shown)
-        return Solution(self.values[k], statistics, variance, refinement=refinement)
+        return Solution(self.values[k], statistics, variance, refinement=refinement, note=self.notes[k])
 
     def __post_init__(self) -> None:
         refuse_infinite(self.values, self.statistics.residual)
@@ -340,9 +352,9 @@ def joined(solutions: Sequence[Solution], wall_seconds: float) -> Solutions:
         for name in StatisticsArrays._fields
     }
     statistics = statistics_arrays(np.array(columns.pop("residual")), **columns)
-    return Solutions(
-        np.stack([solution.value for solution in solutions]), statistics, wall_seconds, solutions[0].statistics.solver
-    )
+    values, notes = np.stack([solution.value for solution in solutions]), tuple(s.note for s in solutions)
+    solver = solutions[0].statistics.solver
+    return Solutions(values, statistics, wall_seconds, solver, noting=((len(notes), lambda: notes),))
 
 
 def refuse_infinite(values: Array, residual: Array | float) -> None:

@@ -102,7 +102,7 @@ class Spu(Programmable):
             wall_seconds=perf_counter() - began,
         )
         waveform = None if reading.waveforms is None else reading.waveforms[0]
-        notes = list(reading.notes[:1])
+        notes = list(reading.noting()[:1])
         if analog_time < inf:
             tau = float(device.time_constant)
             notes.append(note_of(self.hardware, analog_time * tau, tau))
@@ -137,14 +137,16 @@ class Spu(Programmable):
             return Solutions(values, statistics, perf_counter() - began, self.engine.name)
 
         keep_freed_memory()
-        parts = []
+        parts, noting = [], []
         for chosen, device in self._parts(batch, analog_time):
             some, own = some_of(batch, chosen), None if states is None else states[chosen]
             found = device._set(some, numbers[chosen]).read(b[chosen], analog_time, own, numbers[chosen])
             parts.append((found.values, found.statistics(self.hardware, some.residual(found.values), analog_time)))
+            noting.append((len(some), found.reading.noting))
         values = np.concatenate([values for values, _ in parts])
         arrays = {name: np.concatenate([own[name] for _, own in parts]) for name in parts[0][1]}
-        return Solutions(values, statistics_arrays(**arrays), perf_counter() - began, self.engine.name)
+        seconds = perf_counter() - began
+        return Solutions(values, statistics_arrays(**arrays), seconds, self.engine.name, noting=tuple(noting))
 
     @on_one_thread
     def hold(self, systems: Systems | Sequence[System], seeds: Sequence[int] | None = None) -> "HeldBoards":

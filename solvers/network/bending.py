@@ -153,7 +153,7 @@ def settling_time(
 
 
 def bent_reading(
-    programmed: "ProgrammedNetwork", device: Device, seconds: Array, seeds: Array, notes: tuple[str, ...]
+    programmed: "ProgrammedNetwork", device: Device, seconds: Array, seeds: Array, noting: Callable[[], tuple[str, ...]]
 ) -> Reading:
     """What a batch of devices reads on the way. Noise is that of the capacitances at rest.
 
@@ -182,6 +182,6 @@ def bent_reading(
     covariances = programmed.covariances(device, seconds[:, None])
     if points:
         volts = np.stack([wave.volts[-1] for wave in waves])
-        return Reading(volts, failures, np.stack(peaks), tuple(waves), covariances, notes=notes)
+        return Reading(volts, failures, np.stack(peaks), tuple(waves), covariances, noting=noting)
     noisy = np.stack(noises)
-    return Reading(mean, failures, np.stack(peaks), None, covariances, noise=lambda: noisy, notes=notes)
+    return Reading(mean, failures, np.stack(peaks), None, covariances, noise=lambda: noisy, noting=noting)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,18 +148,20 @@ class ProgrammedNetwork:
                 self._refuse_growth(device, rest)
             if limits is None:
                 volts = np.where(rest.found[:, None], volts, np.nan)
-            return Reading(volts, failures, np.abs(volts), notes=notes_of(rest.bent, None))
+            return Reading(volts, failures, np.abs(volts), noting=partial(notes_of, rest.bent, None))
         self.refuse_nonlinear()
         time = np.broadcast_to(np.reshape(seconds, (-1, 1)), (self.batch, 1))
         steps = self._steps(rest.slopes, STEP * time)
         away = self.away(device, coefficients, rest)
         self._refuse_growth(device, rest)
-        off = (
-            rates_off(self.structure, coefficients, rest, away, device.time_constant) if self.structure.steep else None
+        off: Callable[[], Array] = cache(
+            partial(rates_off, self.structure, coefficients, rest, away, device.time_constant)
         )
-        notes = notes_of(rest.bent, off)
+        if self.structure.steep:
+            off()  # which may be refused
+        noting = partial(notes_of, rest.bent, off)
         if self.bending is not None:
-            return bent_reading(self, device, time[:, 0], seeds, notes)
+            return bent_reading(self, device, time[:, 0], seeds, noting)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
         ways = [volts + found for found in moved]
         dense = self.spaces_beyond(growth, device)
@@ -173,7 +175,7 @@ class ProgrammedNetwork:
             spaces = [self.space_of(law, start, k) for k in range(self.batch)]
             waveforms = tuple(self._waveform(spaces[k], float(time[k, 0]), int(seeds[k])) for k in range(self.batch))
             noisy = np.stack([wave.volts[-1] for wave in waveforms])
-            return Reading(noisy, failures, peaks, waveforms, self.covariances(device, time), notes=notes)
+            return Reading(noisy, failures, peaks, waveforms, self.covariances(device, time), noting=noting)
 
         def noise() -> Array:
             found = self._noise(coefficients, rest, time, seeds)
@@ -182,7 +184,8 @@ class ProgrammedNetwork:
             return found
 
         covariances = self.covariances(device, time)
-        return Reading(ways[0], failures, peaks, None, covariances, 0, noise if self._noisy else None, notes=notes)
+        shown = noise if self._noisy else None
+        return Reading(ways[0], failures, peaks, None, covariances, 0, shown, noting=noting)
 
     def settled(self, device: Device, limits: Array | None = None) -> tuple[dict[str, Array], Rest]:
         """All values with inputs, capacitances as they are there, and the circuits at rest."""

@@ -1,6 +1,7 @@
 """Where tangents of amplifiers do not hold: at rest far from zero input, and on the way when they slew."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,16 +91,16 @@ def rate_error(
     return np.where(found, off / np.maximum(way, SMALLEST), np.inf)
 
 
-def notes_of(bent: Array | None, off: Array | None) -> tuple[str, ...]:
+def notes_of(bent: Array | None, off: Callable[[], Array] | None) -> tuple[str, ...]:
     """What a user must know of each of a batch; "": nothing.
 
     Args:
         bent: see ``Rest``.
-        off: see ``rate_error``; None: nothing moves, or no source is as steep as a junction.
+        off: see ``rate_error``; None: nothing moves.
     """
     if bent is None:
         return ()
-    found = np.zeros(len(bent)) if off is None else off
+    found = np.zeros(len(bent)) if off is None else off()
     return tuple(_note(float(one), float(other)) for one, other in zip(bent, found, strict=True))
 
 
@@ -111,8 +112,9 @@ def _note(bent: float, off: float) -> str:
             "or a rail is near; lower the voltages (rail, current_limit)"
         )
     if off > NOTICED_RATE:
+        by = f"{off:.2g} of themselves" if isfinite(off) else "more than themselves"
         said.append(
-            f"amplifiers slew or saturate on the way: rates are off by {off:.2g} of themselves at first; use ngspice, "
-            "or lower the voltages (rail)"
+            f"amplifiers slew or saturate on the way: rates are off by {by} at first; use ngspice, or lower the "
+            "voltages (rail)"
         )
     return "; ".join(said)
