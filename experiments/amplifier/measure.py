@@ -42,9 +42,8 @@ DIRECT, CLAMPED = 1e-3, 1e3
 """Between the source of a large step and the input, Ω; the larger one where diodes between the inputs conduct."""
 EDGES = 200
 """Of the time that a step has: its edge takes a part of so many."""
-FOLLOWED = 0.75
-"""Of the step: an output that has come so far at the end of its edge is driven by the input. One pole at the
-gain-bandwidth product has come 0.43."""
+CONDUCTED = 20e-3
+"""A, at the end of the edge: more than the capacitances between inputs take of the fastest output."""
 TIMEOUT = 60.0
 
 
@@ -128,14 +127,13 @@ class Bench:
     def _stepped(self) -> tuple[Array, Array, float] | SimulationError:
         """A failure is kept, too: it takes longest."""
         try:
-            times, volts, long = self._step(DIRECT)
-            early = float(np.interp(2 * long / EDGES, times, volts))
-            clamped = early > -self.swing + 2 * self.swing * FOLLOWED
-            return self._step(CLAMPED) if clamped else (times, volts, long)
+            found, current = self._step(DIRECT)
+            return self._step(CLAMPED)[0] if current > CONDUCTED else found
         except SimulationError as error:
             return error
 
-    def _step(self, resistance: float) -> tuple[Array, Array, float]:
+    def _step(self, resistance: float) -> tuple[tuple[Array, Array, float], float]:
+        """See ``step``; and the current into the input at the end of the edge."""
         bandwidth = gain_bandwidth(self)
         long = 40 / bandwidth if bandwidth else 1e-3
         while True:
@@ -148,11 +146,11 @@ class Bench:
                 instance("a", "p", "o", "o"),
                 f"Rl o 0 {LOAD!r}",
             ]
-            plot = self.run(lines, f".tran {long / 1000!r} {2 * long!r} 0 {long / 1000!r}", "v(o)")
+            plot = self.run(lines, f".tran {long / 1000!r} {2 * long!r} 0 {long / 1000!r}", "v(o)", "i(vin)")
             times, volts = plot["time"], plot["v(o)"]
             up = float(np.interp(0.99 * long, times, volts))
             if max(abs(up - self.swing), abs(volts[-1] + self.swing)) < 0.02 * self.swing:
-                return times, volts, long
+                return (times, volts, long), abs(float(np.interp(2.01 * edge, times, plot["i(vin)"])))
             long *= 5
             if long * (bandwidth or 1.0) > SLOWEST:
                 raise SimulationError("the follower does not settle")
