@@ -27,21 +27,24 @@ class Numerics:
         method: of integration, "gear" or "trap"; None: ngspice's own, trapezoidal.
         reltol: relative tolerance.
         shunt: capacitance from every node to ground, F.
+        search: further options, by which it looks for an operating point.
     """
 
     method: str | None = None
     reltol: float = 1e-4
     shunt: float = 0.0
+    search: str = ""
 
     def __str__(self) -> str:
         shunt = f", {shown(self.shunt, 'F')} at every node" if self.shunt else ""
-        return f"{self.method or 'trap'}, reltol {self.reltol:g}{shunt}"
+        return f"{self.method or 'trap'}, reltol {self.reltol:g}{shunt}" + (f", {self.search}" if self.search else "")
 
     @property
     def options(self) -> str:
         """As ``.options`` has them."""
         method = f" method={self.method}" if self.method else ""
-        return f"reltol={self.reltol:g}{method}" + (f" cshunt={self.shunt!r}" if self.shunt else "")
+        shunt = f" cshunt={self.shunt!r}" if self.shunt else ""
+        return f"reltol={self.reltol:g}{method}{shunt}" + (f" {self.search}" if self.search else "")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ SHUNT = 1e-14
 """From every node to ground where nothing else converges, F. An op-amp's own nodes have picofarads."""
 LOOSEST = 1e-2
 """Relative tolerance beyond which nothing is tried."""
+SEARCHES = ("", "noopiter", "pivrel=0.01 pivtol=1e-20")
+"""Of operating points: ngspice's own order; stepping gmin from the start; other pivots, where gains of 1e6 leave few
+digits."""
 LARGEST_ERROR = 1e-3
 """Of the largest voltage: what depends more on the settings is refused."""
 
@@ -64,12 +67,13 @@ def attempts(own: Numerics, moves: bool) -> tuple[Numerics, ...]:
     """The settings in the order in which they are tried.
 
     Of a transient one's own, Gear, a looser tolerance, and both with a capacitor at every node; of an operating point
-    the looser tolerance alone.
+    one's own with the searches, then the same with a looser tolerance.
     """
     gear = replace(own, method="gear")
     looser = max(own.reltol, min(10 * max(own.reltol, 1e-4), LOOSEST))
     if not moves:
-        return tuple(dict.fromkeys((own, replace(own, reltol=looser))))
+        tolerances = dict.fromkeys((own.reltol, looser))
+        return tuple(replace(own, reltol=reltol, search=search) for reltol in tolerances for search in SEARCHES)
     loose = replace(gear, reltol=looser)
     return tuple(dict.fromkeys((own, gear, loose, replace(gear, shunt=SHUNT), replace(loose, shunt=SHUNT))))
 

@@ -21,6 +21,9 @@ from spu_circuit.errors import SimulationError
 Array = NDArray[np.float64]
 
 CONVERGENCE = re.compile(r"(?i)timestep too small|no convergence|singular matrix|iteration limit|stepping failed")
+UNSETTLED = "Transient op finished"
+"""Where nothing else converges ngspice 39 takes what a transient of its own ended at, settled or not, for an operating
+point: with gains of 1e6 it is off by millivolts and volts. A transient may begin there."""
 REFUSAL = re.compile(r"aborted|can't find model")
 """Words of a run that ended well but is not of the deck as written: ngspice 39 leaves out what it cannot find."""
 COMPLAINT = re.compile(r"(?i)error|warning|fatal|aborted|unknown|can't|too small|singular")
@@ -103,6 +106,8 @@ def _raw(deck: str, timeout: float) -> bytes:
         raw = Path(folder, "result.raw")
         data = raw.read_bytes() if raw.is_file() else b""
     if status == 0 and data and not REFUSAL.search(said):
+        if UNSETTLED in said and not re.search(r"(?m)^\.tran\b", deck):
+            raise NgspiceConvergenceError("ngspice found no operating point; check the amplifier and its supply")
         return data
     if status < 0 and not CONVERGENCE.search(said):  # ngspice 39 may die where it gives up
         raise NgspiceCrashError(

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.network.structure import Structure
-from solvers.ngspice_process import run_deck
+from solvers.ngspice_attempts import attempts
+from solvers.ngspice_process import NgspiceConvergenceError, run_deck
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SimulationError
 
@@ -23,9 +24,15 @@ NAME = "a"
 def inner_volts(amplifier: Amplifier, kelvin: float) -> dict[str, float]:
     """Node of the amplifier's subcircuit → volts in a follower at 0 V; empty where ngspice finds none."""
     lines = [instance(NAME, "0", "out", "out"), "Rload out 0 10000.0"]
-    try:
-        plot = run_deck(bench_deck(amplifier, lines, ".op", ["all"], Numerics(), kelvin), TIMEOUT)[0]
-    except SimulationError:
+    for numerics in attempts(Numerics(), moves=False):
+        try:
+            plot = run_deck(bench_deck(amplifier, lines, ".op", ["all"], numerics, kelvin), TIMEOUT)[0]
+            break
+        except NgspiceConvergenceError:
+            continue
+        except SimulationError:
+            return {}
+    else:
         return {}
     start = f"x{NAME}."
     nodes = {name.removeprefix("v(").removesuffix(")").lower(): value for name, value in plot.items()}

@@ -1,6 +1,7 @@
 """Failures of the child process, each as its own exception with ngspice's words and a cure."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -191,6 +192,23 @@ def test_hanging_child_is_killed_with_its_children(tmp_path, monkeypatch):
         run_deck(DIVIDER, 2)
     child = int((tmp_path / "child").read_text())
     _until(lambda: not _alive(child))  # a busy machine delivers the signal late
+
+
+def test_where_ngspice_s_own_transient_ends_is_no_operating_point(tmp_path, monkeypatch):
+    """ngspice 39 gives it out as one, with status 0. A transient may begin there."""
+    real = shutil.which("ngspice")
+    script = f"echo 'Note: Transient op started'\n{real} \"$@\"\necho 'Note: Transient op finished successfully'"
+    fake_ngspice(tmp_path, script, monkeypatch)
+    deck = "divider\nV1 a 0 2\nR1 a b 1k\nR2 b 0 1k\n"
+    with pytest.raises(NgspiceConvergenceError, match="found no operating point"):
+        run_deck(f"{deck}.op\n.end\n", 30)
+    assert run_deck(f"{deck}.tran 1m 1m\n.end\n", 30)[0]["v(b)"][0] == 1.0
+
+
+def test_a_signal_after_the_search_for_an_operating_point_is_a_convergence_error(tmp_path, monkeypatch):
+    fake_ngspice(tmp_path, "echo 'Warning: source stepping failed'\nkill -s SEGV $$", monkeypatch)
+    with pytest.raises(NgspiceConvergenceError, match="did not converge"):
+        run_deck("", 30)
 
 
 def test_signal_is_a_crash(tmp_path, monkeypatch):
