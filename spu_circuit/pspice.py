@@ -121,6 +121,9 @@ def _statement(
         return f"{head} {formula(rest, names)}".rstrip()
     if letter == ".":
         return _in_braces(_model(text) if text.lower().startswith(".model") else text, names)
+    if letter == "D":
+        # ngspice 39 takes the model for a third node where an area without its name follows.
+        text = re.sub(rf"^(\S+ \S+ \S+ \S+) (?!off\b|\w+=)({VALUE})(?= |$)", r"\1 area=\2", text, flags=re.IGNORECASE)
     if letter in "SWR":
         around = [scope[:k] for k in range(len(scope), -1, -1)]
         chain = [(outer, name.lower()) for name in _model_words(letter, text) for outer in around]

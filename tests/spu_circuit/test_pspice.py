@@ -70,6 +70,15 @@ def test_formula_has_its_value_in_ngspice(source, formula, expected):
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("area", ["2", "2.00000000E+00", "{1+1}", "2 OFF", "area=2"])
+def test_area_of_a_diode_may_stand_without_its_name(area):
+    """The drop of a junction of 2 nA at what flows through 1 kΩ."""
+    library = part(f"DX 2 3 DX {area}\nR1 3 0 1k\n.MODEL DX D(IS=1e-9)")
+    found = volts(library, ["Va a 0 1", "Vb b 0 0.6"])
+    thermal = 8.617333262e-5 * (CELSIUS + 273.15)
+    assert 0.6 - found == pytest.approx(thermal * log(found / 1e3 / 2e-9 + 1), rel=1e-3)
+
+
 def test_names_that_a_library_defines_are_its_own():
     library = part("E1 3 0 VALUE={temp*vt}", head="PARAMS: temp=3", after=".param vt=7")
     assert volts(library, ["Va a 0 1", "Vb b 0 1"]) == pytest.approx(21)
