@@ -95,18 +95,24 @@ def bias_of(structure: Structure, begin: Mapping[int, Array], still: bool = Fals
         for k, control in enumerate(group.controls):
             answers[f"{group.key}'{k}"] = structure.control(control, moved) + np.zeros((1, group.count))
     # Newton's method, which junctions need, factorises all blocks.
-    weak = frozenset[Key]() if structure.steep else _weak(blocks, factors)
+    weak = frozenset[Key]() if structure.steep else _weak(structure, nominal, slopes)
     strong = {key: block for key, block in blocks.items() if key not in weak}
     order = plan(strong, structure.all_sizes, structure.all_sizes) if weak else structure.order
     return Bias(volts, slopes, answers, structure.capacitances(volts), weak, order)
 
 
-def _weak(blocks: Mapping[Key, Array], factors: Factors) -> frozenset[Key]:
-    """Dense blocks that carry next to nothing: such as loads that see what is left of virtual grounds."""
-    found = set()
+def _weak(structure: Structure, nominal: Mapping[str, Array], slopes: Mapping[str, Array]) -> frozenset[Key]:
+    """Dense blocks that carry next to nothing: such as loads that see what is left of virtual grounds.
+
+    Resistors are anywhere between open and their nominal value: with equal ones, differences of two arrays vanish.
+    """
+    draws = np.random.default_rng(0)
+    drawn = {r.key: nominal[r.key] * draws.uniform(size=(1, r.count)) for r in structure.resistors}
+    blocks = structure.blocks({**nominal, **drawn, **slopes})
+    factors, found = structure.factors(blocks, 1), set()
     for (row, column), block in blocks.items():
         if block.ndim == 3:
-            signs = np.random.default_rng(0).choice([-1.0, 1.0], (1, block.shape[2], SIGNS))
+            signs = draws.choice([-1.0, 1.0], (1, block.shape[2], SIGNS))
             back = factors.solve({row: times_of(block, signs)}, {column}).get(column, np.zeros(1))
             if np.abs(back).max() < WEAK:
                 found.add((row, column))
