@@ -3,7 +3,7 @@
 Blocks are (batch, n) where they are diagonal and (batch, m, n) where they are dense; batch is 1 for what all share.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,16 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
     work = dict(blocks)
     rows, columns = set(range(len(row_sizes))), set(range(len(column_sizes)))
     steps: list[Step] = []
+    known: dict[Key, tuple[Array, Array]] = {}
+
+    def largest(key: Key) -> Array:
+        """Of each row of a block, (batch, n), found once for all steps that leave the block as it is."""
+        block = work[key]
+        if key not in known or known[key][0] is not block:
+            sizes = np.abs(block)
+            known[key] = block, sizes if sizes.ndim == 2 else sizes.max(axis=2)
+        return known[key][1]
+
     while rows:
         best: tuple[float, Step] | None = None
         left = sum(row_sizes[r] for r in rows)
@@ -91,9 +101,10 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
             if work[row, column].ndim != 2 or row_sizes[row] != column_sizes[column]:
                 continue
             below = tuple(r for r in sorted(rows) if r != row and (r, column) in work)
-            if not _large(work, row, column, columns, len(below) == 0):
-                continue
             beside = tuple(c for c in sorted(columns) if c != column and (row, c) in work)
+            # A column singleton causes no fill, so any pivot but 0 is large enough.
+            if not _large(largest((row, column)), [largest((row, c)) for c in (column, *beside)] if below else []):
+                continue
             cost = _cost(work, row, column, below, beside, row_sizes, column_sizes)
             saved = 2.0 * left**3 - 2.0 * (left - row_sizes[row]) ** 3
             if cost <= saved and (best is None or cost < best[0]):
@@ -109,19 +120,11 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
     return BlockPlan(tuple(steps), tuple(sorted(rows)), tuple(sorted(columns)), row_sizes, column_sizes)
 
 
-def _large(work: Mapping[Key, Array], row: int, column: int, columns: set[int], alone: bool) -> bool:
-    """Whether a pivot is large enough. A column singleton causes no fill, so any size but 0 is."""
-    pivot = np.abs(work[row, column])
+def _large(pivot: Array, others: Sequence[Array]) -> bool:
+    """Whether a pivot is not zero, and large enough beside the largest of its row's blocks."""
     if not pivot.all():
         return False
-    if alone:
-        return True
-    largest = pivot
-    for c in columns:
-        if c != column and (row, c) in work:
-            other = np.abs(work[row, c])
-            largest = np.maximum(largest, other if other.ndim == 2 else other.max(axis=2))
-    return bool((pivot >= PIVOT_THRESHOLD * largest).all())
+    return all(bool((pivot >= PIVOT_THRESHOLD * other).all()) for other in others)
 
 
 def _cost(
