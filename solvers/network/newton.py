@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.network.block_plan import BlockPlan, Key, plan
-from solvers.network.blocks import Factors, add, of_some, some, times_of
+from solvers.network.blocks import add, of_some, some, times_of
 from solvers.network.groups import NOTHING, Group
 from solvers.network.structure import Controls, Structure, limited
 from spu_circuit.errors import InputError
