@@ -32,6 +32,10 @@ WITHOUT_EFFECT = frozenset(
 the phase beyond a transistor's own bandwidth."""
 
 
+NONE_AT_ZERO = frozenset({"irb", "rbm", "itf", "xtf", "vtf", "isr", "ikf", "alpha", "vk"})
+"""Effects that are not known here, and that a model does not have where it gives them as 0."""
+
+
 class Junction(NamedTuple):
     """Where a current rises as that of a junction does. Args: ``wide``: n k T / q, V; ``begins``: breakdown, V."""
 
@@ -137,6 +141,8 @@ def _given(model: Model, kind: Kind, value: Callable[[str], float], name: str) -
         key = kind.also.get(key, key)
         if key in found:
             found[key] = float(value(text))
+        elif key in NONE_AT_ZERO and float(value(text)) == 0:
+            continue
         elif key not in WITHOUT_EFFECT and not (key == "level" and float(value(text)) == 1):
             raise InputError(
                 f"{name}: {key}={text} of model {model.name!r} is not known here ({model.line[:120]!r}); use ngspice"

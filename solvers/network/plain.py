@@ -64,12 +64,14 @@ def plain_parts(line: str, models: Mapping[str, Model], value: Value, path: str)
 
 
 def _passive(line: str, models: Mapping[str, Model], number: Callable[[str], float]) -> str:
-    """A resistor or capacitor without its model, which says nothing of its value; silent resistors are conductances."""
+    """A resistor or capacitor without its model, which says nothing of its value; silent resistors, and those below
+    0 Ω, are conductances."""
     words = WORD.findall(line)
     named = [word for word in words[3:5] if word.lower() in models and len(words) > 4]
     kept = [word for word in words if word not in named[:1]]
-    if line[0] in "rR" and any(word.lower() == "noisy=0" for word in words) and len(kept) > 3:
-        name, first, second, value = kept[:4]
+    value = kept[3] if len(kept) > 3 else ""
+    if line[0] in "rR" and ("noisy=0" in line.lower().split() or (value.startswith("-") and number(value) < 0)):
+        name, first, second = kept[:3]
         return f"G{name} {first} {second} {first} {second} {1 / number(value)!r}"
     return " ".join(kept)
 

@@ -110,6 +110,19 @@ def test_what_is_not_known_is_refused_by_name(model, message):
         read_lines(["R1 a 0 1k", *model.split("\n")])
 
 
+def test_effects_that_are_given_as_none_change_nothing():
+    plain, given = (
+        read_lines(["Q1 a b 0 m", f".model m NPN(IS=1e-15 {more})"]) for more in ("", "IRB=0 XTF=0.0 VTF=0")
+    )
+    assert [element.expression.text for element in given.elements] == [e.expression.text for e in plain.elements]
+
+
+def test_a_resistance_below_zero_is_a_conductance():
+    """Vendors balance loads by them: 1 kΩ and −2 kΩ in parallel are 2 kΩ."""
+    circuit = read_lines(["R1 a 0 1k", "R2 a 0 -2k"])
+    assert [(element.kind, element.value) for element in circuit.elements] == [("R", 1e3), ("G", -5e-4)]
+
+
 def board(name, cells=3, **values):
     """A bench board with a part of the corpus, its limits from its data sheet, without noise and rounding."""
     facts = FACTS[name]
