@@ -211,7 +211,8 @@ def _fault(line: Line) -> str:
     elif word in COMMANDS:
         return f"{word!r} is a command; delete the line"
     elif word[0].upper() not in ELEMENTS:
-        return f"element {word!r} could read files or load code; models are made of {' '.join(ELEMENTS)}"
+        letters = " ".join(ELEMENTS)
+        return f"element {word!r} could read files or load code; models are made of {letters}: take a PSpice model"
     if FROM_FILE.search(line.text):
         return "a value is read from a file; write it into the library"
     if found := OWN_NAME.search(line.text):
