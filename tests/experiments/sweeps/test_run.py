@@ -212,7 +212,7 @@ def test_a_store_of_an_older_version_is_refused_with_the_reason(tmp_path):
     finished(planned(analysis__samples=3), tmp_path)
     with closing(sqlite3.connect(tmp_path / "sweep.sqlite")) as connection, connection:
         connection.execute("PRAGMA user_version = 0")  # what version 1 left
-    with pytest.raises(InputError, match=r"store layout 1, this version reads layout 4, whose rows") as caught:
+    with pytest.raises(InputError, match=r"store layout 1, this version reads layout 5, whose rows") as caught:
         open_sweep(tmp_path)
     assert "\n" not in str(caught.value)
 
