@@ -12,18 +12,15 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from spu_circuit.errors import InputError
 from spu_circuit.proposal import FARTHEST, Proposal, inflate
 from spu_circuit.seeds import check_seed
-from spu_circuit.spread import Drift, Spread
+from spu_circuit.spread import Spread
 from spu_circuit.streams import independent, latin, sobol
 from spu_circuit.variation import KINDS, ArrayVariation, CurrentVariation, RelativeVariation, Variation
+from spu_circuit.warmth import DRIFT, above_zero, coefficients, warmed
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-DRIFT = "temperature coefficient"
-"""What its random numbers are for."""
 
 
 @dataclass(frozen=True)
@@ -232,10 +229,10 @@ def _made(
         if not moves(variation, kind):
             continue
         local = of_kind.mismatch.quantile(numbers[f"{kind} local"]) if of_kind.mismatch else None
-        warmth = _coefficients(of_kind.temperature_coefficient, kind, numbers) * rise[:, None]
+        warmth = coefficients(of_kind.temperature_coefficient, kind, numbers) * rise[:, None]
         if not of_kind.adds:
             factors = np.full((count, len(places.slots)), variation.ageing(kind))
-            factors *= _warm(1 + warmth, kind, kelvin)
+            factors *= above_zero(1 + warmth, kind, kelvin)
             if kind in lots:
                 factors *= 1 + lots[kind][:, None]
             if _gradient(of_kind):
@@ -250,7 +247,7 @@ def _made(
                 deviations += lots[kind][:, None]
             if local is not None:
                 deviations += local
-            absolute[kind] = _warmed(deviations, of_kind, places, rise)
+            absolute[kind] = warmed(deviations, of_kind, places.nominal, rise)
     nothing = np.zeros((count, 0), dtype=bool)
     stuck, resistors = numbers.get("array_resistor stuck"), variation.array_resistor
     is_open = nothing if stuck is None else stuck < resistors.stuck_open
@@ -303,10 +300,10 @@ def corners(
         if not of_kind.adds:
             slope = moved(f"{kind} gradient", _gradient(of_kind), 2)
             factors = (1 + lot) * (1 + slope[:, :1] * places.x + slope[:, 1:] * places.y) * (1 + local)
-            factors *= variation.ageing(kind) * _warm(1 + warmth, kind, kelvin)
+            factors *= variation.ageing(kind) * above_zero(1 + warmth, kind, kelvin)
             relative[kind] = factors
         else:
-            absolute[kind] = _warmed(lot + local + warmth, of_kind, places, rise)
+            absolute[kind] = warmed(lot + local + warmth, of_kind, places.nominal, rise)
     nothing = np.zeros((count, 0), dtype=bool)
     return Samples(relative, absolute, nothing, nothing, kelvin, np.ones(count))
 
@@ -326,36 +323,8 @@ def moves(variation: Variation, kind: str) -> bool:
     return bool(_purposes(variation, kind)) or not still
 
 
-def _warmed(deviations: Array, of_kind: Any, places: Parts, rise: Array) -> Array:
-    """Deviations (samples, parts) of what a temperature multiplies, nominal value and all."""
-    if not isinstance(of_kind, CurrentVariation) or of_kind.doubling is None:
-        return deviations
-    return (places.nominal + deviations) * of_kind.warmed(rise)[:, None] - places.nominal
-
-
 def _gradient(of_kind: Any) -> Spread | None:
     return of_kind.gradient if isinstance(of_kind, RelativeVariation) else None
-
-
-def _warm(factors: Array, kind: str, kelvin: Array) -> Array:
-    """Factors (samples, parts). Raises InputError where one is not above zero."""
-    if (
-        found := np.broadcast_to(factors, np.broadcast_shapes(factors.shape, (len(kelvin), 1))).min(axis=1, initial=1.0)
-    ).min() <= 0:
-        raise InputError(
-            f"variation.{kind}.temperature_coefficient leaves {found.min():.2g} of a part at "
-            f"{kelvin[int(found.argmin())]:.4g} K; lower its mean or spread, or the temperature's"
-        )
-    return factors
-
-
-def _coefficients(drift: Drift, kind: str, numbers: Mapping[str, Array]) -> Array:
-    """Temperature coefficients of the parts of a kind, (samples, parts) or broadcast to it."""
-    found = np.full((1, 1), drift.mean)
-    for spread, purpose in ((drift.common, f"{kind} {DRIFT}"), (drift.own, f"{kind} {DRIFT} local")):
-        if spread and purpose in numbers:
-            found = found + spread.quantile(numbers[purpose])
-    return found
 
 
 def shared(variation: Variation) -> int:

@@ -24,7 +24,7 @@ from experiments.sweeps.study import study_of
 from spu_circuit.documents import from_document
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import changed_hardware
-from spu_circuit.variation import ENDS
+from spu_circuit.kind import ENDS
 
 CONFIG = """
 name = "corners"
