@@ -30,15 +30,14 @@ def hardware_of(name):
 
 
 SYSTEMS = {"passive": dominant_system(3, 8), "factored": ggn_system(3, 4, 0.3)}
-STATE = np.array([0.3, -0.2, 0.1])
+STATE = np.array([0.15, -0.1, 0.05])
+"""At twice as much, 2 V, ngspice finds no operating point of OPA1611 in a portable deck."""
 
 
 def deck_of(name, time):
     system = SYSTEMS.get(name, spd_system(3, 3))
     state = None if time == inf else np.resize(STATE, len(system.b))
-    # As it is here, ngspice steps over OPA1611 by Gear's method alone.
-    method = "gear" if name == "OPA1611" else None
-    return Spu(hardware_of(name), Ngspice(points=200, method=method)).deck(system, time, state)
+    return Spu(hardware_of(name), Ngspice(points=200)).deck(system, time, state)
 
 
 @pytest.mark.parametrize("time", [inf, 2.0])
