@@ -13,6 +13,10 @@ from spu_circuit.errors import InputError
 WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")
 """What stands between blanks, where braces and quotes hold a formula together."""
 POLYNOMIAL = re.compile(r"(?i)(?P<head>[EFGH]\S* \S+ \S+) poly *\( *(?P<count>\d+) *\)(?P<rest>.*)")
+PAIR = re.compile(
+    r"(?i)(?P<head>[EG]\S* \S+ \S+) *\( *(?P<plus>[^\s,()]+)[\s,]+(?P<minus>[^\s,()]+) *\) *(?P<gain>\S+)"
+)
+"""A linear source whose controls stand in brackets, as those of polynomials do."""
 TABLE = re.compile(r"(?i)(?P<head>[EG]\S* \S+ \S+) table *(?P<control>\{[^{}]*\}) *=? *(?P<points>.*)")
 POINT = re.compile(r"\(([^\s,()]+)[\s,]+([^\s,()]+)\)")
 TOKEN = re.compile(r"\{[^}]*\}|'[^']*'|[^\s(),]+")
@@ -58,6 +62,8 @@ def plain_parts(line: str, models: Mapping[str, Model], value: Value, path: str)
         return [Part(_passive(line, models, number))]
     if found := POLYNOMIAL.fullmatch(" ".join(line.split())):
         return [Part(_polynomial(found, number, name))]
+    if found := PAIR.fullmatch(" ".join(line.split())):
+        return [Part(" ".join(found.groups()))]
     if found := TABLE.fullmatch(" ".join(line.split())):
         return [Part(_table(found, name))]
     return [Part(line)]

@@ -117,6 +117,12 @@ def test_effects_that_are_given_as_none_change_nothing():
     assert [element.expression.text for element in given.elements] == [e.expression.text for e in plain.elements]
 
 
+@pytest.mark.parametrize("controls", ["(b,0)", "( b , 0 )", "(b 0)"])
+def test_controls_of_a_linear_source_may_stand_in_brackets(controls):
+    (found,) = read_lines([f"E1 a 0 {controls} 2"]).elements
+    assert (found.kind, found.nodes, found.value) == ("E", ("a", "0", "b", "0"), 2.0)
+
+
 def test_a_resistance_below_zero_is_a_conductance():
     """Vendors balance loads by them: 1 kΩ and −2 kΩ in parallel are 2 kΩ."""
     circuit = read_lines(["R1 a 0 1k", "R2 a 0 -2k"])
