@@ -137,9 +137,7 @@ class Converter(Description):
 class Noise(Description):
     """Noise of the cells in transients."""
 
-    thermal: Annotated[
-        bool, Field(description="thermal noise of resistors and the amplifiers' own noise (input_noise)")
-    ] = True
+    thermal: Annotated[bool, Field(description="thermal noise of resistors and the amplifiers' own noise")] = True
     injected: Annotated[
         VoltsOrZero,
         Field(description="√κ₀ as a voltage: stationary rms of a cell with A = 1 that only this noise drives, V"),

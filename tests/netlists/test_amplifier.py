@@ -22,6 +22,7 @@ from solvers.spu import Spu
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import Noise, load_hardware
+from spu_circuit.noise import WHITE
 from spu_circuit.problem import LinearSystem
 from tests.cases import quiet, relative, volts_of
 
@@ -253,10 +254,23 @@ def circuit_of(hardware, noise_hold):
 
 
 def test_resistor_of_the_input_noise_is_there_only_with_thermal_noise():
-    noisy = {"model": "macromodel", "input_noise": "18 nV/√Hz"}
-    assert "Rnoise" in circuit_of(with_amplifier("bench", **noisy), None)
-    assert "Inoise" in circuit_of(with_amplifier("bench", **noisy), 1e-6)
-    assert "noise" not in circuit_of(with_amplifier("bench", thermal=False, **noisy), 1e-6)
+    noisy = {"model": "macromodel", "input_noise": "18 nV/√Hz", "input_current_noise": "1 pA/√Hz"}
+    for name in ("noise", "current"):
+        assert f"R{name}" in circuit_of(with_amplifier("bench", **noisy), None)
+        assert f"I{name}" in circuit_of(with_amplifier("bench", **noisy), 1e-6)
+        assert name not in circuit_of(with_amplifier("bench", thermal=False, **noisy), 1e-6)
+
+
+@pytest.mark.parametrize("hold", [None, WHITE, 1e-6])
+def test_library_has_sources_for_its_noise_where_its_own_parts_are_silent(hold):
+    """In small-signal analyses they make their own noise."""
+    vendor = load_hardware("vendor").amplifier.model_dump(exclude={"library_text"}, exclude_defaults=True)
+    noisy = vendor | {"input_noise": "18 nV/√Hz", "input_current_noise": "1 pA/√Hz"}
+    text = circuit_of(with_amplifier("vendor", **noisy), hold)
+    assert ("Rnoise" in text) == ("Rcurrent" in text) == (hold is not None)
+    assert ("Inoise" in text) == ("Icurrent" in text) == bool(hold)
+    silent = vendor | {"input_noise": 0.0, "input_current_noise": 0.0}
+    assert circuit_of(with_amplifier("vendor", **silent), hold) == circuit_of(with_amplifier("vendor", **vendor), None)
 
 
 def variance(b1, b0, a2, a1, a0):
@@ -277,6 +291,18 @@ def test_noise_of_one_cell_is_the_integral_over_its_one_pole_amplifier():
     assert from_amplifier > 10 * from_resistors
     assert found == pytest.approx(from_amplifier + from_resistors, rel=1e-6)
     assert Ngspice().noise_variance(device, law_of(device))[0] == pytest.approx(found, rel=1e-3)
+
+
+def test_noise_current_adds_to_that_of_the_resistors():
+    """One cell, whose law and network are exact: (4kTG + i²) / 4GC, with i fifty times that of the resistors."""
+    noisy = {"gain_bandwidth": "3 GHz", "input_noise": None, "input_current_noise": "300 pA/√Hz"}
+    hardware = with_amplifier("paper", model="macromodel", dc_gain=1e12, **noisy)
+    device = load(program_array(ONE, hardware), ONE.b, hardware, 0.5)
+    G, C = 1e-3, 1e-9
+    expected = (4 * Boltzmann * hardware.temperature * 2 * G + 300e-12**2) / (4 * G * C)
+    assert law_of(device).stationary_covariance()[0, 0] == pytest.approx(expected, rel=1e-6)
+    assert state_space(device).stationary_covariance()[0, 0] == pytest.approx(expected, rel=1e-3)
+    assert Ngspice().noise_variance(device, law_of(device))[0] == pytest.approx(expected, rel=1e-3)
 
 
 def test_noise_of_an_array_with_noisy_amplifiers_is_that_of_the_small_signal_analysis():

@@ -8,6 +8,7 @@ import pytest
 from experiments.shared.systems import spd_system
 from netlists.deck import Numerics
 from netlists.device import load, program_array
+from solvers import amplifier_noise
 from solvers.network import Network, state_space
 from solvers.network.reader import read_lines
 from solvers.ngspice import Ngspice
@@ -181,12 +182,16 @@ def test_slewing_amplifiers_are_told_or_refused():
         solved("OP07", 0.5, Network(linearise=True))
 
 
-def test_missing_noise_of_semiconductors_is_told():
+def test_missing_noise_of_amplifiers_is_told(monkeypatch):
+    engine, system = Network(linearise=True, readout_bandwidth=1e6), spd_system(3, 8)
     hardware = board("TL072", noise=Noise())
+    monkeypatch.setattr(amplifier_noise, "noise_of", lambda amplifier, kelvin: "ngspice is not on the PATH")
     for time, told in ((1.0, True), (inf, False)):
-        engine = Network(linearise=True, readout_bandwidth=1e6)
-        found = Spu(hardware, engine).solve(spd_system(3, 8), time)
-        assert ("have no noise" in found.note) == told
+        assert (
+            "noise is not known (ngspice is not on the PATH)" in Spu(hardware, engine).solve(system, time).note
+        ) == told
+    monkeypatch.undo()
+    assert Spu(hardware, engine).solve(system, 1.0).note == ""
 
 
 def test_limits_that_nobody_named_are_told_at_rest():
