@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from experiments.amplifier.array import IDEAL, Settling, settling, table
-from experiments.amplifier.measure import QUANTITIES, Bench, limits, measured
+from experiments.amplifier.limits import limits
+from experiments.amplifier.measure import QUANTITIES, Bench, measured
 from experiments.shared.files import make_folder, write
 from experiments.shared.plain_json import json_text
 from solvers.pins import check

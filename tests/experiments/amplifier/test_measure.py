@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.amplifier.measure import QUANTITIES, Bench, limits, measured
+from experiments.amplifier.limits import limits
+from experiments.amplifier.measure import QUANTITIES, Bench, measured
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.hardware import load_hardware
 from tests.amplifiers.styles import facts_of_all
