@@ -67,15 +67,19 @@ def attempts(own: Numerics, moves: bool) -> tuple[Numerics, ...]:
     """The settings in the order in which they are tried.
 
     Of a transient one's own, Gear, a looser tolerance, and both with a capacitor at every node; of an operating point
-    one's own with the searches, then the same with a looser tolerance.
+    the looser tolerance alone.
     """
     gear = replace(own, method="gear")
     looser = max(own.reltol, min(10 * max(own.reltol, 1e-4), LOOSEST))
     if not moves:
-        tolerances = dict.fromkeys((own.reltol, looser))
-        return tuple(replace(own, reltol=reltol, search=search) for reltol in tolerances for search in SEARCHES)
+        return tuple(dict.fromkeys((own, replace(own, reltol=looser))))
     loose = replace(gear, reltol=looser)
     return tuple(dict.fromkeys((own, gear, loose, replace(gear, shunt=SHUNT), replace(loose, shunt=SHUNT))))
+
+
+def searches(own: Numerics) -> tuple[Numerics, ...]:
+    """Settings for an operating point of one amplifier: of arrays these searches take longer than a transient."""
+    return tuple(replace(one, search=search) for one in attempts(own, moves=False) for search in SEARCHES)
 
 
 def converged(order: Sequence[Numerics], run: Callable[[Numerics], tuple[Array | None, Array]]) -> Converged:

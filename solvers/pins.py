@@ -9,7 +9,7 @@ from time import monotonic
 
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
-from solvers.ngspice_attempts import attempts
+from solvers.ngspice_attempts import searches
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.fields import Role
@@ -91,7 +91,7 @@ def _outputs(amplifier: Amplifier, tests: Sequence[tuple[str, str]], timeout: fl
         out = f"{kind}{level}"
         lines += [instance(out, level, out if kind == "f" else "0", out), f"R{out} {out} 0 10000.0"]
     saved = [f"v({kind}{level})" for kind, level in tests]
-    for numerics in attempts(Numerics(), moves=False):
+    for numerics in searches(Numerics()):
         try:
             plot = run_deck(bench_deck(amplifier, lines, ".op", saved, numerics), timeout)[0]
         except NgspiceConvergenceError as error:

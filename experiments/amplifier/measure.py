@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.amplifier_noise import AmplifierNoise, noise_of
-from solvers.ngspice_attempts import attempts
+from solvers.ngspice_attempts import attempts, searches
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck, run_small_signal
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.subckt import SUPPLIES
@@ -61,7 +61,7 @@ class Bench:
 
     def run(self, lines: Sequence[str], analysis: str, *saved: str, run: Callable[..., Any] = run_deck) -> Plot:
         """The first result of a deck, by the first settings with which ngspice converges."""
-        for numerics in attempts(PRECISE, moves=analysis.startswith(".tran")):
+        for numerics in attempts(PRECISE, moves=True) if analysis.startswith(".tran") else searches(PRECISE):
             deck = bench_deck(self.amplifier, lines, analysis, saved, numerics, self.temperature)
             try:
                 found: Plot = run(deck, TIMEOUT)[0]

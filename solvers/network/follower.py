@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from netlists.amplifier_bench import bench_deck, instance
 from netlists.deck import Numerics
 from solvers.network.structure import Structure
-from solvers.ngspice_attempts import attempts
+from solvers.ngspice_attempts import searches
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SimulationError
@@ -24,7 +24,7 @@ NAME = "a"
 def inner_volts(amplifier: Amplifier, kelvin: float) -> dict[str, float]:
     """Node of the amplifier's subcircuit → volts in a follower at 0 V; empty where ngspice finds none."""
     lines = [instance(NAME, "0", "out", "out"), "Rload out 0 10000.0"]
-    for numerics in attempts(Numerics(), moves=False):
+    for numerics in searches(Numerics()):
         try:
             plot = run_deck(bench_deck(amplifier, lines, ".op", ["all"], numerics, kelvin), TIMEOUT)[0]
             break
