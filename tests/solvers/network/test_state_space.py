@@ -9,6 +9,8 @@ from netlists.device import load, program_array
 from netlists.topologies.active import ActiveArray
 from solvers.ideal import law_of
 from solvers.network import state_space
+from solvers.network.state_space import StateSpace
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from spu_circuit.problem import LinearSystem
 from tests.cases import relative
 
@@ -62,3 +64,11 @@ def test_sampled_trajectories_have_the_law_s_covariance(noisy):
     white = np.linalg.solve(np.linalg.cholesky(joint), (paths - space.mean(times)).reshape(400, -1).T)
     low, high = chi2.ppf([5e-5, 1 - 5e-5], white.size)
     assert low < (white**2).sum() < high
+
+
+@pytest.mark.parametrize(("slow", "grows"), [(1e-3, False), (-1e-3, False), (0.0, True), (-1.0, True)])
+def test_modes_within_rounding_of_the_fastest_do_not_grow(slow, grows):
+    """10¹³ 1/s leaves rounding of 4e-3 1/s in both modes: what is smaller is not known to grow; 0 stays for ever."""
+    law = OrnsteinUhlenbeck(np.diag([1e13, slow]), np.ones(2), np.zeros((2, 2)))
+    space = StateSpace(law, np.zeros(2), np.eye(2), np.zeros(2), np.zeros((4, 4)), ("C1", "C2"), ("1", "2"))
+    assert (space.growing is not None) == grows
