@@ -9,7 +9,7 @@ import pytest
 
 from experiments.amplifier.measure import QUANTITIES, Bench
 from solvers.pins import check
-from spu_circuit.hardware import Amplifier, Role
+from spu_circuit.amplifier import Amplifier, Role
 from tests.amplifiers.styles import facts_of_all
 
 VARIABLE = "SPU_PUBLISHED_AMPLIFIERS"
