@@ -9,7 +9,8 @@ import pytest
 
 from experiments.amplifier.measure import QUANTITIES, Bench
 from solvers.pins import check
-from spu_circuit.amplifier import Amplifier, Role
+from spu_circuit.amplifier import Amplifier
+from spu_circuit.amplifiers.fields import Role
 from tests.amplifiers.styles import facts_of_all
 
 VARIABLE = "SPU_PUBLISHED_AMPLIFIERS"
