@@ -32,7 +32,13 @@ MOST_SAID = 16 * 2**20
 LONGEST_WAIT = 3600.0
 """Seconds of one wait: the operating system takes no number of any size."""
 NOTHING_FOUND = "ngspice's raw file holds no result; try another version of ngspice"
-WATCH = 'read -r group; read -r end; [ "$group" ] && kill -s KILL -- "-$group"; exec rm -rf -- "$0"'
+WATCH = """read -r group; read -r end
+if [ "$group" ]; then kill -s KILL -- "-$group"
+else for one in /proc/[0-9]*; do [ "$one/cwd" -ef "$0" ] && kill -s KILL "${one#/proc/}"; done
+fi
+exec rm -rf -- "$0"
+"""
+"""Kills a group whose number it reads, or, if nobody was left to tell it, whatever runs in the folder."""
 HEADER = re.compile(
     rb"Plotname: (?P<name>[^\n]*)\nFlags: (?P<flags>[^\n]*)\nNo\. Variables: (?P<variables>\d{1,18})\s*\n"
     rb"No\. Points: (?P<points>\d{1,18})\s*\n(?:[^\n]*\n)*?Variables:\n(?P<names>(?:\t[^\n]*\n)*)Binary:\n"

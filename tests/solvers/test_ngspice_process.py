@@ -128,16 +128,22 @@ def test_a_child_that_closes_its_output_is_still_waited_for_and_killed(tmp_path,
     [
         *((name, "run(DIVIDER, 60)") for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL")),
         *((name, "Thread(target=run, args=(DIVIDER, 60)).start()") for name in ("SIGTERM", "SIGHUP")),
+        ("SIGTERM", "ngspice_process._watcher = deaf; run(DIVIDER, 60)"),
     ],
 )
 def test_whatever_ends_this_process_ends_the_child_and_removes_its_folder(tmp_path, monkeypatch, name, where):
-    """From the main thread and from another, as in a worker."""
+    """From the main thread and from another, as in a worker; also before anybody is told of the child."""
     fake_ngspice(tmp_path, f"echo $$ > {tmp_path}/part && mv {tmp_path}/part {tmp_path}/child; sleep 300", monkeypatch)
     folders = tmp_path / "folders"
     folders.mkdir()
     # Whoever starts the tests in the background may have told signals to be ignored, which children inherit.
     script = (
-        "import signal; from threading import Thread; from solvers.ngspice_process import run_deck as run; "
+        "import contextlib, signal, time; from threading import Thread; from solvers import ngspice_process; "
+        "run, watcher = ngspice_process.run_deck, ngspice_process._watcher\n"
+        "@contextlib.contextmanager\n"
+        "def deaf(folder):\n"
+        "    with watcher(folder):\n"
+        "        yield lambda group: time.sleep(300)\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"DIVIDER = {DIVIDER!r}; {where}"
     )
