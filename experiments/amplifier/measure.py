@@ -383,10 +383,10 @@ def _falls_to(frequencies: Array, gain: Array, level: float) -> float | None:
 
 
 def _slope(times: Array, volts: Array, swing: float) -> float:
-    """Of what rises from −swing to swing, between a quarter and three quarters."""
-    first, last = (float(times[np.flatnonzero(volts > level)[0]]) for level in (-swing / 2, swing / 2))
-    begin = int(np.flatnonzero(volts > -swing / 2)[0])
-    end = int(np.flatnonzero(volts > swing / 2)[0])
+    """Of what rises from −swing to swing, between a quarter and three quarters, after what its edge lets through."""
+    begin = int(np.flatnonzero(volts[: int(np.argmax(volts > 0.9 * swing))] <= -swing / 2)[-1]) + 1
+    end = begin + int(np.argmax(volts[begin:] > swing / 2))
+    first, last = float(times[begin]), float(times[end])
     if end == begin:
         raise SimulationError("the step is faster than the bench resolves")
     return float((volts[end] - volts[begin]) / (last - first))
