@@ -7,23 +7,16 @@ distance y of their voltages from rest follows ``dy_i/dt = −(C*_i / C_i(V_i)) 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 from netlists.capacitors import BENDING, bend
-from netlists.device import Device
 from netlists.elements import Values
-from solvers.engine import Reading
 from solvers.network.relaxation import split
 from solvers.network.structure import Structure
-from solvers.solution import Waveform
 from spu_circuit.errors import SimulationError
-
-if TYPE_CHECKING:
-    from solvers.network.programmed import ProgrammedNetwork
 
 Array = NDArray[np.float64]
 
@@ -31,8 +24,6 @@ TOLERANCE = 1e-8
 """Of the integration, beside the largest distance from rest."""
 HORIZONS = 6
 """How often the time in which all settles is doubled, at most."""
-PATH = 16
-"""Points of a way at which its peaks are looked for."""
 POINTS = 256
 """At which a way is looked at, before halves narrow a time down."""
 
@@ -150,38 +141,3 @@ def settling_time(
             return low
         horizon *= 2
     return inf
-
-
-def bent_reading(
-    programmed: "ProgrammedNetwork", device: Device, seconds: Array, seeds: Array, noting: Callable[[], tuple[str, ...]]
-) -> Reading:
-    """What a batch of devices reads on the way. Noise is that of the capacitances at rest.
-
-    Args:
-        seconds: of each, (batch,).
-
-    Raises:
-        MappingError: a mode grows.
-    """
-    motion, points, means, peaks, noises, waves = programmed.motion(device), programmed.settings.points, [], [], [], []
-    spaces = programmed.spaces_beyond(np.full(programmed.batch, inf), device)
-    for k, space in spaces.items():
-        times = np.linspace(0, seconds[k], (points or PATH) + 1)
-        path = motion.way(k, float(seconds[k]))(times)
-        volts = motion.settled[k] + (motion.law.output[k] @ path).T
-        means.append(volts[-1])
-        peaks.append(np.abs(volts).max(axis=0))
-        if space.noisy:
-            wanted = times if points else times[[0, -1]]
-            noise = space.sample(wanted, np.random.default_rng(int(seeds[k]))) - space.trajectory(wanted)
-        else:
-            noise = np.zeros_like(volts)
-        noises.append(noise[-1])
-        waves.append(Waveform(times, volts + noise if points else volts))
-    failures, mean = ("",) * len(means), np.stack(means)
-    covariances = programmed.covariances(device, seconds[:, None])
-    if points:
-        volts = np.stack([wave.volts[-1] for wave in waves])
-        return Reading(volts, failures, np.stack(peaks), tuple(waves), covariances, noting=noting)
-    noisy = np.stack(noises)
-    return Reading(mean, failures, np.stack(peaks), None, covariances, noise=lambda: noisy, noting=noting)

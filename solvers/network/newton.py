@@ -94,8 +94,8 @@ def bias_of(structure: Structure, begin: Mapping[int, Array], still: bool = Fals
         moved = factors.solve(right, structure.controlling)
         for k, control in enumerate(group.controls):
             answers[f"{group.key}'{k}"] = structure.control(control, moved) + np.zeros((1, group.count))
-    # Newton's method, which junctions need, factorises all blocks.
-    weak = frozenset[Key]() if structure.steep else _weak(structure, nominal, slopes)
+    # Newton's method, which junctions need, factorises all blocks; without inputs nothing is solved at all.
+    weak = frozenset[Key]() if structure.steep or still else _weak(structure, nominal, slopes)
     strong = {key: block for key, block in blocks.items() if key not in weak}
     order = plan(strong, structure.all_sizes, structure.all_sizes) if weak else structure.order
     return Bias(volts, slopes, answers, structure.capacitances(volts), weak, order)

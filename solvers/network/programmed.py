@@ -11,7 +11,8 @@ from netlists.array import ProgrammedArray
 from netlists.device import Device
 from netlists.elements import Values
 from solvers.engine import Reading
-from solvers.network.bending import bending_of, bent_reading
+from solvers.network.bending import bending_of
+from solvers.network.bent_reading import bent_reading
 from solvers.network.block_plan import Key
 from solvers.network.blocks import Factors
 from solvers.network.dense import Motion, Reduced, reduced
@@ -161,7 +162,9 @@ class ProgrammedNetwork:
             off()  # which may be refused
         noting = partial(notes_of, rest.bent, off)
         if self.bending is not None:
-            return bent_reading(self, device, time[:, 0], seeds, noting)
+            motion, points = self.motion(device), self.settings.points
+            known = self.spaces_beyond(np.full(self.batch, np.inf), device)
+            return bent_reading(motion, known, self.covariances(device, time), time[:, 0], seeds, points, noting)
         moved, growth = relaxed(steps, away, tuple(share / STEP for share in EARLIER))
         ways = [volts + found for found in moved]
         dense = self.spaces_beyond(growth, device)
