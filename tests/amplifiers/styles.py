@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log, pi
 from pathlib import Path
+from typing import Any
 
+from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.fields import Role
 
 FOLDER = Path(__file__).parent
@@ -360,6 +362,21 @@ VENDORS = {
 def facts_of_all() -> dict[str, Facts]:
     """Name → facts."""
     return {name: Facts(name, **own) for name, own in tomllib.loads((FOLDER / "facts.toml").read_text()).items()}
+
+
+def part_of(facts: Facts, **values: Any) -> Amplifier:
+    """The part in a hardware description, its limits from its data sheet."""
+    return Amplifier(
+        model="subckt",
+        library=str(facts.file),
+        subcircuit=facts.subcircuit,
+        pins=facts.pins,
+        supply=facts.supply,
+        rail=facts.supply - facts.swing,
+        output_resistance=facts.resistance,
+        current_limit=0.8 * facts.short,
+        **values,
+    )
 
 
 def text_of(facts: Facts) -> str:

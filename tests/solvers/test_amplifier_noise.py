@@ -17,7 +17,7 @@ from solvers.spu import Spu
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.problem import LinearSystem
-from tests.amplifiers.styles import facts_of_all
+from tests.amplifiers.styles import facts_of_all, part_of
 
 FACTS = facts_of_all()
 KELVIN = 300.15
@@ -26,18 +26,7 @@ BANDWIDTH = 3e6
 
 
 def part(name, **noise):
-    facts = FACTS[name]
-    return Amplifier(
-        model="subckt",
-        library=str(facts.file),
-        subcircuit=facts.subcircuit,
-        pins=facts.pins,
-        supply=facts.supply,
-        rail=facts.supply - facts.swing,
-        output_resistance=facts.resistance,
-        current_limit=0.8 * facts.short,
-        **noise,
-    )
+    return part_of(FACTS[name], **noise)
 
 
 def board(amplifier, **values):

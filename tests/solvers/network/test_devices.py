@@ -20,7 +20,7 @@ from spu_circuit.hardware import Noise, load_hardware
 from spu_circuit.problem import LinearSystem
 from spu_circuit.sampling import Sample, Sampling
 from spu_circuit.variation import Variation
-from tests.amplifiers.styles import facts_of_all
+from tests.amplifiers.styles import facts_of_all, part_of
 from tests.cases import relative
 
 FACTS = facts_of_all()
@@ -132,20 +132,11 @@ def test_a_resistance_below_zero_is_a_conductance():
 
 def board(name, cells=3, **values):
     """A bench board with a part of the corpus, its limits from its data sheet, without noise and rounding."""
-    facts = FACTS[name]
-    part = Amplifier(
-        model="subckt",
-        library=str(facts.file),
-        subcircuit=facts.subcircuit,
-        pins=facts.pins,
-        supply=facts.supply,
-        rail=facts.supply - facts.swing,
-        output_resistance=facts.resistance,
-        current_limit=0.8 * facts.short,
-    )
     bench = load_hardware("bench")
     adc = bench.adc.model_copy(update={"bits": None})
-    return bench.model_copy(update={"amplifier": part, "adc": adc, "noise": Noise(thermal=False), **values})
+    return bench.model_copy(
+        update={"amplifier": part_of(FACTS[name]), "adc": adc, "noise": Noise(thermal=False), **values}
+    )
 
 
 def solved(name, time, engine):
