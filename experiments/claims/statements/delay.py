@@ -151,7 +151,7 @@ CLAIM = Claim(
     rule="The validation loss at the end is below that of exact NGD in the mean over seeds, paired, for each network "
     "and delay. A training that breaks off makes its condition fail; seeds in which exact NGD itself does count for "
     "nothing.",
-    full=Protocol(FRESH[36:42], (0, 1)),
+    full=Protocol(FRESH[142:158], (0, 1, 2, 3)),
     quick=Protocol((2, 3), (0,), 30, ("perceptron",), (EXACT, "no delay", "delay of 1 τ"), (0.1,)),
     measure=_measure,
     conditions=_conditions,

@@ -153,7 +153,7 @@ CLAIM = Claim(
     rule=f"The circuit loses less than {100 * MARGIN:g} point of test accuracy more than the rival, each against "
     "itself without the error, paired, in the mean over seeds, for each error and level. A training on the circuit "
     "that fails makes its condition fail; a rival that fails has lost all.",
-    full=Protocol(FRESH[70:75]),
+    full=Protocol(FRESH[130:142]),
     quick=Protocol((0, 1, 2), 30, {"levels": ("3 bits",), "injected noise": ("0.3 V",)}),
     measure=_measure,
     conditions=_conditions,

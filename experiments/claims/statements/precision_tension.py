@@ -298,7 +298,7 @@ CLAIM = Claim(
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail; seeds in which "
     "exact NGD itself breaks off count for nothing.",
-    full=Protocol(FRESH[70:78], (0, 1), 150),
+    full=Protocol(FRESH[170:182], (0, 1), 150),
     quick=Protocol(
         (2, 3),
         (0,),

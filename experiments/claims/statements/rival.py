@@ -145,7 +145,7 @@ CLAIM = Claim(
     rule="The steps over those of the first-order optimizer are below 0.74, and 0.39, in the geometric mean over "
     "seeds, paired, for each loss. A loss that the circuit does not reach makes its condition fail; a "
     "rival that does not reach it counts with all steps.",
-    full=Protocol(FRESH[90:100], (0, 1, 2)),
+    full=Protocol(FRESH[100:130], (0, 1, 2)),
     quick=Protocol((3, 4, 5), (0,), 60, (0.2, 0.4), (0.3,), (0.1, 0.3), (0.9,), (0.01, 0.03), (0.9,), (0.5,)),
     measure=_measure,
     conditions=_conditions,

@@ -150,7 +150,7 @@ CLAIM = Claim(
     "λ = 1), then steps of their signs, or of Adam without memory, from the same weights on the same batches.",
     rule=f"The difference of the final validation loss is within {MARGIN:g} in the mean over seeds, paired: of Adam "
     "from signs at the same t, for each t; and of Adam at each t above 0 from sign SGD.",
-    full=Protocol(FRESH[:8], 60),
+    full=Protocol(FRESH[100:116], 60),
     quick=Protocol(tuple(range(3)), 10, (0.0, 0.1, 5.0)),
     measure=_measure,
     conditions=_conditions,
