@@ -131,7 +131,8 @@ class Solution:
         waveform: node voltages, where the solver simulated them.
         device: what solved it, as it was programmed; None: no device did, or it is not kept.
         refinement: how its refinement went; None: there was none.
-        note: what a user must know of how the engine found it; "" where there is nothing.
+        noting: makes what a user must know of how the engine found it. A function, since it can cost a fifth of the
+            solve; None: there is nothing.
         steps: makes the error of ``value`` by the steps of a transient, (n,); None: there is none, or it is not known.
 
     Raises:
@@ -145,7 +146,7 @@ class Solution:
     waveform: Waveform | None = None
     device: Device | None = None
     refinement: Refinement | None = None
-    note: str = ""
+    noting: Callable[[], str] | None = None
     steps: Callable[[], Array] | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +156,11 @@ class Solution:
         """The same, where an earlier solve was given up for it: with what both took."""
         sums = {name: getattr(self.statistics, name) + getattr(earlier.statistics, name) for name in SUMS}
         return replace(self, statistics=replace(self.statistics, **sums))
+
+    @cached_property
+    def note(self) -> str:
+        """What a user must know of how the engine found it; "" where there is nothing. Found when it is asked for."""
+        return "" if self.noting is None else self.noting()
 
     @cached_property
     def standard_error(self) -> Array | None:
@@ -277,7 +283,7 @@ class Solutions:
         variance = None if self.variances is None else partial(self.variances.__getitem__, k)
         refinement = None if self.refinements is None else self.refinements[k]
         statistics = Statistics(self.solver, wall_seconds=self.wall_seconds, **shown)
-        return Solution(self.values[k], statistics, variance, refinement=refinement, note=self.notes[k])
+        return Solution(self.values[k], statistics, variance, refinement=refinement, noting=lambda: self.notes[k])
 
     def __post_init__(self) -> None:
         refuse_infinite(self.values, self.statistics.residual)
@@ -352,9 +358,9 @@ def joined(solutions: Sequence[Solution], wall_seconds: float) -> Solutions:
         for name in StatisticsArrays._fields
     }
     statistics = statistics_arrays(np.array(columns.pop("residual")), **columns)
-    values, notes = np.stack([solution.value for solution in solutions]), tuple(s.note for s in solutions)
-    solver = solutions[0].statistics.solver
-    return Solutions(values, statistics, wall_seconds, solver, noting=((len(notes), lambda: notes),))
+    values, solver = np.stack([solution.value for solution in solutions]), solutions[0].statistics.solver
+    noting = ((len(solutions), lambda: tuple(solution.note for solution in solutions)),)
+    return Solutions(values, statistics, wall_seconds, solver, noting=noting)
 
 
 def refuse_infinite(values: Array, residual: Array | float) -> None:

@@ -102,14 +102,10 @@ class Spu(Programmable):
             wall_seconds=perf_counter() - began,
         )
         waveform = None if reading.waveforms is None else reading.waveforms[0]
-        notes = list(reading.noting()[:1])
-        if analog_time < inf:
-            tau = float(device.time_constant)
-            notes.append(note_of(self.hardware, analog_time * tau, tau))
-        note = "; ".join(filter(None, notes))
+        noting = partial(self._note, reading.noting, analog_time, float(device.time_constant))
         off = reading.step_errors[0] if reading.step_errors else None
         steps = None if off is None else partial(_scaled, off, device.unknowns_per_volt)
-        return Solution(value, statistics, variance, covariance, waveform, device, note=note, steps=steps)
+        return Solution(value, statistics, variance, covariance, waveform, device, noting=noting, steps=steps)
 
     @on_one_thread
     def solve_batch(
@@ -289,6 +285,13 @@ class Spu(Programmable):
             )
         together = {kind: np.concatenate([part[kind] for part in by_parts]) for kind in deviations}
         return np.concatenate(by_A), np.concatenate(by_b), together
+
+    def _note(self, noting: Callable[[], tuple[str, ...]], analog_time: float, time_constant: float) -> str:
+        """What a user must know of one solve, of the engine and of the amplifiers."""
+        notes = [*noting()[:1]]
+        if analog_time < inf:
+            notes.append(note_of(self.hardware, analog_time * time_constant, time_constant))
+        return "; ".join(filter(None, notes))
 
     def _linearised(
         self, system: System, analog_time: float = inf, state: Array | None = None
