@@ -131,15 +131,15 @@ def _measure(protocol: Protocol) -> Rows:
         methods = (_Trained(protocol, device, way, damping, rate) for damping, rate in protocol.settings)
         rows, chosen = tuned(
             ((method, method.rows(protocol.tuning, "tuning")) for method in methods),
-            lambda rows: float(np.mean(np.log([_error(row) for row in rows]))),
+            lambda rows: float(np.mean(np.log([_finite(row["loss"]) for row in rows]))),
         )
         found += [*rows, *chosen.rows(protocol.seeds, "verdict")]
     return found
 
 
-def _error(row: Row) -> float:
+def _finite(value: Any) -> float:
     """At the end; infinite where a training broke off."""
-    return inf if row["error"] is None else float(row["error"])
+    return inf if value is None else float(value)
 
 
 class _Trained:
@@ -177,7 +177,7 @@ class _Trained:
         self.exact_flops = points**3 / 3 + 2 * points**2
 
     def rows(self, seeds: Sequence[int], part: str) -> list[Row]:
-        """A row for each training: its error at the end, and what a step took in the median."""
+        """A row for each training: its validation loss and its error at the end, and what a step took in the median."""
         from experiments.training.stepping import Place
         from experiments.training.store import Trial
         from experiments.training.tasks import task_named
@@ -203,6 +203,7 @@ class _Trained:
                     **self.told,
                     "part": part,
                     "seed": chunk.trial.seed,
+                    "loss": taken[-1].validation_loss if whole else None,
                     "error": taken[-1].score if whole else None,
                     **work,
                     "raised": sum(step.doublings > 0 for step in taken),
@@ -219,7 +220,7 @@ def _conditions(rows: Rows) -> list[Condition]:
     exact = {row["seed"]: float(row["error"]) for row in judged[ALONE, EXACT] if row["error"] is not None}
 
     def ratios(own: Rows) -> tuple[float, ...]:
-        found = tuple(_error(row) / exact[row["seed"]] for row in own if row["seed"] in exact)
+        found = tuple(_finite(row["error"]) / exact[row["seed"]] for row in own if row["seed"] in exact)
         return found if len(found) > 1 else (nan, nan)
 
     return [
@@ -290,15 +291,15 @@ CLAIM = Claim(
     "natural gradient, which is fatal where curvature spans many decades",
     method="1-D Poisson, 64 fixed collocation points and 2 of the boundary, one cell each. An ideal array with levels "
     "and converters of 8 bits, and bench, at rest. The same pairs of λ and rate are tried on tuning seeds for "
-    f"everything; the smallest error chooses. Eigenvectors are renewed every {EVERY} steps; at most {CORRECTIONS} "
-    f"corrections to {TOLERANCE:g}; a preconditioning device has {MORE:g} λ more on its diagonal; averages are of 4 "
-    "programs; the mapping is the dual one where no other is named. λ is doubled in steps whose matrix cannot be "
-    "programmed or refined. Controls without a device: exact solves by the kernel mapping, exact solves whose λ "
-    "follows its rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
+    f"everything; the smallest residual at other points chooses. Eigenvectors are renewed every {EVERY} steps; at most "
+    f"{CORRECTIONS} corrections to {TOLERANCE:g}; a preconditioning device has {MORE:g} λ more on its diagonal; "
+    "averages are of 4 programs; the mapping is the dual one where no other is named. λ is doubled in steps whose "
+    "matrix cannot be programmed or refined. Controls without a device: exact solves by the kernel mapping, exact "
+    "solves whose λ follows its rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail; seeds in which "
     "exact NGD itself breaks off count for nothing.",
-    full=Protocol(FRESH[170:182], (0, 1), 150),
+    full=Protocol(FRESH[170:180], (0, 1), 150),
     quick=Protocol(
         (2, 3),
         (0,),
