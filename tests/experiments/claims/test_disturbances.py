@@ -43,6 +43,9 @@ def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
         ((None, None, 0.02), "refuted"),
     ):
         assert verdict(noise_resilience.CLAIM.conditions(rows(losses))).kind == kind
+    told = noise_resilience.CLAIM.finding(rows((0.20, None, 0.001)))
+    assert "TNGD, levels: 3 bits 20.2 (hurts from 3 bits, 3 bits to 3 bits)" in told
+    assert "NGD-CG(10), levels: 3 bits 0.3 (hurts from none, none to none)" in told
 
 
 def _delay_rows(apart):
@@ -62,9 +65,9 @@ def test_delays_are_judged_beside_exact_steps_of_the_same_seed():
     assert verdict(claim.conditions(_delay_rows(0.02))).kind == "refuted"
     rows = _delay_rows(-0.02)
     rows[5]["loss"] = None  # broke off
-    assert "perceptron 2 of 3" in verdict(claim.conditions(rows)).shares
+    assert "perceptron 3 of 4" in verdict(claim.conditions(rows)).shares
     rows[0]["loss"] = None  # exact NGD itself
-    assert "perceptron 3 of 3" in verdict(claim.conditions(rows)).shares
+    assert "perceptron 4 of 4" in verdict(claim.conditions(rows)).shares
     assert len(claim.conditions(rows)[1].values) == 4
     assert "transformer" in claim.finding(rows)
     assert claim.figure.draw(rows) is not None
