@@ -55,7 +55,7 @@ class Protocol:
     steps: int = 100
     networks: tuple[str, ...] = tuple(NETWORKS)
     ways: tuple[str, ...] = (*WAYS, *CONTROLS)
-    rates: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0)
+    rates: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
     damping: float = 0.3
     batch: int = 64
 
@@ -159,7 +159,7 @@ CLAIM = Claim(
     rule="The validation loss at the end is below that of exact NGD in the mean over seeds, paired, for each network "
     "and delay. A training that breaks off makes its condition fail; seeds in which exact NGD itself does count for "
     "nothing.",
-    full=Protocol(FRESH[142:158], (0, 1, 2)),
+    full=Protocol(FRESH[213:229], (0, 1, 2, 3, 4, 5)),
     quick=Protocol((2, 3), (0,), 30, ("perceptron",), (EXACT, "no delay", "delay of 1 τ"), (0.1,)),
     measure=_measure,
     conditions=_conditions,

@@ -299,7 +299,7 @@ CLAIM = Claim(
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail; seeds in which "
     "exact NGD itself breaks off count for nothing.",
-    full=Protocol(FRESH[170:180], (0, 1), 150),
+    full=Protocol(FRESH[203:213], (0, 1, 2, 3, 4), 150),
     quick=Protocol(
         (2, 3),
         (0,),
