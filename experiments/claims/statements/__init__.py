@@ -10,6 +10,7 @@ from experiments.claims.statements import (
     early_lead,
     interpolation,
     language,
+    near_ngd,
     noise_harmless,
     noise_resilience,
     output_dimension,
@@ -26,6 +27,7 @@ CLAIMS: dict[str, Claim] = {
     claim.name: claim
     for claim in (
         interpolation.CLAIM,
+        near_ngd.CLAIM,
         residual_state.CLAIM,
         sign_descent.CLAIM,
         averaging.CLAIM,

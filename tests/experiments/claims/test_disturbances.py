@@ -1,4 +1,4 @@
-"""Verdicts on made-up trainings with noise, delays and rivals, and on what they cost."""
+"""Verdicts on made-up trainings with noise, times, delays and rivals, and on what they cost."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from experiments.claims.rules import verdict
 from experiments.claims.statements import (
     ablation,
     delay,
+    near_ngd,
     noise_harmless,
     noise_resilience,
     rival,
@@ -71,6 +72,70 @@ def test_delays_are_judged_beside_exact_steps_of_the_same_seed():
     assert len(claim.conditions(rows)[1].values) == 4
     assert "transformer" in claim.finding(rows)
     assert claim.figure.draw(rows) is not None
+
+
+def _near_rows(times_exact):
+    """Rows of trainings that end at multiples of what exact NGD does; seeds differ by more."""
+    ends = {(near_ngd.EXACT, "inf"): 1.0, **{("made", time): value for time, value in times_exact.items()}}
+    told = {"case": "dual, λ = 1", "rate": 0.1, "part": "verdict", "score": 0.9}
+    rows = [
+        {**told, "device": device, "time_tau": time, "seed": seed, "validation_loss": 0.1 * (seed + 1) * end}
+        for (device, time), end in ends.items()
+        for seed in range(5)
+    ]
+    # What chose the rates counts for nothing.
+    return rows + [{**row, "part": "tuning", "validation_loss": 9.0} for row in rows]
+
+
+def test_relaxed_trainings_are_near_exact_ones_by_their_ratio_after_fifty_times():
+    claim = near_ngd.CLAIM
+    found = claim.conditions(_near_rows({"0.5": 3.0, "50.0": 1.02}))
+    assert [condition.point for condition in found] == ["50 τ"]
+    assert verdict(found).kind == "confirmed"
+    assert verdict(claim.conditions(_near_rows({"0.5": 1.0, "50.0": 1.2}))).kind == "refuted"
+    rows = _near_rows({"0.5": 3.0, "50.0": 1.02})
+    assert "made, dual, λ = 1 after 0.5 τ 3.00 times that" in claim.finding(rows)
+    assert claim.figure.draw(rows) is not None
+    rows[0]["validation_loss"] = None  # exact NGD itself
+    assert len(claim.conditions(rows)[0].values) == 4
+    rows[11]["validation_loss"] = None  # of 50 τ, another seed
+    assert verdict(claim.conditions(rows)).kind == "refuted"
+    assert "after 50 τ broke off in 1 of 4 seeds" in claim.finding(rows)
+
+
+def test_every_time_has_a_rate_of_its_own(monkeypatch):
+    best = {"ngd": 0.1, 0.5: 0.4, 50.0: 0.2}
+
+    def trained(optimizer, seeds, steps):
+        wanted = best[optimizer.get("analog_time", optimizer["kind"])]
+        loss = 1 + abs(optimizer["learning_rates"][0] - wanted)
+        # Seeds of the verdict would choose the least rate.
+        yield from (
+            {"seed": seed, "validation_loss": optimizer["learning_rates"][0] if seed else loss, "score": 0.9}
+            for seed in seeds
+        )
+
+    monkeypatch.setattr(near_ngd, "trained", trained)
+    protocol = near_ngd.Protocol((3, 4), (0,), 3, (0.1, 0.2, 0.4), (0.5, 50.0), (("primal", 0.01), ("dual", 0.5)))
+    rows = near_ngd.CLAIM.measure(protocol)
+    judged = {
+        (row["case"], row["device"], row["time_tau"], row["seed"]): row["rate"]
+        for row in rows
+        if row["part"] == "verdict"
+    }
+    assert judged == {
+        (case, device, time, seed): rate
+        for case, devices in (
+            ("primal, λ = 0.01", [near_ngd.IDEAL]),
+            ("dual, λ = 0.5", [near_ngd.IDEAL, "bench"]),
+        )
+        for device, time, rate in (
+            (near_ngd.EXACT, "inf", 0.1),
+            *((device, time, rate) for device in devices for time, rate in (("0.5", 0.4), ("50.0", 0.2))),
+        )
+        for seed in (3, 4)
+    }
+    assert {row["seed"] for row in rows if row["part"] == "tuning"} == {0}
 
 
 def test_shares_of_a_factorial_are_those_of_its_effects():
