@@ -211,7 +211,7 @@ def report(folder: Path) -> None:
     """
     with closing(open_sweep(folder)) as store:
         if not _report(store):
-            raise InputError(f"output: {str(folder)!r} holds no finished copy yet; run the sweep first")
+            raise InputError(f"output: {str(folder)!r} holds no copy that could be simulated; run the sweep first")
 
 
 def _report(store: SweepStore) -> bool:

@@ -75,7 +75,7 @@ def run(
         batch: samples that a worker gets at a time; of engine network rounded up to whole blocks. It changes no result.
 
     Raises:
-        SimulationError: too many samples fail.
+        SimulationError: too many samples fail, or all of a set.
         InputError: the scheduler does not answer.
     """
     if scheduler is None and (study.audit or any(sweep.engine == "ngspice" for sweep in study.sweeps)):
@@ -91,6 +91,8 @@ def compute(
     keep(study, store)
     for key, sweep, copies in study.sets():
         _run_set(store, computers, key, sweep, copies, batch, progress)
+    for key, _, _ in study.sets():
+        _refuse_nothing(store, key)
     if study.audit:
         for key, sweep, copies in study.sets():
             chosen = audited(sweep, copies, study.audit)
@@ -161,7 +163,18 @@ def _finished(computers: Executor, batches: Iterable[Batch]) -> Iterator[list[Ro
 def _refuse_failures(store: SweepStore, key: Key, sweep: Sweep) -> None:
     tried, bad, reason = store.failures(key)
     if tried >= FEWEST and bad > sweep.most_failures * tried:
-        raise SimulationError(
-            f"stopped: {bad} of {tried} copies of {key[1]!r} at point {key[0]} cannot be simulated, above "
-            f"most_failures = {sweep.most_failures:.0%}; the last reason is: {reason}"
-        )
+        raise _stopped(key, tried, bad, f", above most_failures = {sweep.most_failures:.0%}", reason)
+
+
+def _refuse_nothing(store: SweepStore, key: Key) -> None:
+    """However few the copies are: a set of which none can be simulated says nothing."""
+    tried, bad, reason = store.failures(key)
+    if bad == tried:
+        raise _stopped(key, tried, bad, "", reason)
+
+
+def _stopped(key: Key, tried: int, bad: int, why: str, reason: str) -> SimulationError:
+    return SimulationError(
+        f"stopped: {bad} of {tried} copies of {key[1]!r} at point {key[0]} cannot be simulated{why}; "
+        f"the first reason is: {reason}"
+    )

@@ -127,11 +127,11 @@ class SweepStore(StoreBase):
         return {sample for (sample,) in found}
 
     def failures(self, key: Key) -> tuple[int, int, str]:
-        """Finished samples of a set, how many of them failed, and the reason of the last one."""
+        """Finished samples of a set, how many of them failed, and the reason of the first one."""
         where = 'FROM copies WHERE point = ? AND "case" = ?'
         ((tried,),) = self._select(f"SELECT COUNT(*) {where}", key)
-        # SQLite takes the reason from the row of the maximum.
-        ((count, _, reason),) = self._select(f"SELECT COUNT(*), MAX(sample), reason {where} AND status = 'failed'", key)
+        # SQLite takes the reason from the row of the minimum.
+        ((count, _, reason),) = self._select(f"SELECT COUNT(*), MIN(sample), reason {where} AND status = 'failed'", key)
         return tried, count, reason or ""
 
     def refuse_changed(self) -> None:

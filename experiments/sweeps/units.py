@@ -37,13 +37,13 @@ def text(value: float, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share such as a yield, two places."""
-    return f"{100 * share:.2f} %"
+    """A share such as a yield, two places; "–" where nobody knows it."""
+    return "–" if isnan(share) else f"{100 * share:.2f} %"
 
 
 def yield_share(share: float) -> str:
     """A yield; above 99.9 % by what it lacks, in parts per million."""
-    return percent(share) if share <= 0.999 or share == 1 else f"1 − {1e6 * (1 - share):.3g} {PER_MILLION}"
+    return percent(share) if not share > 0.999 or share == 1 else f"1 − {1e6 * (1 - share):.3g} {PER_MILLION}"
 
 
 def interval_share(low: float, high: float) -> str:

@@ -21,7 +21,9 @@ from experiments.sweeps.run import audited, run
 from experiments.sweeps.statistics import yield_of
 from experiments.sweeps.store import SweepStore, open_sweep
 from experiments.sweeps.study import points, study_of
+from experiments.sweeps.units import yield_share
 from spu_circuit.errors import InputError, SimulationError
+from tests.terminal import spu
 
 CONFIG = """
 name = "small"
@@ -178,6 +180,25 @@ def test_too_many_failures_stop_with_the_reason(tmp_path, monkeypatch):
         finished(planned(), tmp_path, batch=64)
     ((key, _, _),) = planned().sets()
     assert len(open_rows(tmp_path, key)) == 64, "what was finished is kept"
+
+
+@pytest.mark.parametrize("more", [[], ["--check"]])
+def test_a_few_copies_that_all_fail_end_as_many_do(tmp_path, monkeypatch, more):
+    def broken(sweep, case, samples, engine):
+        return [Row(k, "failed", f"no convergence of copy {k}", 1.0, (np.nan,) * 7) for k in samples]
+
+    monkeypatch.setattr(run_module, "evaluate", broken)
+    (tmp_path / "few.toml").write_text(CONFIG.replace("samples = 200", "samples = 32"))
+    ended = spu("sweep", "few.toml", "--output", "few", "--workers", "1", "--batch", "8", *more, cwd=tmp_path)
+    assert ended.returncode == 1
+    said = "error: stopped: 32 of 32 copies of 'copies' at point 0 cannot be simulated; the first reason is: "
+    assert ended.stderr == f"{said}no convergence of copy 0\n"
+    assert "keep all limits" not in ended.stdout
+    assert len(open_rows(tmp_path / "few", (0, "copies"))) == 32, "what was finished is kept"
+
+
+def test_a_yield_that_nobody_knows_is_a_dash():
+    assert yield_share(np.nan) == "–"
 
 
 def test_a_copy_that_raises_anything_is_kept_with_its_reason_and_the_others_go_on(tmp_path, monkeypatch):
