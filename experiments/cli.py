@@ -82,7 +82,7 @@ COMMANDS = {
     "export": Entry(
         SWEEPS,
         "export",
-        "Write every copy of a sweep as a row of a table: what the grid sets, status, weight, metrics.",
+        "Write every copy of a sweep as a row of a table: grid, status, weight, limits kept, drawn values, metrics.",
         "sweep",
     ),
     "replay": Entry(

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from spu_circuit.files import shortened
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
+QUANTITY = re.compile(r"[+-]\d+(\.\d+)? [A-Za-zµΩ°%][A-Za-zµΩ°²√/]*")
+"""A number with a space and a unit, such as "-40 °C", which is no formula: it names no cell and calls nothing."""
 
 
 def write(path: Path, text: str, field: str = "output") -> None:
@@ -29,8 +32,10 @@ def write_csv(path: Path, head: Iterable[str], rows: Iterable[Iterable[Any]], fi
 
 
 def inert(value: Any) -> Any:
-    """A text that a spreadsheet would compute gets an apostrophe before it; numbers stay as they are."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    """A text that a spreadsheet would compute gets an apostrophe before it; numbers, and those with units, stay as they
+    are."""
+    risky = isinstance(value, str) and value.startswith(FORMULA) and not QUANTITY.fullmatch(value)
+    return f"'{value}" if risky else value
 
 
 @contextmanager

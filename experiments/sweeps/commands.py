@@ -174,12 +174,15 @@ def tolerate(
 def export(
     folder: SweepFolder,
     to: Annotated[Path, typer.Option("--to", help="File to write: .parquet or .csv; SI units, in the columns' heads.")],
+    parts: Annotated[
+        list[str] | None, typer.Option("--parts", help="KIND of which each part's deviation is written; repeatable.")
+    ] = None,
 ) -> None:
-    """Write every copy of a sweep as a row of a table: what the grid sets, status, weight, metrics."""
+    """Write every copy of a sweep as a row of a table: grid, status, weight, limits kept, drawn values, metrics."""
     from experiments.sweeps.export import export
 
     with closing(open_sweep(folder)) as store:
-        copies = export(store, to)
+        copies = export(store, to, parts or ())
     console.print(f"wrote {copies} copies to {to}", highlight=False)
 
 

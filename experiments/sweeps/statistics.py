@@ -52,15 +52,21 @@ class Percentile:
     interval: tuple[float, float]
 
 
+def limits_kept(sweep: Sweep, rows: Sequence[Row]) -> dict[str, NDArray[np.bool_]]:
+    """Metric with a limit → which samples keep it, (rows,). An unstable sample keeps none."""
+    values = np.array([row.metrics for row in rows]).reshape(len(rows), len(sweep.recorded))
+    ok = np.array([row.status == "ok" for row in rows], dtype=bool)
+    columns = {name: values[:, sweep.recorded.index(name)] for name in sweep.limits}
+    return {
+        name: ok & (columns[name] >= limit.min) & (columns[name] <= limit.max) for name, limit in sweep.limits.items()
+    }
+
+
 def passes(sweep: Sweep, rows: Sequence[Row]) -> NDArray[np.bool_]:
     """Which samples keep all limits, (rows,). An unstable sample keeps none."""
-    names = sweep.recorded
     kept = np.array([row.status == "ok" for row in rows], dtype=bool)
-    if rows:
-        values = np.array([row.metrics for row in rows])
-        for name, limit in sweep.limits.items():
-            column = values[:, names.index(name)]
-            kept &= (column >= limit.min) & (column <= limit.max)
+    for own in limits_kept(sweep, rows).values():
+        kept &= own
     return kept
 
 

@@ -88,3 +88,15 @@ def test_texts_of_a_table_are_inert_in_spreadsheets(tmp_path):
     write_csv(tmp_path / "x.csv", ["a", "=b"], [["=1+1", -1.5], ["@x", 2]])
     assert (tmp_path / "x.csv").read_text() == "a,'=b\n'=1+1,-1.5\n'@x,2\n"
     assert inert("plain") == "plain"
+
+
+@pytest.mark.parametrize("text", ["-40 °C", "+1.5 V", "-20 ppm/K", "-3 %"])
+def test_a_quantity_is_no_formula(text):
+    assert inert(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["-1", "-A1", "-1 A1", "-1 V+A1", "-1 V(1)", "+1 cmd|' /c x'!A", "-1  V", "=1 V", "-1 V\n=1"]
+)
+def test_what_may_name_a_cell_is_guarded(text):
+    assert inert(text) == f"'{text}"
