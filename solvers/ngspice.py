@@ -327,7 +327,7 @@ def held_noise(device: Device, law: OrnsteinUhlenbeck, hold: float, seconds: flo
 
     An integrator's amplifier adds its input noise e to its output, ``V = W + e``, and drives W with ``K e / C``; e has
     the variance S / (2 hold), and what it did to W since its last change is not independent of it. Amplifiers count
-    as fast; a library's own noise is in no transient.
+    as fast.
     """
     covariance = law.held_covariance(hold, round(seconds / hold))
     variance = device.hardware.input_noise_density / (2 * hold)

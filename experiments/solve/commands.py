@@ -180,7 +180,7 @@ def solve(
         solution = from_document(Precision, wanted, "solve").of(spu).solve(system, time, state, seed)
     else:
         solution = spu.solve(system, time, state, seed)
-    for warning in _doubts(solution, spu.hardware, time):
+    for warning in _doubts(solution, spu.hardware):
         print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
         with writing(output) as file:
@@ -266,7 +266,7 @@ def _device(hardware: str, engine: Engine, initial: Path | None) -> tuple[Spu, A
     return Spu(load_hardware(hardware), engine), state
 
 
-def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
+def _doubts(solution: Solution, hardware: Hardware) -> list[str]:
     """What makes a solution less than its digits promise."""
     statistics, doubts = solution.statistics, [solution.note] if solution.note else []
     if statistics.saturated_nodes:
@@ -274,9 +274,6 @@ def _doubts(solution: Solution, hardware: Hardware, time: float) -> list[str]:
         doubts.append(
             f"{statistics.saturated_nodes} amplifiers saturate at every voltage scale; check rails and offset{cause}"
         )
-    noisy = hardware.amplifier.library_text is not None and hardware.noise.thermal and 0 < time < inf
-    if noisy and statistics.solver == "ngspice":
-        doubts.append("ngspice transients have no noise of a library's amplifier; ± is that of the other resistors")
     noise, steps = solution.standard_error, solution.step_error
     if noise is not None and steps is not None and noise.all() and (worst := float(np.abs(steps / noise).max())) > 1:
         doubts.append(

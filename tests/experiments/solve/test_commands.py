@@ -65,6 +65,20 @@ def test_doubtful_solutions_come_with_a_warning(files):
     assert "warning: 3 amplifiers saturate" in run.stderr
 
 
+def test_transient_of_a_library_s_amplifier_has_its_noise_and_says_nothing_else(files):
+    """18 nV/√Hz, beside those of its resistors: ± falls where the description makes it noiseless."""
+    text = resources.files("spu_circuit").joinpath("presets/vendor.toml").read_text()
+    assert "[amplifier]\n" in text
+    (files / "silent.toml").write_text(text.replace("[amplifier]\n", '[amplifier]\ninput_noise = "0 V/√Hz"\n'))
+    np.save(files / "A.npy", np.array([[2.0, 0.5], [0.5, 1.5]]))
+    np.save(files / "b.npy", np.array([1.0, -0.5]))
+    common = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--time", 20, "--json", "--hardware")
+    noisy, silent = (spu(*common, hardware, cwd=files) for hardware in ("vendor", "silent.toml"))
+    assert noisy.stderr == silent.stderr == ""
+    errors = [json.loads(run.stdout)["standard_error"] for run in (noisy, silent)]
+    assert min(errors[0]) > 2 * max(errors[1])
+
+
 def test_network_takes_nonlinear_presets_by_their_tangents(files):
     """Nine digits of the operating point that ngspice finds; in time the readout's bandwidth bounds the noise."""
     common = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--hardware", "bench", "--json")
