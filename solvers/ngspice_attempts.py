@@ -101,7 +101,10 @@ def converged(order: Sequence[Numerics], run: Callable[[Numerics], tuple[Array |
             continue
         found = Converged(times, volts, numerics, failed + 1, failed)
         return _measured(found, run) if failed else found
-    raise NgspiceConvergenceError(f"none of {len(order)} settings converged ({'; '.join(map(str, order))}). {last}")
+    raise NgspiceConvergenceError(
+        f"none of {len(order)} settings converged ({'; '.join(map(str, order))}); lower the condition number of the "
+        f"matrix (more damping) or check the amplifier. {last}"
+    )
 
 
 def _measured(found: Converged, run: Callable[[Numerics], tuple[Array | None, Array]]) -> Converged:

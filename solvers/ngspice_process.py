@@ -120,9 +120,7 @@ def _raw(deck: str, timeout: float) -> bytes:
             f"ngspice died of signal {-status}; try a smaller circuit or another version. {_last(said)}"
         )
     if CONVERGENCE.search(said):
-        raise NgspiceConvergenceError(
-            f"ngspice did not converge; lower the condition number (more damping) or check the amplifier. {_last(said)}"
-        )
+        raise NgspiceConvergenceError(f"ngspice did not converge; check the amplifier. {_last(said)}")
     raise NgspiceCrashError(f"ngspice refused the deck (status {status}). {_last(said)}")
 
 

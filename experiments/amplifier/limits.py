@@ -4,15 +4,24 @@ import numpy as np
 
 from experiments.amplifier.measure import HEAVY, LOAD, Bench
 from spu_circuit.amplifier import Amplifier
+from spu_circuit.errors import SimulationError
 
 
 def limits(bench: Bench) -> Amplifier:
     """The amplifier with what ranging must know of its output: limits of voltage and current, and what the load takes.
 
     The resistance is that of the overdriven output between 10 kΩ and 2 kΩ: V_10k / V_2k = r gives
-    R = (r − 1) / (1/2 kΩ − r/10 kΩ), the worse of both signs.
+    R = (r − 1) / (1/2 kΩ − r/10 kΩ), the worse of both signs. A limit of current is left out where the model has
+    none, or where ngspice finds no short circuit, of which the report says why.
+
+    Raises:
+        SimulationError: ngspice finds no output.
     """
     found = bench.overdriven
+    try:
+        currents = (bench.shorted or {}).values()
+    except SimulationError:
+        currents = {}.values()
     resistances = [0.0]
     for mark in "+-":
         light, heavy = abs(found[f"light{mark}"]), abs(found[f"heavy{mark}"])
@@ -23,7 +32,7 @@ def limits(bench: Bench) -> Amplifier:
     update = {
         "rail": _down(light * (1 + resistance / LOAD), 3),
         "output_resistance": _down(resistance, 3),
-        "current_limit": _down(min(abs(found["short+"]), abs(found["short-"])), 2),
+        "current_limit": _down(min(map(abs, currents), default=0.0), 2),
     }
     if bench.amplifier.supply is not None:
         update["rail"] = min(update["rail"], bench.amplifier.supply)

@@ -27,10 +27,17 @@ Plot = dict[str, NDArray[Any]]
 
 LOAD, HEAVY = 10e3, 2e3
 """Loads of data sheets, Ω."""
+SHORT = 0.1
+"""Ω: no voltage source, which an output that is one would be a loop with."""
+STIFF = 0.1
+"""Of its voltage into the light load: an output that keeps more into the short circuit has no limit of current."""
+SIGNS = {1: "+", -1: "-"}
 NOISE_AT = 1e3
 """Hz, where data sheets print the noise density."""
 LOWEST, HIGHEST = 1e-4, 1e10
 """Hz, of the open-loop response."""
+NO_IMPEDANCE = 1e-12
+"""Ω, at least, where the logarithm is taken: an output that is a voltage source has none."""
 HUGE = 1e9
 """Henries that close the loop at rest alone, farads that hold the minus input for signals."""
 PRECISE = Numerics(reltol=1e-6)
@@ -42,6 +49,8 @@ DIRECT, CLAMPED = 1e-3, 1e3
 """Between the source of a large step and the input, Ω; the larger one where diodes between the inputs conduct."""
 EDGES = 200
 """Of the time that a step has: its edge takes a part of so many."""
+EDGED = 0.9
+"""Of the slope of the edge: a steeper output shows the edge, not its own slew rate. One pole at the GBW has 0.6."""
 CONDUCTED = 5e-3
 """A, at the end of the edge: more than the capacitance between inputs takes of fast outputs, 2 pF at 1.4 kV/µs."""
 TIMEOUT = 60.0
@@ -98,16 +107,24 @@ class Bench:
 
     @cached_property
     def overdriven(self) -> dict[str, float]:
-        """Outputs of open amplifiers, V, and currents into a short circuit, A, by load and sign."""
-        found: dict[str, float] = {}
-        drive = 0.1 * self.swing
-        loads = {"light": f"Rl o 0 {LOAD!r}", "heavy": f"Rl o 0 {HEAVY!r}", "short": "Vl o 0 DC 0"}
-        for sign, mark in ((1, "+"), (-1, "-")):
-            for name, load in loads.items():
-                lines = [f"Vin p 0 DC {sign * drive!r}", instance("a", "p", "0", "o"), load]
-                vector = "i(vl)" if name == "short" else "v(o)"
-                found[f"{name}{mark}"] = float(self.run(lines, ".op", vector)[vector][0])
-        return found
+        """Outputs of open amplifiers, V, by load and sign."""
+        loads = {"light": LOAD, "heavy": HEAVY}
+        return {
+            f"{name}{mark}": self._driven(sign, load) for sign, mark in SIGNS.items() for name, load in loads.items()
+        }
+
+    @cached_property
+    def shorted(self) -> dict[str, float] | None:
+        """Currents of open amplifiers into a short circuit, A, by sign; None: what the model gives has no limit."""
+        volts = {mark: self._driven(sign, SHORT) for sign, mark in SIGNS.items()}
+        if any(abs(volts[mark]) > STIFF * abs(self.overdriven[f"light{mark}"]) for mark in volts):
+            return None
+        return {mark: volt / SHORT for mark, volt in volts.items()}
+
+    def _driven(self, sign: int, load: float) -> float:
+        """Output of an open amplifier into a load, V."""
+        lines = [f"Vin p 0 DC {0.1 * sign * self.swing!r}", instance("a", "p", "0", "o"), f"Rl o 0 {load!r}"]
+        return float(self.run(lines, ".op", "v(o)")["v(o)"][0])
 
     @property
     def step(self) -> tuple[Array, Array, float]:
@@ -223,13 +240,13 @@ def follower_error(bench: Bench) -> float:
 def slew_up(bench: Bench) -> float:
     """Between a quarter and three quarters of the step up, V/s."""
     times, volts, half = bench.step
-    return _slope(times[times < half], volts[times < half], bench.swing)
+    return _slope(times[times < half], volts[times < half], bench.swing, half / EDGES)
 
 
 def slew_down(bench: Bench) -> float:
     """Of the step down, V/s."""
     times, volts, half = bench.step
-    return _slope(times[times > half] - half, -volts[times > half], bench.swing)
+    return _slope(times[times > half] - half, -volts[times > half], bench.swing, half / EDGES)
 
 
 def overshoot(bench: Bench) -> float:
@@ -248,14 +265,14 @@ def lowest_output(bench: Bench) -> float:
     return bench.overdriven["light-"]
 
 
-def source_current(bench: Bench) -> float:
+def source_current(bench: Bench) -> float | None:
     """Into a short circuit, A."""
-    return bench.overdriven["short+"]
+    return None if bench.shorted is None else bench.shorted["+"]
 
 
-def sink_current(bench: Bench) -> float:
+def sink_current(bench: Bench) -> float | None:
     """From a short circuit, A."""
-    return bench.overdriven["short-"]
+    return None if bench.shorted is None else bench.shorted["-"]
 
 
 def output_resistance(bench: Bench) -> float:
@@ -269,7 +286,9 @@ def fast_output_resistance(bench: Bench) -> float | None:
     bandwidth = gain_bandwidth(bench)
     if bandwidth is None:
         return None
-    return float(np.exp(np.interp(np.log(bandwidth), np.log(frequencies), np.log(np.abs(impedance)))))
+    sizes = np.maximum(np.abs(impedance), NO_IMPEDANCE)
+    found = float(np.exp(np.interp(np.log(bandwidth), np.log(frequencies), np.log(sizes))))
+    return found if found > 2 * NO_IMPEDANCE else 0.0
 
 
 def noise_density(bench: Bench) -> float | None:
@@ -382,11 +401,15 @@ def _falls_to(frequencies: Array, gain: Array, level: float) -> float | None:
     return float(frequencies[k - 1] ** (1 - share) * frequencies[k] ** share)
 
 
-def _slope(times: Array, volts: Array, swing: float) -> float:
-    """Of what rises from −swing to swing, between a quarter and three quarters, after what its edge lets through."""
+def _slope(times: Array, volts: Array, swing: float, edge: float) -> float:
+    """Of what rises from −swing to swing, between a quarter and three quarters, after what its edge lets through.
+
+    Raises:
+        SimulationError: it follows the input's edge of so many seconds.
+    """
     begin = int(np.flatnonzero(volts[: int(np.argmax(volts > 0.9 * swing))] <= -swing / 2)[-1]) + 1
     end = begin + int(np.argmax(volts[begin:] > swing / 2))
     first, last = float(times[begin]), float(times[end])
-    if end == begin:
+    if end == begin or volts[end] - volts[begin] > EDGED * 2 * swing / edge * (last - first):
         raise SimulationError("the step is faster than the bench resolves")
     return float((volts[end] - volts[begin]) / (last - first))

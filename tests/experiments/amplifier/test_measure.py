@@ -5,6 +5,7 @@ import pytest
 from experiments.amplifier.limits import limits
 from experiments.amplifier.measure import QUANTITIES, Bench, measured
 from spu_circuit.amplifier import Amplifier
+from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import load_hardware
 from tests.amplifiers.styles import facts_of_all
 
@@ -66,7 +67,10 @@ def test_what_a_model_does_not_define_is_said(tmp_path):
     )
     found = measured(Bench(part))
     assert found["dc_gain"] == pytest.approx(1000, rel=1e-6)
+    for key in ("slew_up", "slew_down"):
+        assert "faster than the bench resolves" in found[key]
     for key, said in (
+        ("source_current", "not defined"),
         ("gain_bandwidth", "never falls"),
         ("phase_margin", "never falls"),
         ("noise_density", "no noise"),
@@ -74,6 +78,31 @@ def test_what_a_model_does_not_define_is_said(tmp_path):
     ):
         assert found[key] is None
         assert said in QUANTITIES[key].text(found[key])
+
+
+def test_an_output_that_is_a_voltage_source_has_its_limits_of_voltage_alone(tmp_path):
+    """Clamped at ±13 V, with a pole at 10 Hz and no output resistance: its short circuit would be a loop of sources."""
+    (tmp_path / "stiff.lib").write_text(
+        ".subckt stiff 1 2 3 4 5\nE1 6 0 1 2 1e5\nR1 6 7 1k\nC1 7 0 15.9155u\nE2 5 0 value={limit(v(7),-13,13)}\n"
+        "R2 3 4 10k\n.ends\n"
+    )
+    document = {"model": "subckt", "library": str(tmp_path / "stiff.lib"), "subcircuit": "stiff", "supply": "15 V"}
+    bench = Bench(Amplifier(**document, pins=load_hardware("vendor").amplifier.pins))
+    found = {key: QUANTITIES[key].measure(bench) for key in ("highest_output", "lowest_output", "source_current")}
+    assert found == {"highest_output": pytest.approx(13), "lowest_output": pytest.approx(-13), "source_current": None}
+    assert QUANTITIES["fast_output_resistance"].measure(bench) == 0
+    known = limits(bench)
+    assert (known.rail, known.current_limit, known.output_resistance) == (13.0, None, 0.0)
+
+
+def test_limits_stay_where_the_short_circuit_is_not_found(monkeypatch):
+    def fails(bench):
+        raise SimulationError("no convergence")
+
+    monkeypatch.setattr(Bench, "shorted", property(fails))
+    found = limits(Bench(load_hardware("vendor").amplifier))
+    assert found.rail == pytest.approx(13.5, abs=0.1)
+    assert found.current_limit is None
 
 
 def check(facts):
