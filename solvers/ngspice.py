@@ -1,7 +1,7 @@
 """ngspice as an engine: the whole non-linear circuit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
 from typing import ClassVar
@@ -22,7 +22,7 @@ from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, r
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.pins import check_pins
 from solvers.solution import Waveform
-from solvers.steps import trapezoidal_error
+from solvers.steps import step_error
 from spu_circuit.errors import InputError
 from spu_circuit.quantity import shown
 from spu_circuit.sampling import Samples
@@ -106,10 +106,11 @@ class Ngspice:
         found.volts[0] = device.initial_volts
         hold = analysis.noise_hold
         noise = None if hold is None else partial(held_noise, device, law, hold, seconds)
-        run = Run(found.volts[-1], Waveform(found.times, found.volts), noise, found.runs, found.failed, found.note)
-        if found.numerics.method == "gear":
-            return run
-        return replace(run, step_error=partial(trapezoidal_error, law, device.initial_volts, found.times, hold))
+        method = found.numerics.method or "trap"
+        off = partial(step_error, law, device.initial_volts, found.times, hold, method)
+        return Run(
+            found.volts[-1], Waveform(found.times, found.volts), noise, found.runs, found.failed, found.note, off
+        )
 
     def _rest(self, device: Device, law: OrnsteinUhlenbeck, table: ElementTable, kelvin: float) -> "Run":
         """Where the array rests: its operating point, or, where that is doubtful, where a transient leads.
