@@ -98,7 +98,8 @@ class Expression:
     """A formula of parameters, voltages and currents.
 
     Args:
-        text: as SPICE writes it, without braces, e.g. ``13.5*tanh(V(pole)/13.5)``.
+        text: as SPICE writes it, without braces, e.g. ``13.5*tanh(V(pole)/13.5)``. Lines ``name=formula`` before it
+            are parts, which those after them use.
         parameters: values of the names in it.
     """
 
@@ -110,10 +111,9 @@ class Expression:
         """The voltages in it as pairs of nodes, once each; V(a) is V(a, 0). I(V1) is the pair ("V1", CURRENT)."""
         return tuple(dict.fromkeys(_control(found) for found in PROBE.finditer(self.text)))
 
-    @cached_property
-    def _tree(self) -> ast.expr:
+    def _tree(self, text: str) -> ast.expr:
         names = {pair: f"control_{k}" for k, pair in enumerate(self.controls)}
-        text = PROBE.sub(lambda found: names[_control(found)], self.text)
+        text = PROBE.sub(lambda found: names[_control(found)], text)
         text = SCALED.sub(lambda found: repr(float(found[1]) * SUFFIXES[found[2].lower()]), text)
         try:
             text = LOGIC.sub(lambda found: WORDS[found[0]], text.replace("^", "**"))
@@ -156,7 +156,16 @@ class Expression:
     def _formula(self) -> Compiled:
         """The formula as nested functions of its controls, since a circuit asks for it again and again."""
         names = {name.lower(): _float(value) for name, value in self.parameters.items()}
-        return self._compiled(self._tree, names)
+        texts = [*self._parts.values(), self.text.rpartition("\n")[2]]
+        *parts, whole = (self._compiled(self._tree(text), names) for text in texts)
+
+        def formula(controls: Sequence[Dual]) -> Dual:
+            known = list(controls)
+            for part in parts:
+                known.append(part(known))
+            return whole(known)
+
+        return formula if parts else whole
 
     def _compiled(self, node: ast.expr, names: Mapping[str, Number]) -> Compiled:
         match node:
@@ -214,8 +223,13 @@ class Expression:
         return found
 
     @cached_property
+    def _parts(self) -> dict[str, str]:
+        return {name: text for name, _, text in (line.partition("=") for line in self.text.split("\n")[:-1])}
+
+    @cached_property
     def _controlled(self) -> dict[str, int]:
-        return {f"control_{k}": k for k in range(len(self.controls))}
+        """Where what the formula is made of stands: controls, then parts."""
+        return {name: k for k, name in enumerate([*(f"control_{k}" for k in range(len(self.controls))), *self._parts])}
 
     def _unknown(self, node: ast.expr) -> InputError:
         return InputError(

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from netlists.deck import lines_of
 from netlists.elements import GROUND, Elements, ElementTable, Nodes, Values
 from netlists.spice import empty_circuit
-from solvers.network.devices import KELVIN, Junction
+from solvers.network.devices import KELVIN
 from solvers.network.expression import CURRENT, Expression
+from solvers.network.parts import Junction
 from solvers.network.reader import Element, FlatCircuit, read_lines
 from spu_circuit.noise import WHITE
 

@@ -6,8 +6,9 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from solvers.network.devices import KINDS, Model, Part, semiconductor
+from solvers.network.devices import KINDS, Model, semiconductor
 from solvers.network.expression import Number
+from solvers.network.parts import Part
 from spu_circuit.errors import InputError
 
 WORD = re.compile(r"(?:\{[^}]*\}|'[^']*'|[^\s{}'])+")

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.deck import lines_of
-from solvers.network.devices import Junction, Model, model_of
+from solvers.network.devices import Model, model_of
 from solvers.network.expression import CURRENT, Expression, Number, number
-from solvers.network.plain import WORD, Part, plain_parts
+from solvers.network.parts import Junction, Part
+from solvers.network.plain import WORD, plain_parts
 from spu_circuit.errors import InputError
 from spu_circuit.files import shortened
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 GROUND = "0"
-KINDS = "R C L V I E G F H B D Q J X"
+KINDS = "R C L V I E G F H B D Q J M X"
 PINS = {"R": 2, "C": 2, "V": 2, "I": 2, "E": 4, "G": 4, "F": 2, "H": 2, "B": 2}
 FORMULA = re.compile(r"(?i)\svalue\s*=?\s*(\{.*\}|'.*')\s*$")
 """What PSpice's controlled sources have for a gain."""

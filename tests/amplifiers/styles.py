@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent
 THERMAL = 0.025865
 """k T / q at 27 °C, V."""
 JOHNSON = 4 * 1.380649e-23 * 300.15
+SHORT = "LEVEL=3 NSUB=2E15 UO=600 VMAX=1E6 XJ=0.3U THETA=0.02 ETA=0.02 KAPPA=0.3 TOX=30N CGSO=2E-10 CGDO=2E-10 CBS=0.5P"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Facts:
     @property
     def from_above(self) -> bool:
         """Whether the tail current comes from the positive supply."""
-        return self.input in ("pnp", "pjf")
+        return self.input in ("pnp", "pjf", "pmos")
 
     @property
     def file(self) -> Path:
@@ -92,14 +93,23 @@ def _pair(facts: Facts, tail: float, load: float, nodes: tuple[str, str, str, st
             f".MODEL QN {kind}(IS={saturation:.6g} BF={beta:.6g})",
             f".MODEL QP {kind}(IS={skew:.6g} BF={beta:.6g})",
         ]
-    else:
-        lines += [
-            f"VOS {plus} GP DC {-facts.offset:.6g}",
-            f"J1 {first} {minus} {common} JX",
-            f"J2 {second} GP {common} JX",
-            f".MODEL JX {facts.input.upper()}(IS={facts.bias / 2:.6g} BETA={1 / load**2 / (2 * tail):.6g} VTO=-1)",
+        return lines
+    lines.append(f"VOS {plus} GP DC {-facts.offset:.6g}")
+    if facts.input in ("nmos", "pmos"):
+        volts = -0.8 if facts.from_above else 0.8
+        more = SHORT if facts.style == "analog" else "LAMBDA=0.02 RG=10"
+        return [
+            *lines,
+            f"M1 {first} {minus} {common} {far} MX L=2U W=100U",
+            f"M2 {second} GP {common} {far} MX L=2U W=100U",
+            f".MODEL MX {facts.input.upper()}(VTO={volts} KP={1 / load**2 / tail / 50:.6g} GAMMA=0.5 {more})",
         ]
-    return lines
+    return [
+        *lines,
+        f"J1 {first} {minus} {common} JX",
+        f"J2 {second} GP {common} JX",
+        f".MODEL JX {facts.input.upper()}(IS={facts.bias / 2:.6g} BETA={1 / load**2 / (2 * tail):.6g} VTO=-1)",
+    ]
 
 
 def _front(facts: Facts, margin: float, pins: tuple[str, str, str, str]) -> tuple[list[str], float]:

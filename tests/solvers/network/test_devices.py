@@ -100,10 +100,10 @@ def test_slopes_are_the_derivatives_of_the_currents(kind):
         ("D1 a 0 m\n.model m D(LEVEL=3)", r"D1: level=3 of model 'm' is not known here"),
         ("Q1 a 0 0 m\n.model m D(IS=1e-14)", r"Q1: model 'm' is of kind d; Q takes npn or pnp; use ngspice"),
         ("J1 a 0 0 nowhere", r"J1: no model of a semiconductor"),
-        ("D1 a 0 m 2 3\n.model m D", r"D1: behind its model only an area is known here"),
+        ("D1 a 0 m 2 3\n.model m D", r"D1: known behind its model: area"),
         ("E1 a 0 POLY(2) b 0 1 2", r"E1: POLY\(2\) has 4 words"),
         ("E1 a 0 TABLE {V(b)} = (1,2)", r"E1: TABLE has two or more points"),
-        ("M1 a b 0 0 m\n.model m NMOS", r"M1: the network engine does not know this element .*use ngspice"),
+        ("Z1 a b 0 m\n.model m NMF", r"Z1: the network engine does not know this element .*use ngspice"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(model, message):
@@ -143,7 +143,7 @@ def solved(name, time, engine):
     return Spu(board(name), engine).solve(spd_system(3, 8), time)
 
 
-QUICK = ("uA741", "TL072", "AD711", "OPA197", "LT1013", "LM741")
+QUICK = ("uA741", "TL072", "AD711", "OPA197", "LT1013", "LM741", "LMC660")
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FACTS])
@@ -154,7 +154,7 @@ def test_operating_points_are_those_of_ngspice(name):
     assert relative(found.value, expected.value) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["TL072", "AD711", "LF356", "OPA197"])
+@pytest.mark.parametrize("name", ["TL072", "AD711", "LF356", "OPA197", "AD8601"])
 def test_transients_of_fast_amplifiers_are_those_of_ngspice(name):
     """ngspice's steps of 1/1000, trapezoidal: below 1e-4, and the bound of validation is 1e-3."""
     found = solved(name, 1.0, Network(linearise=True))
