@@ -21,7 +21,7 @@ MARGIN = 1.1
 CLAIMED = 50.0
 """τ by which TNGD is near NGD."""
 EXACT = "exact NGD"
-ENGINE = {"engine": "network", "linearise": True, "readout_bandwidth": "100 MHz"}
+ENGINE = {"engine": "network", "linearise": True, "readout_bandwidth": "10 MHz"}
 Table = dict[str, Any]
 
 
