@@ -47,6 +47,8 @@ STATISTICS = {
     "estimated_error": ("estimated error |x - x*| / |x*|", ""),
     "solves": ("solves on the device", ""),
     "programs": ("times its resistors were set", ""),
+    "dac_words": ("codes written to DACs", ""),
+    "adc_words": ("codes read from ADCs", ""),
 }
 """What is printed of a solution's statistics, with units."""
 
