@@ -363,6 +363,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "design-bill": design_bill,
     "design-board": design_board,
     "part-kinds": keys.part_kinds,
+    "variation-keys": keys.variation_keys,
+    "spread-keys": keys.spread_keys,
     "metrics": keys.metrics,
 }
 

@@ -34,6 +34,7 @@ from spu_circuit.quantity import (
     VoltsPerKelvin,
     VoltsPerRootHertz,
     Watts,
+    shown,
 )
 
 Series = Literal["E3", "E6", "E12", "E24", "E48", "E96", "E192"]
@@ -56,7 +57,8 @@ class Part(Description):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.coldest >= self.hottest:
-            raise ValueError(f"coldest {self.coldest:g} K is not below hottest {self.hottest:g} K; swap them")
+            cold, hot = (shown(kelvin - 273.15, "°C") for kelvin in (self.coldest, self.hottest))
+            raise ValueError(f"coldest {cold} is not below hottest {hot}; swap them")
         return self
 
 

@@ -12,7 +12,7 @@ from experiments.sweeps.config import Limits, Workload
 from spu_circuit.catalogue import Price
 from spu_circuit.description import Description
 from spu_circuit.documents import from_toml
-from spu_circuit.quantity import Farads, Fraction, Kelvin, Ohms
+from spu_circuit.quantity import Farads, Fraction, Kelvin, Ohms, shown
 
 PREDICTED = ("relative_error", "settling_time", "supply_power", "junction_rise")
 """Metrics that are predicted of every board; limits of others are only tried on boards that these let pass."""
@@ -25,14 +25,15 @@ class Specification(Description):
     least_yield: Annotated[
         Fraction, Field(gt=0, lt=1, description="share of the boards that keep all limits, with 95 % confidence")
     ] = 0.95
-    coldest: Annotated[Kelvin, Field(description="air around the board, °C")] = 273.15
-    hottest: Annotated[Kelvin, Field(description="air around the board, °C")] = 323.15
+    coldest: Annotated[Kelvin, Field(description="air around the board")] = 273.15
+    hottest: Annotated[Kelvin, Field(description="air around the board")] = 323.15
     settling_error: Annotated[Fraction, Field(gt=0, lt=1, description="that the settling time is to")] = 0.01
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.coldest >= self.hottest:
-            raise ValueError(f"coldest {self.coldest:g} K is not below hottest {self.hottest:g} K; swap them")
+            cold, hot = (shown(kelvin - 273.15, "°C") for kelvin in (self.coldest, self.hottest))
+            raise ValueError(f"coldest {cold} is not below hottest {hot}; swap them")
         if "relative_error" not in self.limits:
             raise ValueError("limits.relative_error is missing; give it, like { max = '1 %' }")
         for name in PREDICTED:
@@ -58,12 +59,10 @@ class Design(Description):
     ] = {}  # noqa: RUF012
     hardware: Annotated[HardwareTable, Field(description="base: preset or file; what is not chosen from the catalogue")]
     resistances: Annotated[
-        tuple[Ohms, ...], Field(min_length=1, description="smallest fixed resistor of the array that is tried, Ω")
+        tuple[Ohms, ...], Field(min_length=1, description="smallest fixed resistor of the array that is tried")
     ]
     span: Annotated[float, Field(gt=1, le=1e6, description="largest over smallest fixed resistor of the array")] = 300.0
-    capacitances: Annotated[
-        tuple[Farads, ...], Field(min_length=1, description="integration capacitor that is tried, F")
-    ]
+    capacitances: Annotated[tuple[Farads, ...], Field(min_length=1, description="integration capacitor that is tried")]
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of the copies")] = 0
     samples: Annotated[int, Field(ge=64, le=10**7, description="copies of a board that prove it")] = 10_000
     audit: Annotated[float, Field(ge=0, le=1, description="share of these copies that ngspice repeats")] = 0.002

@@ -11,7 +11,7 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 def toml_text(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
     """Tables of texts, numbers, lists and tables; each table under a head of its own."""
     plain = {name: value for name, value in document.items() if not isinstance(value, Mapping)}
-    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items()]
+    lines = [f"{_key(name)} = {inline(value)}" for name, value in plain.items()]
     if path and (plain or not document):
         lines = [f"[{'.'.join(map(_key, path))}]", *lines]
     inner = (
@@ -24,13 +24,16 @@ def _key(name: str) -> str:
     return name if BARE.fullmatch(name) else _text(name)
 
 
-def _value(value: Any) -> str:
+def inline(value: Any) -> str:
+    """A value as it stands behind its key; a table in braces."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_key(name)} = {inline(each)}' for name, each in value.items())} }}"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(inline, value))}]"
     return repr(value)
 
 

@@ -25,7 +25,7 @@ from spu_circuit.sampling import varying
 class Workload(Description):
     """What every sample does; which fields a kind takes, ``workloads`` says."""
 
-    kind: Annotated[str, Field(description="one of ``workloads.WORKLOADS``")]
+    kind: Annotated[str, Field(description="what every copy solves, or trains")]
     size: Annotated[int, Field(ge=1, lt=2**63, description="cells")] = 32
     condition: Annotated[float, Field(ge=1, allow_inf_nan=False, description="of the matrix")] = 10.0
     systems: Annotated[int, Field(ge=1, lt=2**63, description="how many")] = 1
@@ -43,7 +43,7 @@ class Workload(Description):
 class Analysis(Description):
     """How the samples are chosen; which fields a kind takes, ``analyses`` says."""
 
-    kind: Annotated[str, Field(description="one of ``analyses.ANALYSES``")]
+    kind: Annotated[str, Field(description="how the copies are chosen")]
     samples: Annotated[int, Field(ge=1, lt=2**63, description="copies, at most")] = 1000
     design: Annotated[
         Literal["plain", "lhs", "sobol"], Field(description="independent, Latin hypercube, or Sobol sequence")
