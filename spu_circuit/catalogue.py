@@ -19,6 +19,7 @@ from spu_circuit.quantity import (
     Area,
     Farads,
     Fraction,
+    Gain,
     Hertz,
     Kelvin,
     KelvinPerWatt,
@@ -102,7 +103,7 @@ class Potentiometer(Part):
 class OperationalAmplifier(Part):
     """Operational amplifiers, on a supply of both signs."""
 
-    dc_gain: Annotated[float, Field(gt=1, le=1e12, description="least open-loop gain, V/V")]
+    dc_gain: Annotated[Gain, Field(le=1e12, description="least open-loop gain, V/V, or as text in dB")]
     gain_bandwidth: Annotated[Hertz, Field(description="typical, Hz")]
     slew_rate: Annotated[SlewRate, Field(description="typical, V/µs")]
     offset: Annotated[VoltsOrZero, Field(description="± limit, V")]

@@ -1,6 +1,7 @@
 """Text with units ("1 kΩ", "10k", "1 nF") to SI floats, and back for people. Units exist at this border only."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any, get_args
@@ -91,6 +92,19 @@ def parse_quantity(text: str, unit: str) -> float:
     raise ValueError(f"{text!r} has no unit; write it like {_example(unit)!r}")
 
 
+def parse_ratio(text: str) -> float:
+    """Read a ratio of voltages in decibels: "106 dB" is 10^(106/20) = 200,000.
+
+    Raises:
+        ValueError: it is not in dB, or beyond any number.
+    """
+    plain = text.strip()
+    if plain.endswith("dB"):
+        with suppress(ValueError, OverflowError):
+            return float(10.0 ** (float(plain.removesuffix("dB")) / 20))
+    raise ValueError(f"{text!r} is not a ratio; write it like '106 dB', or as a number of V/V")
+
+
 def shown(value: float, unit: str = "", digits: int = 4) -> str:
     """A value as engineers read it: "50 µS", "12.5 µs", "9.02 V per unit", "0.5 %". Files keep plain SI.
 
@@ -166,6 +180,12 @@ def _non_negative(unit: str) -> Any:
     return _bounded(unit, least=0)
 
 
+def _ratio(above: float) -> Any:
+    """Of voltages: a plain number, or text in dB."""
+    read = BeforeValidator(lambda value: parse_ratio(value) if isinstance(value, str) else value)
+    return Annotated[float, Field(gt=above, le=LARGEST, allow_inf_nan=False), read]
+
+
 Siemens = _positive("S")
 SiemensOrZero = _non_negative("S")
 Ohms = _positive("Ω")
@@ -202,3 +222,5 @@ PerVolt = _non_negative("ppm/V")
 SignedPerVolt = _bounded("ppm/V")
 PerSquareVolt = _bounded("ppm/V²")
 KelvinPerWatt = _positive("K/W")
+Gain = _ratio(above=1)
+Rejection = _ratio(above=0)

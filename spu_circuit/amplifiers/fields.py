@@ -6,11 +6,12 @@ from pydantic import Field
 
 from spu_circuit.description import Description
 from spu_circuit.quantity import (
-    LARGEST,
     Amperes,
     AmperesPerRootHertzOrZero,
+    Gain,
     Hertz,
     OhmsOrZero,
+    Rejection,
     SignedAmperes,
     SignedVolts,
     Volts,
@@ -27,7 +28,7 @@ class AmplifierFields(Description):
         str,
         Field(description="ideal; macromodel: one pole with imperfections; subckt: a subcircuit from a SPICE library"),
     ]
-    dc_gain: Annotated[float, Field(gt=1, le=LARGEST, description="open-loop DC gain, V/V")] = 1e9
+    dc_gain: Annotated[Gain, Field(description="open-loop DC gain, V/V, or as text in dB")] = 1e9
     gain_bandwidth: Annotated[Hertz | None, Field(description="gain-bandwidth product, Hz; none: infinite")] = None
     offset: Annotated[SignedVolts, Field(description="input offset voltage, the same in every amplifier, V")] = 0.0
     output_resistance: Annotated[
@@ -74,12 +75,8 @@ class AmplifierFields(Description):
         Field(description="± this voltage at the supply pins, V; of a macromodel for the power that it takes alone"),
     ] = None
     supply_rejection: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            le=LARGEST,
-            description="change of the supply over the offset that it makes, V/V: 10,000 is a PSRR of 80 dB; none: ∞",
-        ),
+        Rejection | None,
+        Field(description="change of the supply over the offset that it makes, V/V, or as text, '80 dB'; none: ∞"),
     ] = None
     library_text: Annotated[
         str | None, Field(description="subckt: what is used of the library; left out: read from its file")

@@ -1,4 +1,5 @@
 import os
+import re
 
 import numpy as np
 import pytest
@@ -134,3 +135,17 @@ def test_a_library_part_may_say_what_ranging_counts_with():
     vendor = load_hardware("vendor")
     changed = changed_hardware("vendor", {"amplifier": {"output_resistance": "125 Ω", "current_limit": "26 mA"}})
     assert changed.amplifier.model_copy(update={"output_resistance": 0.0, "current_limit": None}) == vendor.amplifier
+
+
+def test_gain_and_supply_rejection_are_taken_in_decibels():
+    given = {"model": "macromodel", "supply": "15 V", "dc_gain": "106 dB", "supply_rejection": "80 dB"}
+    amplifier = changed_hardware("bench", {"amplifier": given}).amplifier
+    assert (amplifier.dc_gain, amplifier.supply_rejection) == (pytest.approx(10**5.3), pytest.approx(1e4))
+    for field, value, said in (
+        ("dc_gain", "106", "write it like '106 dB'"),
+        ("dc_gain", "0 dB", "greater than 1"),
+        ("dc_gain", "601 dB", "less than or equal to 1"),
+        ("supply_rejection", 0, "greater than 0"),
+    ):
+        with pytest.raises(InputError, match=rf"amplifier.{field}.*{re.escape(said)}"):
+            changed_hardware("bench", {"amplifier": given | {field: value}})

@@ -1,6 +1,6 @@
 import pytest
 
-from spu_circuit.quantity import parse_quantity, shown
+from spu_circuit.quantity import parse_quantity, parse_ratio, shown
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,14 @@ def test_values_are_shown_as_engineers_read_them(value, unit, text):
 def test_what_is_shown_is_read_back():
     for unit in ("S", "Ω", "F", "V", "A", "Hz", "s", "K", "V/√Hz", "%", "ppm/K", "% µm", "µm²"):
         assert parse_quantity(shown(1.25e-7, unit, 6), unit) == pytest.approx(1.25e-7)
+
+
+@pytest.mark.parametrize(("text", "value"), [("106 dB", 10**5.3), ("80dB", 1e4), ("-6.0205999 dB", 0.5), ("0 dB", 1.0)])
+def test_decibels_are_twenty_times_the_logarithm(text, value):
+    assert parse_ratio(text) == pytest.approx(value, rel=1e-8)
+
+
+@pytest.mark.parametrize("text", ["106", "106 db", "dB", "1e9 dB", "80 V", "80,5 dB"])
+def test_ratios_that_are_not_in_decibels_are_refused_with_the_cure(text):
+    with pytest.raises(ValueError, match="write it like '106 dB', or as a number"):
+        parse_ratio(text)
