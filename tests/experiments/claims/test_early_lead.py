@@ -1,0 +1,119 @@
+"""Settings that are tried on tuning seeds, the choice among them, and verdicts on made-up trainings of the chosen."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+from experiments.claims.rules import verdict
+from experiments.claims.statements import early_lead, early_settings, to_target
+from experiments.claims.statements.early_settings import (
+    ADAM,
+    MOMENTUM,
+    MUON,
+    NATURAL,
+    RIVALS,
+    Tuning,
+    chosen,
+    loss_at_the_end,
+    settings_of,
+    steps_needed,
+)
+
+
+@pytest.mark.parametrize("claim", [early_lead.CLAIM, to_target.CLAIM], ids=lambda claim: claim.name)
+def test_all_optimizers_are_tuned_as_much_on_other_seeds(claim):
+    for protocol in (claim.full, claim.quick):
+        counts = {name: len(settings) for name, settings in settings_of(protocol.tuning).items()}
+        assert set(counts) == {NATURAL, *RIVALS}
+        assert len(set(counts.values())) == 1
+        assert not set(protocol.tuning.seeds) & set(protocol.seeds)
+    assert set(counts.values()) == {2}
+
+
+def test_time_to_a_target_is_that_of_the_settings_that_lead_early():
+    assert to_target.CLAIM.full.tuning == early_lead.CLAIM.full.tuning
+    assert to_target.CLAIM.quick.tuning == early_lead.CLAIM.quick.tuning
+
+
+def test_each_question_chooses_its_own_setting(monkeypatch):
+    def trained(tuning, name, setting, seeds, part):
+        (rate,) = setting["learning_rates"]
+        for seed in seeds:
+            # The fastest rate ends worst, and one breaks off.
+            ends = {0.2: 0.5, 0.4: 0.3, 0.8: 0.4}.get(rate)
+            yield {"steps_to_0.3": round(10 / rate), "all_steps": 100, "validation_loss": ends, "seed": seed}
+
+    monkeypatch.setattr(early_settings, "trained", trained)
+    tuning = Tuning((0, 1), rates=(0.2, 0.4, 0.8, 1.6), dampings=(1.0,))
+    rows, (fast, low) = chosen(tuning, NATURAL, [steps_needed, loss_at_the_end])
+    assert len(rows) == 4 * 2
+    assert (fast["learning_rates"], low["learning_rates"]) == ([1.6], [0.4])
+
+
+def test_a_training_counts_steps_and_says_its_setting():
+    (setting,) = settings_of(Tuning(sgd_rates=(0.5,), sgd_momenta=(0.9,)))[MOMENTUM]
+    tuning = Tuning(steps=6, targets=(9.0, 1e-6), hidden=8)
+    (row,) = early_settings.trained(tuning, MOMENTUM, setting, (3,), "tuning")
+    assert row["settings"] == "rate 0.5, momentum 0.9"
+    assert 1 <= row["steps_to_9"] <= 6
+    assert row["steps_to_1e-06"] is None
+    assert 0 < row["validation_loss"] < 2.5
+
+
+def _row(name: str, seed: int, steps: int | None, loss: float | None, part: str = "verdict", setting: str = "one"):
+    counts = {"optimizer": name, "part": part, "settings": setting, "seed": seed, "all_steps": 100}
+    return counts | {"steps_to_0.3": steps, "validation_loss": loss, "score": 0.9, "doublings": 0}
+
+
+def _asked(row: dict, questions: Iterable[str] = (early_lead.STEPS, early_lead.END)):
+    return [{**row, "asked": asked} for asked in questions]
+
+
+def _lead_rows():
+    """Muon is fastest on tuning seeds, SGD with momentum ends lowest there; seeds differ by more than optimizers do."""
+    tuning = ((ADAM, 30, 0.3), (MUON, 10, 0.5), (MOMENTUM, 40, 0.2), (NATURAL, 5, 0.1))
+    rows = [_row(name, 0, steps, loss, "tuning") for name, steps, loss in tuning]
+    rows.append(_row(ADAM, 0, 1, None, "tuning", "two"))
+    rows.append(_row(ADAM, 1, None, None, "tuning", "two"))
+    for seed in range(4):
+        more = 10 * seed
+        for name, steps, loss in (
+            (ADAM, 5 + more, 0.1),
+            (MUON, 20 + more, 0.1),
+            (MOMENTUM, 5 + more, 0.4),
+            (NATURAL, 16 + more + seed % 2, 0.3 + 0.01 * seed),
+            (early_lead.circuit("made"), None if seed == 3 else 15, 0.5 + 0.01 * seed),
+        ):
+            rows += _asked(_row(name, seed, steps, loss))
+    return rows
+
+
+def test_a_lead_is_judged_beside_the_rival_that_does_best_on_tuning_seeds():
+    rows = _lead_rows()
+    assert early_lead.best_rival(rows, early_lead.STEPS) == MUON
+    assert early_lead.best_rival(rows, early_lead.END) == MOMENTUM
+    conditions = early_lead.CLAIM.conditions(rows)
+    found = {(c.group, c.point): answer for c, answer in zip(conditions, verdict(conditions).answers, strict=True)}
+    assert found == {
+        (NATURAL, "steps to 0.3, beside Muon"): "holds",
+        (early_lead.circuit("made"), "steps to 0.3, beside Muon"): "fails",
+        (NATURAL, "validation loss at the end, beside SGD with momentum"): "holds",
+        (early_lead.circuit("made"), "validation loss at the end, beside SGD with momentum"): "fails",
+    }
+    assert "NGD with memory, made: nan to 0.3 steps (one), validation loss 0.515" in early_lead.CLAIM.finding(rows)
+    assert early_lead.CLAIM.figure.draw(rows) is not None
+
+
+def test_a_rival_that_does_not_get_there_gives_nothing_away():
+    rows = _lead_rows()
+    for row in rows:
+        if (row["optimizer"], row["seed"], row["part"]) in ((MUON, 1, "verdict"), (MOMENTUM, 2, "verdict")):
+            row.update({"steps_to_0.3": None, "validation_loss": None})
+    steps, _, end, _ = early_lead.CLAIM.conditions(rows)
+    assert steps.values == pytest.approx((-4, 27 - 100, -4, -3))
+    assert end.values == pytest.approx((-0.1, -0.09, -0.07))
+    for row in rows:
+        if row["optimizer"] == MOMENTUM and row["part"] == "verdict":
+            row["validation_loss"] = None
+    assert np.isnan(early_lead.CLAIM.conditions(rows)[2].values).all()
