@@ -112,10 +112,10 @@ def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> Measured:
     behaviour = bench.behaviour(samples, question)
     if sweep.precision is None or behaviour.unstable.all():
         codes, _ = quantize(bench.board.read(samples, behaviour.volts), device.hardware.adc)
-        solutions, solves = codes * device.unknowns_per_volt, np.ones(samples.count)
+        solutions, solves, programs = codes * device.unknowns_per_volt, *np.ones((2, samples.count))
     else:
-        solutions, solves = _precise(sweep, sweep.precision, bench, samples)
-    answers = Answers(device, bench.exact, solutions, behaviour, question.seconds, solves)
+        solutions, solves, programs = _precise(sweep, sweep.precision, bench, samples)
+    answers = Answers(device, bench.exact, solutions, behaviour, question.seconds, solves, programs)
     found = np.empty((len(sweep.recorded), samples.count))
     for k, name in enumerate(sweep.recorded):
         measure = METRICS[name].measure
@@ -125,11 +125,12 @@ def metrics_of(sweep: Sweep, bench: Bench, samples: Samples) -> Measured:
     return Measured(found, behaviour.unstable, behaviour.bent, behaviour.rates_off)
 
 
-def _precise(sweep: Sweep, precision: Precision, bench: Bench, samples: Samples) -> tuple[Array, Array]:
-    """Solutions (samples, n) that each sample refines for itself, and how many solves they took. What is random in
-    them, noise and rounding, is the same in all samples."""
+def _precise(sweep: Sweep, precision: Precision, bench: Bench, samples: Samples) -> tuple[Array, Array, Array]:
+    """Solutions (samples, n) that each sample refines for itself, and how many solves and programs they took. What is
+    random in them, noise and rounding, is the same in all samples."""
     count, system = samples.count, bench.system
     systems = LinearSystems(np.tile(system.A, (count, 1, 1)), np.tile(system.b, (count, 1)))
     solver = precision.of(replace(bench.spu, sample=samples))
     found = solver.solve_batch(systems, sweep.time, None, [sweep.seed] * count)
-    return found.values, found.statistics.solves.astype(float)
+    statistics = found.statistics
+    return found.values, statistics.solves.astype(float), statistics.programs.astype(float)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from netlists.device import Device, voltage_limits
 from netlists.ledger import dissipation, junction_rise, output_currents, supply_current, supply_power
+from optim.cost import solve_energy, solve_time
 from solvers.behaviour import Behaviour
 
 Array = NDArray[np.float64]
@@ -23,6 +24,7 @@ class Answers:
         solutions: as read through the ADC, (samples, n).
         seconds: how long the array ran.
         solves: on the device for each solution, (samples,).
+        programs: how often its resistors are set for each, (samples,).
     """
 
     device: Device
@@ -31,6 +33,12 @@ class Answers:
     behaviour: Behaviour
     seconds: float
     solves: Array
+    programs: Array
+
+    @property
+    def running(self) -> Array:
+        """Seconds until it has settled, or until it is read if that is sooner, (samples,)."""
+        return np.minimum(self.seconds, self.behaviour.settling_seconds)
 
 
 @dataclass(frozen=True)
@@ -89,8 +97,16 @@ def _power(answers: Answers) -> Array:
 
 
 def _energy(answers: Answers) -> Array:
-    settling = answers.behaviour.settling_seconds
-    return dissipation(answers.device, answers.behaviour.settled) * np.minimum(answers.seconds, settling)
+    return dissipation(answers.device, answers.behaviour.settled) * answers.running
+
+
+def _solve_time(answers: Answers) -> Array:
+    return solve_time(answers.device, answers.running, answers.solves, answers.programs)
+
+
+def _solve_energy(answers: Answers) -> Array:
+    settled = answers.behaviour.settled
+    return solve_energy(answers.device, settled, answers.running, answers.solves, answers.programs)
 
 
 def _by_solution(unit: str, meaning: str, law: Callable[[Array, Array], Array]) -> Metric:
@@ -109,6 +125,20 @@ METRICS = {
     "power": Metric("W", "dissipated in the resistors at rest, by nominal values", _power),
     "energy": Metric(
         "J", "that power times the time until settled, or until read if that is sooner", _energy, "settling"
+    ),
+    "solve_time": Metric(
+        "s",
+        "of a solution: writing resistors, transfers, converting, and until settled, or until read if that is sooner",
+        _solve_time,
+        "settling",
+        law=lambda device, volts: solve_time(device, *np.ones((3, len(volts)))),
+    ),
+    "solve_energy": Metric(
+        "J",
+        "of a solution, for all of that: outputs and amplifiers at idle while it settles, by nominal values",
+        _solve_energy,
+        "settling",
+        law=lambda device, volts: solve_energy(device, volts, *np.ones((3, len(volts)))),
     ),
     "supply_power": Metric(
         "W",

@@ -160,6 +160,12 @@ def test_power_from_supplies_that_are_not_known_is_refused_before_anything_is_co
         study_of(document(hardware=hardware, metrics=["supply_power"]), {}, "c")
 
 
+def test_energy_of_a_solve_that_is_not_known_is_refused_before_anything_is_computed():
+    hardware = {"base": "paper", "variation": {"capacitor": {"lot": SIGMA}}}
+    with pytest.raises(InputError, match=r"costs\.amplifier_power is not in this hardware description; add"):
+        study_of(document(hardware=hardware, metrics=["solve_energy"]), {}, "c")
+
+
 def test_linearise_is_an_option_of_the_command(tmp_path):
     """Amplifiers that saturate have no settling time, but by their tangents."""
     config = tmp_path / "bench.toml"

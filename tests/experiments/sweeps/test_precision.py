@@ -102,3 +102,34 @@ def test_samples_and_systems_are_as_many():
     samples = drawn_samples(sweep, copies, benches(sweep, "network")[0], range(3))
     with pytest.raises(InputError, match="3 samples for 1 systems; give one each"):
         Spu(sweep.device(), Network(), sample=samples).solve_batch(LinearSystems(np.eye(5)[None], np.ones((1, 5))))
+
+
+def test_time_and_energy_of_a_solution_are_of_all_its_solves():
+    """Paper's amplifiers, whose settling is that of the ideal law, with numbers of the preset bench."""
+    costs = {name: {"value": value, "source": "assumption"} for name, value in PRICES.items()}
+    hardware = {"base": "paper", "costs": costs, "variation": {"capacitor": SPREAD}}
+    metrics = ["settling_time", "solves", "power", "solve_time", "solve_energy"]
+    asked = {"hardware": hardware, "metrics": metrics, "limits": {}, "workload": {"kind": "random", "size": 5}}
+    plain, _ = rows(range(4), precision=None, **asked)
+    resistors, cells = 2 * 5 * 5, 5
+    words = {"program": 16 * resistors, "read": 16 * 2 * cells}
+    once, each = resistors * 35e-12 + words["program"] * 5e-12, cells * 762.5e-9 + words["read"] * 5e-12
+    moved = (words["program"] + words["read"]) / 50e9
+    np.testing.assert_allclose(plain["solve_time"], plain["settling_time"] + moved)
+    np.testing.assert_allclose(
+        plain["solve_energy"], once + each + (10 * 42e-3 + plain["power"]) * plain["settling_time"]
+    )
+    refined, _ = rows(range(4), precision={"refine": 1, "tolerance": 1e-12}, **asked)
+    assert (refined["solves"] == 2).all()
+    more = once + 2 * (each + (10 * 42e-3 + refined["power"]) * refined["settling_time"])
+    np.testing.assert_allclose(refined["solve_energy"], more)
+
+
+PRICES = {
+    "write_energy": "35 pJ",
+    "dac_energy": "0.7 µJ",
+    "adc_energy": "62.5 nJ",
+    "amplifier_power": "42 mW",
+    "transfer_energy": "5 pJ/b",
+}
+"""What the preset paper lacks."""
