@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from docs import keys
+from docs import keys, ledger
 from docs.markdown import table
 from experiments.claims.statements import CLAIMS
 from experiments.shared.files import write_csv
@@ -366,6 +366,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "variation-keys": keys.variation_keys,
     "spread-keys": keys.spread_keys,
     "metrics": keys.metrics,
+    "orders": ledger.orders,
+    "costs": ledger.preset_costs,
 }
 
 if __name__ == "__main__":

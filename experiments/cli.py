@@ -58,7 +58,7 @@ COMMANDS = {
         "train",
     ),
     "cost": Entry(
-        "experiments.cost.commands",
+        "experiments.training.cost_command",
         "cost",
         "Time and energy of a training step: digital work, transfer, writing, converting, relaxing; "
         "beside CPU and GPU.",

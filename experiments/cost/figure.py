@@ -54,11 +54,11 @@ def write_study(chosen: Sequence[Hardware], work: Work, analog_time: float, mach
             device = who.startswith("TNGD")
             if not device and not who.startswith(SHOWN):
                 continue
-            cells = [size for size, _ in points]
             style = "o-" if device else "--"
-            (line,) = panels[0].plot(cells, [item.seconds for _, item in points], style, label=who)
-            known = [(size, item.joules) for size, item in points if item.joules is not None]
-            panels[1].plot([size for size, _ in known], [e for _, e in known], style, color=line.get_color())
+            times = [(size, item.seconds) for size, item in points if item.seconds is not None]
+            energies = [(size, item.joules) for size, item in points if item.joules is not None]
+            (line,) = panels[0].plot([size for size, _ in times], [t for _, t in times], style, label=who)
+            panels[1].plot([size for size, _ in energies], [e for _, e in energies], style, color=line.get_color())
         panels[0].set(xlabel="cells K", ylabel="time of a step (s)", xscale="log", yscale="log")
         panels[1].set(xlabel="cells K", ylabel="energy of a step (J)", xscale="log", yscale="log")
         for axes in panels:

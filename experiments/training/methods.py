@@ -136,6 +136,21 @@ def factor_of(experiment: Experiment, name: str) -> jax.ShapeDtypeStruct:
     return _factor(learner_of(experiment), settings.curvature, samples, settings.draws)
 
 
+def sizes_of(experiment: Experiment, name: str) -> dict[str, Any]:
+    """The numbers that decide what a step of an optimizer takes; see ``experiments.training.ledger.StepSizes``."""
+    settings, learner = experiment.optimizers[name], learner_of(experiment)
+    params, (inputs, _) = initial(learner, 0), learner.sample
+    outputs = jax.eval_shape(learner.model, params, jax.ShapeDtypeStruct((1, *inputs.shape), inputs.dtype))
+    leaves = jax.tree.leaves(params)
+    return {
+        "parameters": sum(leaf.size for leaf in leaves),
+        "samples": experiment.batch_of(name),
+        "outputs": outputs.size,
+        "rows": factor_of(experiment, name).shape[0] if settings.entry.curved else None,
+        "matrices": [list(leaf.shape) for leaf in leaves if leaf.ndim == 2],
+    }
+
+
 @lru_cache(maxsize=64)
 def _factor(learner: Learner, curvature: str, samples: int, draws: int) -> jax.ShapeDtypeStruct:
     batch = [jax.ShapeDtypeStruct((samples, *part.shape), part.dtype) for part in learner.sample]

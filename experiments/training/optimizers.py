@@ -1,13 +1,15 @@
 """Kinds of optimizers. A kind is one entry here; its fields are those of ``Settings``."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from experiments.shared.engines import EngineSettings
 from experiments.shared.extras import require
 from experiments.training.settings import Settings
 from experiments.training.task import Learner
+from optim.cost import FORMED, Work, factorised, gradient, iterated, orthogonalised, prepared
+from optim.mapping import Mapping as Placement
 from solvers.arithmetic import Arithmetic
 from solvers.digital import Digital
 from solvers.precision.rotated import Rotating
@@ -21,6 +23,8 @@ from spu_circuit.hardware import Hardware
 if TYPE_CHECKING:
     from optim.kfac import Kfac
 
+Matrices = Sequence[tuple[int, int]]
+"""Shapes of the parameters that are matrices."""
 Table = Mapping[str, Any]
 """An optimizer's table in a resolved config: what its kind takes, and nothing else."""
 
@@ -39,6 +43,8 @@ class Kind:
             none.
         preconditioner: what scales its gradients by a curvature that it estimates of its own, for a learner and the
             parameters that it begins with; None: nothing does.
+        flop: digital operations of a step that no array takes over; InputError where nobody knows them. None: nobody
+            has counted them.
         needs: fields that must be given.
         hardware: what it has where its settings name no base.
     """
@@ -49,6 +55,7 @@ class Kind:
     colour: str
     solver: Callable[[Settings, Hardware | None], Solver | Rotating] | None = None
     preconditioner: "Callable[[Settings, Learner, Any], Kfac] | None" = None
+    flop: Callable[[Settings, Work, Matrices], float] | None = None
     needs: frozenset[str] = frozenset()
     hardware: str = "none"
 
@@ -73,6 +80,12 @@ def kind_named(name: str) -> Kind:
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
     raise InputError(f"no optimizer of kind {shortened(name)}; {did_you_mean(name, OPTIMIZERS, 'kinds')}")
+
+
+def label(name: str, settings: Table) -> str:
+    """An optimizer as people call it."""
+    text = kind_named(settings["kind"]).label(settings)
+    return text if name == settings["kind"] else f"{name}: {text}"
 
 
 def _adam(settings: Settings, rate: Any) -> Any:
@@ -173,6 +186,38 @@ def _memory(settings: Table) -> str:
     return f" with memory {settings['memory']:g}" if settings.get("memory") else ""
 
 
+def _first_order(operations: float) -> Callable[[Settings, Work, Matrices], float]:
+    """Of gradients, and so many operations for each parameter."""
+    return lambda settings, work, matrices: gradient(work) + (operations + _kept(settings)) * work.parameters
+
+
+def _kept(settings: Settings) -> float:
+    """Operations of a momentum for each parameter."""
+    return (2.0 + 2.0 * settings.nesterov) if settings.momentum else 0.0
+
+
+def _muon_flop(settings: Settings, work: Work, matrices: Matrices) -> float:
+    return _first_order(4.0)(settings, work, matrices) + sum(orthogonalised(*shape) for shape in matrices)
+
+
+def _array_flop(settings: Settings, work: Work, matrices: Matrices) -> float:
+    """Of the step itself: what the array leaves to be done depends on its topology."""
+    return ((12.0 if settings.adam else 2.0) + _kept(settings)) * work.parameters
+
+
+def _digital_flop(settings: Settings, work: Work, matrices: Matrices) -> float:
+    # Woodbury's identity in the parameters is the dual mapping, see _digital.
+    mapping: Placement = "dual" if settings.solver == "woodbury" and work.mapping == "primal" else work.mapping
+    mapped = replace(work, mapping=mapping)
+    formed = prepared(work) + (2.0 + _kept(settings)) * work.parameters
+    if settings.solver != "cg":
+        return formed + FORMED[mapping](mapped) + factorised(mapped.cells)
+    iterations = settings.cg_iterations or (MOST_ITERATIONS if settings.has_device else None)
+    if iterations is None:
+        raise InputError("cg_iterations: none is given, and how many reach 1e-10 depends on the system; give a number")
+    return formed + iterated(replace(mapped, iterations=iterations))
+
+
 MOST_ITERATIONS = 1000
 """Of conjugate gradients with errors, where no number is given."""
 EVERY = frozenset({"batch_size", "schedules", "seeds"})
@@ -208,6 +253,7 @@ OPTIMIZERS = {
         label=_array_label,
         plain=_array_step,
         colour="#d1495b",
+        flop=_array_flop,
         solver=_array,
         hardware="bench",
     ),
@@ -216,6 +262,7 @@ OPTIMIZERS = {
         label=_digital_label,
         plain=_sgd,
         colour="#30638e",
+        flop=_digital_flop,
         solver=_digital,
     ),
     "kfac": Kind(
@@ -225,17 +272,36 @@ OPTIMIZERS = {
         colour="#3e8e7e",
         preconditioner=_kfac,
     ),
-    "adam": Kind(takes=EVERY | {"betas"}, label=lambda settings: "Adam", plain=_adam, colour="#edae49"),
+    "adam": Kind(
+        takes=EVERY | {"betas"},
+        label=lambda settings: "Adam",
+        plain=_adam,
+        colour="#edae49",
+        flop=_first_order(12.0),
+    ),
     "adamw": Kind(
-        takes=EVERY | {"betas", "weight_decay"}, label=lambda settings: "AdamW", plain=_adamw, colour="#c98a2b"
+        takes=EVERY | {"betas", "weight_decay"},
+        label=lambda settings: "AdamW",
+        plain=_adamw,
+        colour="#c98a2b",
+        flop=_first_order(14.0),
     ),
     "muon": Kind(
         takes=EVERY | {"momentum", "weight_decay"},
         label=lambda settings: "Muon",
         plain=_muon,
         colour="#8d6a9f",
+        flop=_muon_flop,
         needs=frozenset({"momentum"}),
     ),
-    "signsgd": Kind(takes=EVERY, label=lambda settings: "sign SGD", plain=_sign, colour="#7a7a7a"),
-    "sgd": Kind(takes=EVERY | {"momentum", "nesterov"}, label=_sgd_label, plain=_sgd, colour="#66a182"),
+    "signsgd": Kind(
+        takes=EVERY, label=lambda settings: "sign SGD", plain=_sign, colour="#7a7a7a", flop=_first_order(2.0)
+    ),
+    "sgd": Kind(
+        takes=EVERY | {"momentum", "nesterov"},
+        label=_sgd_label,
+        plain=_sgd,
+        colour="#66a182",
+        flop=_first_order(2.0),
+    ),
 }

@@ -11,14 +11,14 @@ from experiments.shared.figures import draw_all
 from experiments.shared.files import write, write_csv
 from experiments.shared.grid import Setting, axis_name, setting_text, value_text
 from experiments.shared.page import Picture, render
-from experiments.training import resilience
+from experiments.training import ledger_report, resilience
 from experiments.training.config import points_of
 from experiments.training.devices import disturbs
 from experiments.training.figures import FIGURES, GRID, Across, Findings, colours
-from experiments.training.optimizers import kind_named
+from experiments.training.optimizers import kind_named, label
 from experiments.training.resilience import Bearing, bearings
 from experiments.training.resilience_figures import figures as resilience_figures
-from experiments.training.store import COLUMNS, Arrays, Step, Store, Trial
+from experiments.training.store import COLUMNS, SIZES, Arrays, Step, Store, Trial
 from experiments.training.summary import results, shares, summarize, trained
 from experiments.training.task import Measure
 from spu_circuit.errors import InputError
@@ -65,6 +65,10 @@ class Shown:
             if not field.startswith("optimizers.") or field.startswith(f"optimizers.{name}.")
         }
 
+    def titled(self, name: str) -> str:
+        """An optimizer with what of the setting concerns it."""
+        return ", ".join(filter(None, (self.labels[name], setting_text(self.concerning(name)))))
+
 
 def write_reports(store: Store) -> list[str]:
     """Write config.json, history.csv, summary.json, the figures and report.html beside the store.
@@ -80,6 +84,7 @@ def write_reports(store: Store) -> list[str]:
     try:
         config, versions = claimed["experiment"], claimed["versions"]
         configs, summary = points_of(config), summarize(history, config, failures)
+        ledger_report.add_costs(summary, history, configs, claimed.get(SIZES))
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise InputError(
             f"output: {str(store.path)!r} is damaged or foreign: its config is none that train writes "
@@ -110,6 +115,7 @@ def write_reports(store: Store) -> list[str]:
         config=json.dumps(config, indent=2),
         versions=versions,
         bearing=_bearing_fields(reached, alike_there, points, folder),
+        costs=ledger_report.fields({p.titled(name): own for p in points for name, own in p.entries.items()}),
         **_grid_fields(points, folder) if "points" in config else _fields(points),
     )
     write(folder / "report.html", page)
@@ -163,12 +169,6 @@ def _value_at(setting: Setting, name: str) -> str:
     return value_text(setting[name]) if name in setting else ""
 
 
-def label(name: str, settings: dict[str, Any]) -> str:
-    """An optimizer as people call it."""
-    text = kind_named(settings["kind"]).label(settings)
-    return text if name == settings["kind"] else f"{name}: {text}"
-
-
 def in_words(points: Sequence[Shown]) -> list[str]:
     """The findings as sentences; where there is a grid, of every optimizer where its validation loss is lowest."""
     sentences = []
@@ -203,6 +203,7 @@ def _sentence(name: str, config: dict[str, Any], found: dict[str, Any], labels: 
     text = f"{labels[name]} reaches a test {' and '.join(reached)}{over} after training."
     to = [f"{target} after {steps_text(own, len(entry['seeds']))} steps" for target, own in entry["steps_to"].items()]
     text += f" It reaches a training loss of {' and of '.join(to)}." if to else ""
+    text += ledger_report.sentence(entry)
     if kind_named(config["optimizers"][name]["kind"]).analog:
         text += (
             f" It needed {entry['solves']} linear solves; ngspice simulated {entry['solves_by_ngspice']} of them. "

@@ -175,6 +175,7 @@ def run(
         ngspice_program()
     with closing(Store(folder)) as store:
         store.claim(config, versions())
+        store.keep_sizes(sizes(training))
         latest = store.latest()
         progress(latest)
         todo = [trial for trial in trials(training) if not _ended(training, trial, latest)]
@@ -183,6 +184,13 @@ def run(
             with executor(min(workers or training.experiments[0].workers, len(todo)), scheduler) as computers:
                 _finish(training, todo, data_path, digests, store, computers, latest, progress)
     return bool(todo)
+
+
+def sizes(training: Training) -> list[dict[str, Any]]:
+    """Of every point, what decides the cost of a step of each optimizer."""
+    from experiments.training.methods import sizes_of
+
+    return [{name: sizes_of(experiment, name) for name in experiment.optimizers} for experiment in training.experiments]
 
 
 def _finish(

@@ -19,6 +19,8 @@ Arrays = dict[str, NDArray[Any]]
 
 
 NAME = "run.sqlite"
+SIZES = "sizes"
+"""The name under which the sizes of steps are kept, beside the config."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ class Store(StoreBase):
         # A grid is one difference, not one of every point that it makes.
         grids = ({"grid": each.get("grid", {})} for each in (kept, new))
         return first_difference(*grids) or first_difference(kept, new)
+
+    def keep_sizes(self, sizes: Sequence[dict[str, Any]]) -> None:
+        """Keep of every point what decides the cost of a step of each optimizer. Raises InputError where it cannot."""
+        with self._transaction():
+            self._keep({SIZES: {"points": list(sizes)}})
 
     def commit(self, chunk: Chunk) -> None:
         """Keep finished steps together with the state to go on from, or the failure after them; all or nothing.
