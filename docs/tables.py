@@ -39,6 +39,7 @@ SOURCES = {
     "data/regression.json": "regression/summary.json",
     "data/characters.json": "characters/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
+    "data/bench_limits.json": "bench_limits/summary.json",
     "data/board.json": "board/summary.json",
     "images/board_front.png": "board/front.png",
     "images/agreements.png": "validation/agreements.png",
@@ -47,7 +48,7 @@ SOURCES = {
     "images/score.png": "digits/score.png",
 }
 """Results in ``docs``, and where the commands leave them: bench, validate --full, claims, demo, sweep
-resistor_tolerance, design board."""
+resistor_tolerance, sweep bench_limits, design board."""
 SETUP = (
     "topology",
     "preset",
@@ -89,6 +90,12 @@ def take_claims(source: Path, target: Path) -> None:
     tables = [_csv(path) for path in (target, source) if path.is_file()]
     rows = {row["claim"]: row for table in tables for row in table}
     write_csv(target, tables[-1][0], (rows[name].values() for name in CLAIMS if name in rows))
+
+
+def take_first_finding(source: Path, target: Path) -> None:
+    """The table of the first metric, of what a sweep has found at its first point."""
+    found = json.loads(source.read_text(encoding="utf-8"))["findings"][0]
+    target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def filled(text: str) -> str:
@@ -305,6 +312,19 @@ def resistor_tolerance() -> str:
     )
 
 
+def bench_limits() -> str:
+    """What each imperfection of bench adds to the variance of the error; those that add a thousandth."""
+    found = sorted(_json("bench_limits.json")["rows"], key=lambda row: -row["share"]["value"])
+    head = ("only this varies", "5 % of the copies are below", "95 % are below", "share of the variance")
+    rows = (
+        (f"`{row['only this varies']}`", *(percent(row[name]["value"]) for name in ("5 %", "95 %", "share")))
+        for row in found
+        if row["share"]["value"] >= 1e-3
+    )
+    nothing = percent(found[0]["nominal"]["value"])
+    return table(head, (("nothing", nothing, nothing, ""), *rows))
+
+
 def design_bill() -> str:
     """What the designed board is made of."""
     board = _json("board.json")
@@ -339,7 +359,7 @@ def design_board() -> str:
     return table(("", "predicted", "measured", "limit"), rows())
 
 
-TAKEN = {"data/claims.csv": take_claims}
+TAKEN = {"data/claims.csv": take_claims, "data/bench_limits.json": take_first_finding}
 """How results are taken over that are not copied whole."""
 TABLES: dict[str, Callable[[], str]] = {
     "bench": bench,
@@ -352,6 +372,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": digits,
     "tasks": tasks,
     "resistor-tolerance": resistor_tolerance,
+    "bench-limits": bench_limits,
     "presets": keys.preset_list,
     "hardware-fields": keys.fields,
     "training-keys": keys.training_keys,
