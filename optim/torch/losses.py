@@ -94,8 +94,21 @@ def _refused_cross_entropy(loss: Any, outputs: Tensor, targets: Tensor) -> str:
         return f"label_smoothing is {loss.label_smoothing}; its targets have no such distribution; use 0"
     if outputs.ndim < 2 or outputs.shape[1] < 2:
         return f"outputs have shape {tuple(outputs.shape)}; give scores of two or more classes, (b, C, ...)"
-    if not targets.is_floating_point() and bool((targets == loss.ignore_index).any()):
+    shape, samples, classes = tuple(outputs.shape), (len(outputs), *outputs.shape[2:]), outputs.shape[1]
+    if tuple(targets.shape) != (shape if targets.is_floating_point() else samples):
+        return (
+            f"outputs have shape {shape}, targets {tuple(targets.shape)}; give classes {samples}, whole numbers, or "
+            f"their shares {shape}"
+        )
+    if targets.is_floating_point():
+        return ""
+    if targets.dtype != torch.int64:
+        return f"targets are {targets.dtype}; give classes as torch.int64, by .long()"
+    if bool((targets == loss.ignore_index).any()):
         return f"targets hold ignore_index {loss.ignore_index}; leave those samples or positions out of the batch"
+    if bool((wrong := (targets < 0) | (targets >= classes)).any()):
+        found = int(targets[wrong][0])
+        return f"targets hold class {found}, but outputs have {classes} classes; classes are from 0 to {classes - 1}"
     return ""
 
 
@@ -142,6 +155,8 @@ def _coins(outputs: np.ndarray, draws: int, generator: np.random.Generator) -> n
 def _refused_shapes(loss: Any, outputs: Tensor, targets: Tensor) -> str:
     if outputs.shape != targets.shape:
         return f"outputs have shape {tuple(outputs.shape)}, targets {tuple(targets.shape)}; they must agree"
+    if not targets.is_floating_point():
+        return f"targets are {targets.dtype}; give floating-point numbers, by .float()"
     for name in ("weight", "pos_weight"):
         if getattr(loss, name, None) is not None:
             return f"{name} makes no mean over samples; leave it out"

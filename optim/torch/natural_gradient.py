@@ -215,6 +215,8 @@ class NaturalGradient:
 
     def _linearised(self, trained: Named, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Array, Array, Array | None]:
         """The loss (), g (N,), B (K, N), and for the kernel mapping ρ (K,), of this step."""
+        if not isinstance(targets, Tensor):
+            raise InputError(f"targets are a {type(targets).__name__}; give a tensor")
         seed = step_seed(self.seed, self.number, 1)  # there is no delay here, whose seed this is
         with torch.enable_grad(), seeded(seed, self.model):
             before = random_state(self.model)

@@ -82,6 +82,35 @@ def test_a_loss_that_is_no_mean_over_samples(loss, targets, line):
     refused(mlp(), f"^loss: {line}", targets=targets, loss=loss)
 
 
+@pytest.mark.parametrize(
+    ("loss", "targets", "line"),
+    [
+        (
+            CROSS_ENTROPY,
+            LABELS[:5],
+            r"outputs have shape \(6, 3\), targets \(5,\); give classes \(6,\), whole numbers, or",
+        ),
+        (CROSS_ENTROPY, VALUES[:5], r"outputs have shape \(6, 3\), targets \(5, 3\); .* or their shares \(6, 3\)$"),
+        (CROSS_ENTROPY, LABELS + 1, "targets hold class 3, but outputs have 3 classes; classes are from 0 to 2$"),
+        (CROSS_ENTROPY, LABELS - 1, "targets hold class -1, but outputs have 3 classes"),
+        (CROSS_ENTROPY, LABELS.int(), r"targets are torch.int32; give classes as torch.int64, by .long\(\)$"),
+        (nn.MSELoss(), VALUES[:5], r"outputs have shape \(6, 3\), targets \(5, 3\); they must agree$"),
+        (nn.MSELoss(), VALUES.long(), r"targets are torch.int64; give floating-point numbers, by .float\(\)$"),
+        (nn.BCEWithLogitsLoss(), COINS.long(), r"targets are torch.int64; give floating-point numbers"),
+    ],
+)
+def test_targets_that_do_not_fit_the_outputs(loss, targets, line):
+    refused(mlp(), f"^loss: {line}", targets=targets, loss=loss)
+
+
+def test_targets_that_are_no_tensor():
+    refused(mlp(), "^targets are a list; give a tensor$", targets=LABELS.tolist())
+
+
+def test_shares_of_classes_are_targets_too():
+    natural_of(mlp()).step(INPUTS, torch.softmax(VALUES, dim=1))
+
+
 def test_scores_of_a_single_class():
     refused(
         nn.Linear(5, 1), r"^loss: outputs have shape \(6, 1\); give scores of two or more classes", targets=LABELS * 0
