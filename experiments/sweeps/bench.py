@@ -75,6 +75,7 @@ def benches(sweep: Sweep, engine: str) -> tuple[Bench, ...]:
         board = Board(hardware, table)
         if engine == "network" and isinstance(chosen, Network):
             prepared = chosen.prepare(board)
+            prepared.refuse_temperatures()
             if question_of(sweep, device).of_motion:
                 prepared.program(device.array).refuse_nonlinear()
             found.append(Bench(device, exact, board, system, Spu(hardware, chosen), prepared, in_network))

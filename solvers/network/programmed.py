@@ -53,11 +53,23 @@ class PreparedNetwork(Preparation):
 
         return decaying_drive(self.board.hardware, len(self.board.table.outputs[0].index), growth)
 
+    def refuse_temperatures(self) -> None:
+        """Raises InputError where copies of the board have temperatures that its semiconductors do not follow."""
+        if self.board.hardware.variation.temperature is not None and self._steep:
+            raise InputError(
+                "variation.temperature: semiconductors of a library's amplifier have one temperature in engine "
+                "'network'; leave it out, give temperatures as hardware.temperature in [grid], or use engine 'ngspice'"
+            )
+
+    @property
+    def _steep(self) -> bool:
+        return not is_irregular(self.board.table) and self.structure.steep
+
     def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork | Irregular":
         """See ``Prepared``."""
         irregular = is_irregular(self.board.table)
         kelvin = self.board.hardware.temperature
-        if samples is not None and not irregular and self.structure.steep and (samples.temperature != kelvin).any():
+        if samples is not None and self._steep and (samples.temperature != kelvin).any():
             raise InputError(
                 f"samples have another temperature than the {kelvin:g} K of the amplifier's semiconductors, which have "
                 "one here; leave variation.temperature out, or use ngspice"

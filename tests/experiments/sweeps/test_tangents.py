@@ -13,8 +13,10 @@ from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.export import table
 from experiments.sweeps.findings import findings, study_in
 from experiments.sweeps.store import open_sweep
+from experiments.sweeps.study import study_of
 from solvers.network.tangents import NOTICED_RATE
 from spu_circuit.documents import from_document
+from spu_circuit.errors import InputError
 from tests.amplifiers.styles import facts_of_all
 
 SPREAD = {"capacitor": {"lot": {"tolerance": "5 %", "meaning": "sigma"}}}
@@ -66,9 +68,10 @@ def test_a_rail_that_is_near_at_rest_is_noticed():
     assert max(row.bent for row in far) < 1e-3 < min(row.bent for row in near)
 
 
-def test_steep_amplifiers_that_slew_fail_with_their_reason():
-    facts = facts_of_all()["OP07"]
-    part = {
+def part(name):
+    """A vendor's amplifier as hardware has it."""
+    facts = facts_of_all()[name]
+    return {
         "model": "subckt",
         "library": str(facts.file),
         "subcircuit": facts.subcircuit,
@@ -78,7 +81,20 @@ def test_steep_amplifiers_that_slew_fail_with_their_reason():
         "output_resistance": f"{facts.resistance} Ω",
         "current_limit": f"{0.8 * facts.short} A",
     }
-    slow = {"base": "bench", "amplifier": part, "variation": SPREAD}
+
+
+def test_temperatures_that_semiconductors_do_not_follow_are_refused_before_anything_is_computed():
+    """Of every copy they would fail; a grid of temperatures, and ngspice, have them."""
+    warm = SPREAD | {"temperature": {"tolerance": "10 K", "meaning": "sigma"}}
+    asked = document({"base": "bench", "amplifier": part("OP07"), "variation": warm}, time=inf, linearise=False)
+    with pytest.raises(InputError, match=r"variation.temperature: semiconductors .* hardware.temperature in \[grid\]"):
+        study_of(asked, {}, "test")
+    asked["hardware"]["variation"] = SPREAD
+    study_of(asked, {"hardware.temperature": ["27 °C", "50 °C"]}, "test")
+
+
+def test_steep_amplifiers_that_slew_fail_with_their_reason():
+    slow = {"base": "bench", "amplifier": part("OP07"), "variation": SPREAD}
     rows = rows_of(from_document(Sweep, document(slow, time=0.5), "test"))
     assert all(row.status == "failed" and "amplifiers slew or saturate" in row.reason for row in rows)
 
