@@ -80,7 +80,7 @@ def _measure(protocol: Protocol) -> Rows:
 
 def _table(device: str, time: float) -> dict[str, Any]:
     """Of an optimizer on this device's circuit."""
-    engine = {"engine": "network", "linearise": True, "readout_bandwidth": "100 MHz"}
+    engine = {"engine": "network", "linearise": True, "readout_bandwidth": "10 MHz"}
     return {"kind": "tngd", "hardware": device, "mapping": "dual", "analog_time": time, **engine}
 
 
