@@ -16,8 +16,9 @@ from optim.seeds import step_seed
 from optim.systems import ERROR_BYTES, Dense, Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics
 from solvers.held import on_samples
 from solvers.precision.rotated import EIGENVECTORS, Rotating
+from solvers.refinement import UNHELD
 from solvers.sde import white_noise
-from solvers.solution import SUMS, UNHELD, Solutions, Solver, StatisticsArrays, statistics_arrays
+from solvers.solution import SUMS, Solutions, Solver, StatisticsArrays, statistics_arrays
 from spu_circuit.errors import MappingError, SpuError
 from spu_circuit.problem import GgnSystems, LinearSystems, Systems
 from spu_circuit.sampling import Sample, Sampling

@@ -10,9 +10,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.refinement import Refinement
 from solvers.solution import (
     SUMS,
-    Refinement,
     Solution,
     Solutions,
     Solver,

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import inf, isnan, nan
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netlists.device import Device
+from solvers.refinement import Refinement
 from spu_circuit.admissible import real_array
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.problem import GgnSystem, LinearSystem, Systems
@@ -45,7 +46,7 @@ class Statistics:
             solves of auto-ranging included.
         flops: digital operations beside the device, those of auto-ranging and of forming the system not counted.
         estimated_error: of ‖x − x*‖ / ‖x*‖, x* the exact solution; None: nobody asked.
-        outcome: how its refinement ended: the place in ``ENDS``, counted from 1; 0: it was not refined.
+        outcome: how its refinement ended: the place in ``refinement.ENDS``, counted from 1; 0: it was not refined.
     """
 
     solver: str
@@ -84,40 +85,6 @@ class Waveform:
     volts: Array
 
 
-Outcome = Literal["converged", "exhausted", "stalled", "diverged", "indefinite"]
-OUTCOMES: dict[Outcome, str] = {
-    "converged": "the tolerance is reached",
-    "exhausted": "all corrections are used; allow more of them, or a larger tolerance",
-    "stalled": "the last corrections lower the residual no more: the system is singular or nearly so, the device sees "
-    "nothing of what is left, or double precision ends here; raise the damping or the tolerance",
-    "diverged": "corrections make the residual larger: in some direction the device holds less than half of the "
-    "matrix; raise the device's own damping, or take method 'cg'",
-    "indefinite": "a correction meets a direction in which the matrix is not positive: it is singular or indefinite; "
-    "raise the damping of the system",
-}
-"""How a refinement can end: what is said of it, and the cure."""
-ENDS = tuple(OUTCOMES)
-UNHELD = tuple(1 + ENDS.index(end) for end in ("diverged", "indefinite"))
-"""Outcomes, as statistics have them, that say that the device holds something too far from the matrix, or that one of
-both is not positive definite: more damping of the system cures them."""
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """How an iterative refinement went. The solution is the iterate of the smallest residual, not the last.
-
-    Args:
-        outcome: see ``OUTCOMES``.
-        residuals: ‖b − A x‖ / ‖b‖ after the first solve and after each correction.
-    """
-
-    outcome: Outcome
-    residuals: tuple[float, ...]
-
-    def __str__(self) -> str:
-        return f"{self.outcome} after {len(self.residuals)} solves: {OUTCOMES[self.outcome]}"
-
-
 @dataclass(frozen=True)
 class Solution:
     """A solution with its random error.
@@ -131,8 +98,7 @@ class Solution:
         waveform: node voltages, where the solver simulated them.
         device: what solved it, as it was programmed; None: no device did, or it is not kept.
         refinement: how its refinement went; None: there was none.
-        noting: makes what a user must know of how the engine found it. A function, since it can cost a fifth of the
-            solve; None: there is nothing.
+        noting: makes what a user must know of how the engine found it; None: there is nothing.
         steps: makes the error of ``value`` by the steps of a transient, (n,); None: there is none, or it is not known.
 
     Raises:
@@ -275,15 +241,14 @@ class Solutions:
 
     def __getitem__(self, k: int) -> Solution:
         """One of them; with the time that all took."""
-        shown: dict[str, Any] = {}
-        for name, column in zip(StatisticsArrays._fields, self.statistics, strict=True):
-            value = column[k].item()
-            missing = getattr(NOTHING, name) is None and isnan(value)
-            shown[name] = None if missing else value
+        shown: dict[str, Any] = {name: column[k].item() for name, column in self.statistics._asdict().items()}
+        for name, value in shown.items():
+            if getattr(NOTHING, name) is None and isnan(value):
+                shown[name] = None
         variance = None if self.variances is None else partial(self.variances.__getitem__, k)
-        refinement = None if self.refinements is None else self.refinements[k]
+        refined = None if self.refinements is None else self.refinements[k]
         statistics = Statistics(self.solver, wall_seconds=self.wall_seconds, **shown)
-        return Solution(self.values[k], statistics, variance, refinement=refinement, noting=lambda: self.notes[k])
+        return Solution(self.values[k], statistics, variance, refinement=refined, noting=lambda: self.notes[k])
 
     def __post_init__(self) -> None:
         refuse_infinite(self.values, self.statistics.residual)
@@ -359,8 +324,8 @@ def joined(solutions: Sequence[Solution], wall_seconds: float) -> Solutions:
     }
     statistics = statistics_arrays(np.array(columns.pop("residual")), **columns)
     values, solver = np.stack([solution.value for solution in solutions]), solutions[0].statistics.solver
-    noting = ((len(solutions), lambda: tuple(solution.note for solution in solutions)),)
-    return Solutions(values, statistics, wall_seconds, solver, noting=noting)
+    noting = (len(solutions), lambda: tuple(solution.note for solution in solutions))
+    return Solutions(values, statistics, wall_seconds, solver, noting=(noting,))
 
 
 def refuse_infinite(values: Array, residual: Array | float) -> None:

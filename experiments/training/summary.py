@@ -10,7 +10,7 @@ import numpy as np
 from experiments.training.config import points_of
 from experiments.training.store import Failure, Step, Trial
 from experiments.training.task import Measure
-from solvers.solution import ENDS
+from solvers.refinement import ENDS
 
 SMOOTH = 5
 """Batches whose mean loss is the training loss."""

@@ -22,7 +22,8 @@ from optim.errors import unpacked
 from optim.host import copy_of
 from optim.seeds import step_seed
 from solvers.ideal import law_of
-from solvers.solution import ENDS, StatisticsArrays
+from solvers.refinement import ENDS
+from solvers.solution import StatisticsArrays
 from solvers.spu import Spu
 from spu_circuit.errors import SpuError
 from spu_circuit.problem import GgnSystem, LinearSystem

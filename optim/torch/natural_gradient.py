@@ -26,7 +26,8 @@ from optim.torch.module import (
     trained_parameters,
 )
 from solvers.precision.rotated import Rotating
-from solvers.solution import UNHELD, Solution, Solver
+from solvers.refinement import UNHELD
+from solvers.solution import Solution, Solver
 from spu_circuit.errors import InputError, MappingError
 from spu_circuit.problem import GgnSystem
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from solvers.held import Answer, Held, Rows, Wrapper, child_seeds, hold, together
 from solvers.precision.accuracy import estimated_error
-from solvers.solution import ENDS, Outcome, Refinement, StatisticsArrays
+from solvers.refinement import ENDS, Outcome, Refinement
+from solvers.solution import StatisticsArrays
 from spu_circuit.errors import InputError
 from spu_circuit.several import Batch
 

@@ -24,8 +24,8 @@ from solvers.ideal import IdealLaw
 from solvers.network import Network
 from solvers.precision.refined import Refined
 from solvers.precision.rotated import Rotated, Rotating
+from solvers.refinement import ENDS
 from solvers.sde import Sde
-from solvers.solution import ENDS
 from solvers.spu import Spu
 from spu_circuit.errors import MappingError
 from spu_circuit.hardware import load_hardware
