@@ -16,7 +16,9 @@ from solvers.network.bending import Bending, settling_time, way
 from solvers.network.blocks import Factors, add
 from solvers.network.newton import sources_of
 from solvers.network.relaxation import charges
+from solvers.network.state_space import StateSpace
 from solvers.network.structure import Structure
+from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from spu_circuit.errors import InputError
 from spu_circuit.noise import johnson_current_density
 
@@ -128,6 +130,26 @@ def reduced(
     if temperature is not None or injected is not None:
         noise = _noise(structure, coefficients, steps, inverse, output, step, temperature, injected)
     return Reduced(drift, rate, output, np.broadcast_to(offset, (batch, m)), noise)
+
+
+def one_of(structure: Structure, law: Reduced, start: Array, which: int, readout_bandwidth: float | None) -> StateSpace:
+    """The law of one of a batch, with the names of its states and outputs.
+
+    Args:
+        start: capacitors at time 0, (batch, states), V.
+    """
+    states = tuple(f"{group.key}{k}" for group in structure.capacitors for k in range(group.count))
+    names = tuple(probe if isinstance(probe, str) else "-".join(probe) for probe in structure.table.probes)
+    return StateSpace(
+        OrnsteinUhlenbeck(law.drift[which], law.input_rate[which], law.diffusion[which]),
+        start[which],
+        law.output[which],
+        law.offset[which],
+        law.noise[which],
+        states,
+        names,
+        readout_bandwidth,
+    )
 
 
 def _inverted(steps: Array) -> Array:

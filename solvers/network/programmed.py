@@ -15,7 +15,7 @@ from solvers.network.bending import bending_of
 from solvers.network.bent_reading import bent_reading
 from solvers.network.block_plan import Key
 from solvers.network.blocks import Factors
-from solvers.network.dense import Motion, Reduced, reduced
+from solvers.network.dense import Motion, Reduced, one_of, reduced
 from solvers.network.groups import NOTHING
 from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, unstable
 from solvers.network.irregular import Irregular, is_irregular
@@ -26,7 +26,6 @@ from solvers.network.preparation import Preparation, Settings
 from solvers.network.relaxation import GROWTH, STEP, charges, joined, relaxed, split
 from solvers.network.state_space import StateSpace
 from solvers.network.tangents import bent_at_rest, notes_of, rates_off
-from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.solution import Waveform
 from spu_circuit.errors import InputError
 from spu_circuit.sampling import Samples
@@ -261,18 +260,7 @@ class ProgrammedNetwork:
 
     def space_of(self, law: Reduced, start: Array, which: int) -> StateSpace:
         """The law of one of the batch."""
-        states = tuple(f"{g.key}{k}" for g in self.structure.capacitors for k in range(g.count))
-        names = tuple(p if isinstance(p, str) else "-".join(p) for p in self.structure.table.probes)
-        return StateSpace(
-            OrnsteinUhlenbeck(law.drift[which], law.input_rate[which], law.diffusion[which]),
-            start[which],
-            law.output[which],
-            law.offset[which],
-            law.noise[which],
-            states,
-            names,
-            self.settings.readout_bandwidth,
-        )
+        return one_of(self.structure, law, start, which, self.settings.readout_bandwidth)
 
     @property
     def _noise_sources(self) -> tuple[Array | None, Array | None]:
