@@ -33,6 +33,9 @@ LENGTH = 8.0
 rate is."""
 YOUNGEST = 0.5
 """Age, in the fastest time constant, below which no mode has moved much."""
+FASTEST = 1e15
+"""1/s: noise is drawn for modes up to this rate. In steps as short as those of faster ones, which parasitics of
+vendors' models have, conductances are less than rounding leaves beside C/h."""
 WEAK = 0.03
 """A node that passes on less than this share of another's noise may have its own drawn for itself."""
 ITERATIONS = 12
@@ -43,7 +46,7 @@ class Pace:
     """What the noise of a structure's circuits needs to know of them, from nominal values.
 
     Args:
-        fastest: rate of its fastest mode, 1/s, with a margin of two.
+        fastest: rate of its fastest mode, or ``FASTEST``, 1/s, with a margin of two.
         direct: white noise reaches the outputs past every capacitor.
         shared: groups of resistors whose noise at their two ends must be drawn together.
         shared_directly: the same where it reaches the outputs past every capacitor.
@@ -70,9 +73,10 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
             here /= np.linalg.norm(here)
             here = (here - steps.apply(here, count)) / step
         rate = float(np.linalg.norm(here))
-        if rate * step < 0.3:
+        if rate * step < 0.3 or step < 0.1 / FASTEST:
             break
         step = 0.1 / rate if rate * step < 0.9 else step / 20
+    rate = min(rate, FASTEST)
     families = sorted({f for g in structure.noisy for f, _ in g.nodes if f >= 0})
     short, shorter = (_responses(structure, one, families, s / rate) for s in (1e-4, 1e-6))
     usual = _responses(structure, one, families, typical_step(structure, one).item())
