@@ -76,3 +76,20 @@ def test_subcircuits_that_double_are_refused_by_a_budget(monkeypatch):
     nest = [line for k in range(25) for line in (f".subckt s{k} a", f"X1 a s{k + 1}", f"X2 a s{k + 1}", ".ends")]
     with pytest.raises(InputError, match=r"^subcircuit s0: with those inside each other .* more than 1000 lines; take"):
         read_lines([*nest, ".subckt s25 a", "R1 a 0 1", ".ends", "X0 b s0"])
+
+
+NEGATIVE = ["Va a 0 0", "RZ a b 1", "CZ a b -5n ic=1u", "RY b 0 1u"]
+"""As vendors make a zero: the gain of a stage behind it, and 1 µΩ at its foot."""
+
+
+def test_a_capacitance_below_zero_is_refused_for_what_it_does():
+    """It grows by e in 5 fs, which steps of 0.05 fs follow to 1e-3. Steps of 1 ns damp it, as those of boards do."""
+    with pytest.raises(InputError, match=r"CZ: -5e-09 F is below 0 and grows at 1/\(R C\) .*; use ngspice, or a macro"):
+        read_lines(NEGATIVE)
+    volts = []
+    for step, stop in (("0.05f", "20f"), ("1n", "20n")):
+        deck = [".title negative", *NEGATIVE, ".save v(b)", f".tran {step} {stop} 0 {step} uic", ".print tran v(b)"]
+        plot = run_deck("\n".join([*deck, ".end", ""]), 30)[0]
+        volts.append(abs(float(plot["v(b)"][-1])))
+    assert volts[0] == pytest.approx(1e-6 * np.exp(20 / 5), rel=1e-3)
+    assert volts[1] < 1e-9
