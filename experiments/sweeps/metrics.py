@@ -109,6 +109,10 @@ def _solve_energy(answers: Answers) -> Array:
     return solve_energy(answers.device, settled, answers.running, answers.solves, answers.programs)
 
 
+def _supply_energy(answers: Answers) -> Array:
+    return supply_power(answers.device, answers.behaviour.settled) * answers.running
+
+
 def _by_solution(unit: str, meaning: str, law: Callable[[Array, Array], Array]) -> Metric:
     return Metric(unit, meaning, lambda answers: law(answers.solutions, answers.exact), of_solution=law)
 
@@ -144,6 +148,13 @@ METRICS = {
         "W",
         "from the supplies at rest, by nominal values: amplifiers at idle, outputs, converters that convert",
         lambda a: supply_power(a.device, a.behaviour.settled),
+        law=supply_power,
+    ),
+    "supply_energy": Metric(
+        "J",
+        "of the analog solve, from the supplies: supply_power until settled, or until read if that is sooner",
+        _supply_energy,
+        "settling",
         law=supply_power,
     ),
     "supply_current": Metric(
