@@ -22,6 +22,7 @@ class Line:
         packages: that hold them.
         price: of a package; ``total`` of all.
         area: of all packages, m²; None: not known.
+        power: of all parts, amplifiers at idle and converters that convert, W; what outputs drive comes on top.
     """
 
     place: str
@@ -32,10 +33,11 @@ class Line:
     price: float
     total: float
     area: float | None
+    power: float
     source: str
 
 
-HEAD = ("place", "part", "value", "used", "packages", "price", "total", "area [m²]", "source")
+HEAD = ("place", "part", "value", "used", "packages", "price", "total", "area [m²]", "power [W]", "source")
 
 
 def bill(board: Candidate) -> list[Line]:
@@ -81,4 +83,5 @@ def _line(choice: Choice, value: str, used: int) -> Line:
     packages, part = choice.packages(used), choice.part
     total = packages * part.price
     own = None if part.area is None else packages * part.area
-    return Line(choice.slot.replace("_", " "), choice.name, value, used, packages, part.price, total, own, part.source)
+    place, power = choice.slot.replace("_", " "), choice.power * used
+    return Line(place, choice.name, value, used, packages, part.price, total, own, power, part.source)

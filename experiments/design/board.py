@@ -89,9 +89,15 @@ class Board:
         low, high = clopper_pearson(self.tried.good, self.tried.copies)
         area = bills.area(self.bill)
         size = "" if area is None else f" Its packages take {1e4 * area:.3g} cm²."
+        power, current, energy = (
+            metric_text(name, self.measured[name]) for name in ("supply_power", "supply_current", "supply_energy")
+        )
+        taken = (
+            f" {100 * self.asked.least_yield:g} % take at most {power}, {current} of a supply, {energy} for a solve."
+        )
         return (
             f"{100 * self.tried.good / self.tried.copies:.2f} % of {self.tried.copies} copies keep all limits "
-            f"({100 * low:.2f} to {100 * high:.2f} % with 95 % confidence).{size}"
+            f"({100 * low:.2f} to {100 * high:.2f} % with 95 % confidence).{size}{taken}"
         )
 
 
@@ -261,5 +267,6 @@ def _joined(lines: list[Line]) -> Line:
         first.price,
         sum(line.total for line in lines),
         None,
+        sum(line.power for line in lines),
         first.source,
     )

@@ -51,7 +51,7 @@ class Choice:
         changes: what it makes of the hardware description; None takes a key away.
         sigmas: kind of parts → σ of each, relative, in volts or in LSB.
         number: value of a part that comes in several, Ω or F; full scale of a converter, V.
-        power: of one channel of a converter, W.
+        power: of one channel of a converter, or of one amplifier at idle, W.
         bits: of a converter.
     """
 
@@ -190,6 +190,7 @@ def amplifier(parts: Parts, name: str, part: Part, rise: float) -> Choice:
     assert isinstance(part, OperationalAmplifier)
     limit = part.offset + part.offset_drift * rise
     source = f"{name}: {part.source}"
+    power = 2 * part.supply * part.supply_current
     changes: Table = {
         "amplifier": {
             "model": "macromodel",
@@ -203,7 +204,7 @@ def amplifier(parts: Parts, name: str, part: Part, rise: float) -> Choice:
             "supply": told(part.supply, "V"),
         },
         "costs": {
-            "amplifier_power": {"value": told(2 * part.supply * part.supply_current, "W"), "source": source},
+            "amplifier_power": {"value": told(power, "W"), "source": source},
             "amplifier_package": {
                 "value": told(part.thermal_resistance, "K/W"),
                 "source": source,
@@ -226,7 +227,7 @@ def amplifier(parts: Parts, name: str, part: Part, rise: float) -> Choice:
     if not limit:
         del changes["variation"]["amplifier_offset"]
     sigmas = {"amplifier_offset": hypot(TRUNCATED * limit, UNIFORM * part.offset_drift * parts.away)}
-    return Choice("amplifier", name, part, changes, sigmas)
+    return Choice("amplifier", name, part, changes, sigmas, power=power)
 
 
 def resistor(parts: Parts, slot: str, name: str, part: Part, smallest: float) -> list[Choice]:

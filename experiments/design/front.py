@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from experiments.design.config import Specification
+from experiments.design.config import PREDICTED, Specification
 from experiments.design.predict import Sheet
 from experiments.design.search import Candidate
 from experiments.shared.figures import FigureEntry
@@ -66,7 +66,7 @@ def rows(every: Sequence[Front]) -> Iterator[tuple[Any, ...]]:
 
 
 def _front(sheets: Sequence[Sheet], asked: Specification, metric: str) -> Iterator[Candidate]:
-    limits = {name: asked.limits[name].max if name in asked.limits else inf for name in AXES}
+    limits = {name: asked.limits[name].max if name in asked.limits else inf for name in PREDICTED}
     limits[metric] = inf
     points, places = [], []
     for number, sheet in enumerate(sheets):
@@ -74,6 +74,8 @@ def _front(sheets: Sequence[Sheet], asked: Specification, metric: str) -> Iterat
             "relative_error": sheet.error[:, None],
             "settling_time": sheet.seconds[None, :],
             "supply_power": sheet.power[:, None],
+            "junction_rise": np.full((1, 1), sheet.nominal.rise),
+            "supply_energy": sheet.power[:, None] * sheet.seconds[None, :],
         }
         prices = sheet.price[:, None] + sheet.capacitor_prices
         kept = np.isfinite(prices) & np.isfinite(columns["settling_time"])

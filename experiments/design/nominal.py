@@ -79,7 +79,7 @@ class Nominal:
         cross: tr(S_j S_k) of ``S_k = J_kᵀ J_k / ‖x‖²``, (kinds, kinds).
         offsets: bits of the DAC → μ, what is off without any deviation: ``‖μ‖²``, and ``μᵀ S_k μ``, (kinds,).
         counts: parts on the board of each place.
-        output_power: of outputs and DACs, with the amplifiers at idle, W.
+        output_power: of outputs and DACs, W.
         rise: of the hottest junctions, K.
         peak: largest |V| of any output, V; ``driven``: of any DAC.
         current: largest into a capacitor when a solve begins, A.
@@ -185,7 +185,6 @@ def _nominal(
     counts = {**parts(device), "adc": device.cells}
     if not asked.structure.programmable:
         counts["array_resistor"] = int(np.isfinite(held).sum())
-    idle = counts["amplifier"] * device.hardware.costs.known("amplifier_power")
     return Nominal(
         asked.structure,
         asked.amplifier.name,
@@ -195,7 +194,7 @@ def _nominal(
         flat @ flat.T,
         offsets,
         counts,
-        float(output_power(device, volts[None])[0]) + idle,
+        float(output_power(device, volts[None])[0]),
         float(junction_rise(device, volts[None])[0]),
         float(np.abs(device.array.outputs(volts)).max()),
         float(np.abs(device.dac_volts).max()),

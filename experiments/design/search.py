@@ -5,7 +5,7 @@ The first that is proved is the answer. Every cheaper one was simulated, too, or
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
@@ -61,7 +61,7 @@ class Candidate:
     def values(self) -> dict[str, float]:
         """Metric → what is predicted."""
         rise = self.sheet.nominal.rise
-        found = (self.error, self.seconds, self.power, rise)
+        found = (self.error, self.seconds, self.power, rise, self.power * self.seconds)
         return dict(zip(PREDICTED, found, strict=True))
 
     @property
@@ -70,7 +70,8 @@ class Candidate:
         capacitor too where it matters."""
         own, with_capacitor = (id(self.sheet),), (id(self.sheet), self.capacitor)
         return {
-            name: (value, with_capacitor if name == "settling_time" else own) for name, value in self.values.items()
+            name: (value, with_capacitor if METRICS[name].needs == "settling" else own)
+            for name, value in self.values.items()
         }
 
 
@@ -126,8 +127,8 @@ def _lacking(parts: Parts) -> str:
 
 def candidates(sheets: Sequence[Sheet], asked: Specification) -> Iterator[Candidate]:
     """Boards that may keep all limits, the cheapest first; of equal price the one with the smallest error."""
-    time = bounds(asked).get("settling_time", inf)
-    priced = [_prices(each, time) for each in sheets]
+    largest = bounds(asked)
+    priced = [_prices(each, largest) for each in sheets]
     below = -inf
     while isfinite(dearer := min((_least(prices, below) for prices in priced), default=inf)):
         bound = STEP * dearer
@@ -145,10 +146,12 @@ def _least(prices: Array, below: float) -> float:
     return float(prices[prices > below].min(initial=inf))
 
 
-def _prices(each: Sheet, time: float) -> Array:
+def _prices(each: Sheet, largest: Mapping[str, float]) -> Array:
     """Of boards with each capacitor, (boards, capacitors); infinite where they surely miss a limit."""
     prices = each.price[:, None] + each.capacitor_prices
-    return np.where(each.may[:, None] & (each.seconds <= time), prices, inf)
+    may = each.may[:, None] & (each.seconds <= largest.get("settling_time", inf))
+    may &= each.power[:, None] * each.seconds <= largest.get("supply_energy", inf)
+    return np.where(may, prices, inf)
 
 
 def _candidate(each: Sheet, board: int, capacitor: int, price: float) -> Candidate:
@@ -184,7 +187,15 @@ def sweep_document(design: Design, hardware: Table) -> Table:
     }
 
 
-RECORDED = ("relative_error", "settling_time", "supply_power", "supply_current", "junction_rise", "output_current")
+RECORDED = (
+    "relative_error",
+    "settling_time",
+    "supply_power",
+    "supply_energy",
+    "supply_current",
+    "junction_rise",
+    "output_current",
+)
 """Of every copy, beside what has a limit."""
 
 

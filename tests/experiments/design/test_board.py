@@ -18,6 +18,7 @@ from experiments.sweeps.findings import findings
 from experiments.sweeps.run import run
 from experiments.sweeps.store import SweepStore
 from experiments.sweeps.study import study_of
+from experiments.sweeps.units import metric_text
 from spu_circuit.documents import from_document, merged
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import load_hardware
@@ -57,6 +58,14 @@ def test_the_bill_adds_up_to_what_is_said(folder):
     assert len(array) > 1
     (op_amps,) = (line for line in lines if line["place"] == "amplifier")
     assert int(op_amps["used"]) == 6
+    # Idle amplifiers and converters that convert: the rest of what is measured is what outputs drive.
+    measured = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["measured"]
+    idle = sum(float(line["power [W]"]) for line in lines)
+    assert 0.5 * measured["supply_power"] < idle < measured["supply_power"]
+    assert all(float(line["power [W]"]) == 0 for line in lines if line["place"].endswith(("resistor", "capacitor")))
+    assert f"{metric_text('supply_energy', measured['supply_energy'])} for a solve." in " ".join(
+        (folder / "said.txt").read_text(encoding="utf-8").split()
+    )
 
 
 def test_the_front_ends_at_the_limits_and_dearer_boards_are_better(folder):

@@ -154,10 +154,11 @@ def test_a_converter_without_codes_has_no_nonlinearity_in_lsb():
         study_of(document(hardware=hardware), {}, "test")
 
 
-def test_power_from_supplies_that_are_not_known_is_refused_before_anything_is_computed():
+@pytest.mark.parametrize("metric", ["supply_power", "supply_energy"])
+def test_power_from_supplies_that_are_not_known_is_refused_before_anything_is_computed(metric):
     hardware = {"base": "bench", "variation": {"capacitor": {"lot": SIGMA}}}
     with pytest.raises(InputError, match=r"amplifier\.supply is not in this hardware description; add it"):
-        study_of(document(hardware=hardware, metrics=["supply_power"]), {}, "c")
+        study_of(document(hardware=hardware, metrics=[metric]), {}, "c")
 
 
 def test_energy_of_a_solve_that_is_not_known_is_refused_before_anything_is_computed():
