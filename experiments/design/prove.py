@@ -11,14 +11,15 @@ import numpy as np
 from scipy.stats import binom
 
 from experiments.design.choices import Parts
-from experiments.design.config import Specification
+from experiments.design.config import PREDICTED, Specification
 from experiments.design.search import Candidate, sweep_of
 from experiments.shared.executor import Executor
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.rows import Row
 from experiments.sweeps.samples import SampleSet
-from experiments.sweeps.statistics import clopper_pearson, passes
+from experiments.sweeps.statistics import clopper_pearson, limits_kept, passes, percentile
+from experiments.sweeps.units import metric_text
 from solvers.behaviour import BLOCK
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.sampling import Sampling
@@ -33,6 +34,8 @@ TOGETHER = 4
 """Boards that are looked at at a time, and pieces of one that is proved."""
 SEEN = 256
 """Boards among which those are chosen."""
+MISSED = 50
+"""Boards, the cheapest, after which a limit ends the search that nothing predicts and none of them keeps."""
 PIECE = 4 * BLOCK
 """Copies that a process gets at a time of a board that is proved."""
 
@@ -102,6 +105,44 @@ def least_good(copies: int, share: float) -> int:
     return bisect_left(range(copies + 1), True, key=lambda good: clopper_pearson(good, copies)[0] >= share)
 
 
+class Unpredicted:
+    """Limits that nothing predicts and no board so far has kept, with the best value that any has."""
+
+    def __init__(self, asked: Specification, copies: int) -> None:
+        self._asked, self._copies, self._boards = asked, copies, 0
+        self._best = dict.fromkeys(name for name in asked.limits if name not in PREDICTED)
+
+    def learn(self, sweep: Sweep, rows: Sequence[Row]) -> None:
+        """From copies of a board.
+
+        Raises:
+            InputError: it is the last of ``MISSED`` that all miss the same limit.
+        """
+        self._boards += 1
+        kept, share = limits_kept(sweep, rows), self._asked.least_yield
+        for name in list(self._best):
+            if may_pass(int(kept[name].sum()), len(rows), self._copies, share):
+                del self._best[name]  # a board can keep it
+                continue
+            limit, at = self._asked.limits[name], sweep.recorded.index(name)
+            sign = 1.0 if limit.max < inf else -1.0
+            column = np.array([sign * row.metrics[at] if row.status == "ok" else inf for row in rows])
+            best = self._best[name]
+            self._best[name] = min(inf if best is None else best, percentile(column, share).value)
+        if self._best and self._boards >= MISSED:
+            raise InputError(self._said(next(iter(self._best))))
+
+    def _said(self, name: str) -> str:
+        limit, best = self._asked.limits[name], self._best[name]
+        assert best is not None
+        value, end = (best, limit.max) if limit.max < inf else (-best, limit.min)
+        return (
+            f"specification.limits.{name}: none of the {self._boards} cheapest boards that may do keeps "
+            f"{metric_text(name, end)}; {100 * self._asked.least_yield:g} % of the best one's copies keep "
+            f"{metric_text(name, value)}; loosen it, or leave out parts, resistances and capacitances that miss it"
+        )
+
+
 class Experience:
     """What simulated boards say of others: what they are off their predictions, and which are no better than one that
     failed."""
@@ -148,11 +189,12 @@ def tried(parts: Parts, boards: Iterator[Candidate], computers: Executor, inform
     not depend on who computes them, and neither does the answer.
 
     Raises:
-        InputError: none does, or none of the first ``most_tried``.
+        InputError: none does, none of the first ``most_tried``, or see ``Unpredicted``.
     """
     design = parts.design
     share = design.specification.least_yield
     experience = Experience(design.specification, design.samples)
+    unpredicted = Unpredicted(design.specification, design.samples)
     waiting: deque[Candidate] = deque()
     seen: dict[int, list[Row]] = {}
     best, count = None, 0
@@ -184,6 +226,7 @@ def tried(parts: Parts, boards: Iterator[Candidate], computers: Executor, inform
         inform(found)
         if found.passed:
             return found
+        unpredicted.learn(sweep, rows)
         if best is None or found.good * best.copies > best.good * found.copies:
             best = found
     raise InputError(_failed(design.most_tried, count, best))

@@ -1,12 +1,15 @@
 """The search beside brute force, and what it says where there is no board."""
 
+import re
 from itertools import product
 
+import numpy as np
 import pytest
 
+from experiments.design import prove
 from experiments.design.choices import amplifier, changes_of
 from experiments.design.prove import least_good, may_pass, tried
-from experiments.design.search import candidates, sweep_document
+from experiments.design.search import candidates, sweep_document, sweep_of
 from experiments.shared.executor import Here
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
@@ -56,6 +59,47 @@ def brute_force(parts):
 def test_no_board_of_a_small_catalogue_is_cheaper(limit):
     parts = parts_of(merged(FEW, {"specification": {"limits": {"relative_error": {"max": limit}}}}))
     assert found(parts).candidate.price == pytest.approx(brute_force(parts), rel=1e-12)
+
+
+def test_no_board_that_takes_as_little_energy_is_cheaper():
+    limits = {"supply_energy": {"max": "17.5 µJ"}}
+    parts = parts_of(merged(FEW, {"specification": {"limits": limits}}))
+    answer = found(parts)
+    assert answer.candidate.price == pytest.approx(brute_force(parts), rel=1e-12)
+    assert answer.candidate.price > found(parts_of(FEW)).candidate.price
+    at = sweep_of(parts, answer.candidate).recorded.index("supply_energy")
+    # Settling is predicted without tolerances, which move it by some percent.
+    energies = np.array([row.metrics[at] for row in answer.rows])
+    assert np.median(energies) == pytest.approx(answer.candidate.values["supply_energy"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            {"energy": {"max": "1 nJ"}},
+            r"limits\.energy: none of the 3 cheapest boards that may do keeps 1 nJ; 85 % of ",
+        ),
+        (
+            {"power": {"min": "900 W"}},
+            r"limits\.power: none of the 3 cheapest boards that may do keeps 900 W; 85 % of ",
+        ),
+    ],
+)
+def test_a_limit_that_nothing_predicts_and_no_board_keeps_ends_the_search(limits, said, monkeypatch):
+    monkeypatch.setattr(prove, "MISSED", 3)
+    counting = Counting()
+    with pytest.raises(InputError, match=said) as refused:
+        found(parts_of(merged(FEW, {"specification": {"limits": limits}})), counting)
+    best = re.search(r"best one's copies keep ([\d.]+) µ[JW]|keep ([\d.]+) mW", str(refused.value))
+    assert best is not None, str(refused.value)
+    assert counting.jobs <= 2 + 3 + prove.TOGETHER
+
+
+def test_a_limit_that_nothing_predicts_and_some_board_keeps_ends_nothing(monkeypatch):
+    monkeypatch.setattr(prove, "MISSED", 1)
+    parts = parts_of(merged(FEW, {"specification": {"limits": {"energy": {"max": "1 mJ"}}}}))
+    assert found(parts).passed
 
 
 def test_the_answer_is_proved_by_all_copies_and_is_the_same_again():
