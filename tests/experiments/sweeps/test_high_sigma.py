@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from numpy.typing import NDArray
+from scipy import integrate, linalg, optimize, stats
 from typer.testing import CliRunner
 
 from experiments.cli import app
 from experiments.sweeps.analyses import ANALYSES, sets_of
 from experiments.sweeps.analyses.high_sigma import blamed, target_of
+from experiments.sweeps.bench import benches
 from experiments.sweeps.config import Sweep
 from experiments.sweeps.evaluate import evaluate
 from experiments.sweeps.group import Group
@@ -61,6 +63,46 @@ def test_yield_of_normal_parts_is_the_one_that_is_known(cells: int, tmp_path: Pa
     if cells == 1:
         distances = np.linalg.norm(target_of(asked).failing.points, axis=1)
         assert distances == pytest.approx(np.full(2, np.sqrt(stats.chi2.isf(1e-6, 1))), rel=0.01)
+
+
+def exceeds(level: float, weights: NDArray[np.float64]) -> float:
+    """P(Σ λ z² > level) of standard normal z, by its characteristic function (Imhof, Biometrika 48:419, 1961)."""
+
+    def integrand(u: float) -> float:
+        angle = np.arctan(weights * u).sum() / 2 - level * u / 2
+        return float(np.sin(angle) / (u * np.exp(np.log1p((weights * u) ** 2).sum() / 4)))
+
+    # Where 16 weights are about the largest one, the integrand is below 40⁻⁸ = 1.5e-13 beyond the end.
+    value, off = integrate.quad(integrand, 0, 40 / weights.max(), limit=2000, epsabs=1e-12, epsrel=1e-12)
+    assert off < 1e-10
+    return 0.5 + value / np.pi
+
+
+@pytest.mark.slow
+def test_yield_of_a_thousand_single_parts_is_the_one_that_is_known(tmp_path: Path) -> None:
+    """32 cells whose 1,024 resistors are all off, each for itself by 10 ppm: linear to 10⁻⁴ of the failing error.
+
+    δx = −A⁻¹ r, where the rows r_i = Σ_j A_ij δ_ij x_j are independent, so ‖δx‖² is a weighted sum of 32 squares.
+    """
+    n, sigma, asked_for = 32, 1e-5, 1e-6
+    matrix = 1.2 * np.eye(n) + linalg.hadamard(n) / np.sqrt(n)  # symmetric, eigenvalues 0.2 and 2.2
+    x = np.random.default_rng(0).uniform(0.5, 1.5, n)
+    spread = sigma * np.linalg.norm(matrix * x, axis=1)
+    weights = np.linalg.svd(np.linalg.solve(matrix, np.diag(spread)), compute_uv=False) ** 2
+    assert exceeds(stats.chi2.isf(asked_for, n), np.ones(n)) == pytest.approx(asked_for, rel=1e-3)
+    level = optimize.brentq(lambda at: np.log(exceeds(at * weights.sum(), weights) / asked_for), 2, 6, rtol=1e-9)
+    limit = np.sqrt(level * weights.sum()) / np.linalg.norm(x)
+    variation = {"array_resistor": {"local": {"tolerance": "10 ppm", "meaning": "sigma"}}}
+    asked = sweep(tmp_path, n, limit, NORMAL, 4096, hardware={"base": "ideal", "variation": variation})
+    np.save(tmp_path / "A.npy", matrix)
+    np.save(tmp_path / "b.npy", matrix @ x)
+    found = found_yield(asked)
+    (bench,) = benches(asked, "network")
+    assert len(bench.board.places["array_resistor"].slots) == n**2
+    low, high = found.interval
+    assert 1 - high < asked_for < 1 - low
+    assert (high - low) < 0.5e-6
+    assert found.effective > 100
 
 
 def test_kinds_are_blamed_by_their_part_of_the_design_point(tmp_path: Path) -> None:
