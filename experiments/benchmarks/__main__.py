@@ -11,10 +11,12 @@ from rich.table import Table
 
 from experiments.benchmarks import (
     amplifiers,
+    boards,
     circuit,
     device,
     factored,
     ideal,
+    kills,
     network,
     precision,
     start,
@@ -47,6 +49,10 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "estimates": precision.estimates,
     "monte-carlo": sweeps.monte_carlo,
     "efficiency": sweeps.efficiency,
+    "contributions": boards.contributions,
+    "rare": boards.rare,
+    "design": boards.design,
+    "kills": kills.kills,
     "step": training.step,
     "ensemble": training.ensembles,
     "trainings": training.trainings,
