@@ -35,6 +35,7 @@ SOURCES = {
     "data/conditioning.csv": "validation/conditioning.csv",
     "data/claims.csv": "claims/claims.csv",
     "data/digits.json": "digits/summary.json",
+    "data/fashion.json": "fashion/summary.json",
     "data/poisson.json": "poisson/summary.json",
     "data/regression.json": "regression/summary.json",
     "data/characters.json": "characters/summary.json",
@@ -272,10 +273,10 @@ def digits() -> str:
 
 
 def tasks() -> str:
-    """Scores of the shipped trainings of other tasks than images."""
+    """Scores of the shipped trainings of other tasks than digits."""
 
     def rows() -> Iterator[Sequence[str]]:
-        for name in ("poisson", "regression", "characters"):
+        for name in ("fashion", "poisson", "regression", "characters"):
             summary = _json(f"{name}.json")
             score = Measure(**summary["score"])
             for optimizer, found in summary["optimizers"].items():

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from experiments.shared.grid import axis_name, value_text
 from experiments.training.devices import disturbs
 from experiments.training.store import Failure, Step, Trial
-from experiments.training.summary import of_seeds, results, shares
+from experiments.training.summary import Result, of_seeds, results, shares
 from experiments.training.task import Measure
 
 Array = NDArray[np.float64]
@@ -110,11 +110,12 @@ def bearings(
     for field, numbers in axes(config):
         score = Measure(**points[numbers[0]]["score"])
         for name in points[numbers[0]]["optimizers"]:
-            if not all(name in found[number] for number in numbers):
+            trials = [_trials(found[number].get(name), name, points[number], failures) for number in numbers]
+            if name not in found[numbers[0]] or not all(trials):
                 continue
             levels = tuple(
-                _level(points[number], points[number]["setting"][field], found[number][name].trials, failures)
-                for number in numbers
+                _level(points[number], points[number]["setting"][field], own, failures)
+                for number, own in zip(numbers, trials, strict=True)
             )
             one = Bearing(field, name, score, found[numbers[0]][name].copies, levels)
             same = len({points[number]["trained_at"][name] for number in numbers}) == 1
@@ -279,16 +280,26 @@ def _entry(one: Bearing, found: Onset) -> dict[str, Any]:
     return {name: one.levels[number].value if number < last else None for name, number in names.items()}
 
 
+def _trials(
+    result: Result | None, name: str, config: Mapping[str, Any], failures: Mapping[Trial, Failure]
+) -> dict[Trial, Sequence[Step]]:
+    """The trials of an optimizer at a point with their steps, and those that failed before their first."""
+    found: dict[Trial, Sequence[Step]] = {} if result is None else dict(result.trials)
+    for trial in failures:
+        here = (trial.optimizer, trial.point) == (name, config["trained_at"][name])
+        if here and (result is None or trial.learning_rate == result.learning_rate):
+            found.setdefault(trial, ())
+    return found
+
+
 def _level(
     config: Mapping[str, Any], value: Any, trials: Mapping[Trial, Sequence[Step]], failures: Mapping[Trial, Failure]
 ) -> Level:
-    lasts = {trial: own[-1] for trial, own in trials.items()}
-    failed = {trial for trial, last in lasts.items() if last.diverged or trial in failures}
-    ended = {trial: last for trial, last in lasts.items() if last.step + 1 == config["steps"] or trial in failed}
-    score = Measure(**config["score"])
-    worst = -inf if score.better == "higher" else inf
-    scores = {trial: worst if trial in failed else last.score for trial, last in ended.items()}
-    losses = {trial: inf if trial in failed else last.validation_loss for trial, last in ended.items()}
+    failed = {trial for trial, own in trials.items() if trial in failures or own[-1].diverged}
+    whole = {trial: own[-1] for trial, own in trials.items() if trial not in failed and len(own) == config["steps"]}
+    worst = -inf if Measure(**config["score"]).better == "higher" else inf
+    scores = {trial: last.score for trial, last in whole.items()} | dict.fromkeys(failed, worst)
+    losses = {trial: last.validation_loss for trial, last in whole.items()} | dict.fromkeys(failed, inf)
     solved = [step.doublings > 0 for own in trials.values() for step in own if step.settled_fraction is not None]
     raised = float(np.mean(solved)) if solved else None
     return Level(value, of_seeds(scores), of_seeds(losses), raised, len(failed), len(trials))

@@ -11,8 +11,8 @@ import pytest
 from experiments.training import run
 from experiments.training.config import load_training
 from experiments.training.report import write_reports
-from experiments.training.resilience import Bearing, Level, axes, harms, interval, onset, sentences, table
-from experiments.training.store import open_existing
+from experiments.training.resilience import Bearing, Level, axes, bearings, harms, interval, onset, sentences, table
+from experiments.training.store import Failure, Trial, open_existing
 from experiments.training.task import Measure
 
 ACCURACY = Measure("accuracy", "%", "higher")
@@ -166,6 +166,21 @@ def test_a_run_of_a_grid_says_what_its_optimizers_bear(reported):
     assert float(level["score"]) == pytest.approx(np.mean(last))
     assert float(level["raised_damping"]) == pytest.approx(np.mean([step.doublings > 0 for step in coarse]))
     assert level["trials"] == "4"
+
+
+def test_trials_that_fail_in_their_first_step_are_counted(reported):
+    """They have no step in the history: of two seeds one is left, or none."""
+    folder, _, _ = reported
+    with closing(open_existing(folder)) as store:
+        history, config = store.history(), store.claimed()["experiment"]
+    point = next(p for p in config["points"] if p["setting"]["hardware.array.bits"] == 2)["trained_at"]["digital"]
+    for seeds in ([1], [0, 1]):
+        failures = {Trial(point, "digital", 0.3, seed): Failure(0, "no") for seed in seeds}
+        left = [step for step in history if step.trial not in failures]
+        found, _ = bearings(left, config, failures)
+        (one,) = (one for one in found if (one.field, one.optimizer) == ("hardware.array.bits", "digital"))
+        assert [(level.failed, level.trials) for level in one.levels] == [(0, 2), (len(seeds), 2)]
+        assert one.by_score.level == 1
 
 
 def test_the_shipped_study_moves_one_error_at_a_time_from_none():
