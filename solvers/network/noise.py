@@ -172,7 +172,8 @@ def sampled(
     last = _clenshaw(steps, columns @ np.stack(series))
     found = steps.apply(last)[:, last.shape[1] :, 0]
     if pace.direct and readout_bandwidth is not None:
-        factors = structure.factors(structure.stepped(blocks, structure.shares(coefficients, 1e-6 * age)), batch)
+        instant = np.maximum(1e-6 * age, 1e-3 / FASTEST)
+        factors = structure.factors(structure.stepped(blocks, structure.shares(coefficients, instant)), batch)
         straight = _Currents(structure, coefficients, pace.shared_directly, pace.silent, temperature, injected, batch)
         scores = np.stack([rng.standard_normal((1, straight.count)) for rng in rngs])
         right = straight.flowing(scores, np.full((batch, 1, 1), np.sqrt(readout_bandwidth)))
