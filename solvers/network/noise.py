@@ -78,7 +78,8 @@ def pace_of(structure: Structure, coefficients: Mapping[str, Array], slopes: Map
         step = 0.1 / rate if rate * step < 0.9 else step / 20
     rate = min(rate, FASTEST)
     families = sorted({f for g in structure.noisy for f, _ in g.nodes if f >= 0})
-    short, shorter = (_responses(structure, one, families, s / rate) for s in (1e-4, 1e-6))
+    instant = max(1e-4 / rate, 1e-2 / FASTEST)
+    short, shorter = (_responses(structure, one, families, s * instant) for s in (1.0, 1e-2))
     usual = _responses(structure, one, families, typical_step(structure, one).item())
     strongest = max(usual.values()) or 1.0
     direct = any(shorter[f] > 0.1 * short[f] and shorter[f] > 1e-9 * strongest for f in families)
