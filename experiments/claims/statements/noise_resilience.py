@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
-from experiments.claims.figures import curves
+from experiments.claims.figures import PALETTE
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import STANDARD, lost, trained
 from experiments.shared.figures import FigureEntry
@@ -144,23 +144,29 @@ def _hurts(levels: list[str], losses: list[tuple[float, ...]]) -> str:
 
 def _draw(rows: Rows) -> tuple[Figure, str] | None:
     losses = _losses(rows)
+    if not losses:
+        return None
     names = list(dict.fromkeys(f"{error}, {level}" for _, error, level in losses))
-    shown = [
-        {"optimizer": name, "error": names.index(f"{error}, {level}"), "points": 100 * value}
-        for (name, error, level), values in losses.items()
-        for value in values
-    ]
-    drawn = curves(
-        *(shown, "optimizer", "error", "points"),
-        100 * MARGIN,
-        logarithmic=False,
-        xlabel="error and its size",
-        ylabel="points of test accuracy lost",
-        yscale="symlog",
-    )
-    if drawn is not None:
-        drawn[0].axes[0].set_xticks(range(len(names)), names, rotation=45, ha="right")
-    return drawn
+    figure = Figure(figsize=(9, 5.5))
+    panel, told = figure.subplots(), []
+    for k, optimizer in enumerate(dict.fromkeys(name for name, _, _ in losses)):
+        for (name, error, level), values in losses.items():
+            if name != optimizer:
+                continue
+            taken = tuple((100 * np.nan_to_num(np.array(values), nan=1.0)).tolist())
+            mean, low, high = Condition("", "", taken, 0.0, "below", exact=len(taken) == 1).interval
+            at = names.index(f"{error}, {level}")
+            panel.errorbar(
+                [at + 0.2 * (k - 1)], [mean], [[mean - low], [high - mean]],
+                fmt="o", ms=4, capsize=2, color=PALETTE[k], label=None if at else name,
+            )  # fmt: skip
+            told.append(f"{name}, {names[at]}: {mean:.3g}")
+    panel.axhline(100 * MARGIN, color="k", lw=1, ls="--")
+    panel.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    panel.set(ylabel="points of test accuracy lost", yscale="symlog", ylim=(-30, 130))
+    panel.legend(fontsize=9)
+    figure.set_layout_engine("constrained")
+    return figure, f"Points of test accuracy that are lost, all where a training fails. {'; '.join(told)}"
 
 
 CLAIM = Claim(
@@ -181,5 +187,10 @@ CLAIM = Claim(
     measure=_measure,
     conditions=_conditions,
     finding=_finding,
-    figure=FigureEntry("noise-resilience", "What errors cost", "Means over seeds, with 95 % intervals.", _draw),
+    figure=FigureEntry(
+        "noise-resilience",
+        "What errors cost",
+        "Means over seeds, with 95 % intervals. A training that fails has lost all.",
+        _draw,
+    ),
 )
