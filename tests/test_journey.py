@@ -258,7 +258,7 @@ def test_the_page_of_a_grid_reads_well(grid, tmp_path):
         browser.open(grid["folder"] / "whole" / "report.html")
         heads = browser.value("[...document.querySelectorAll('thead th')].map(e => e.textContent)")
         assert heads[:3] == ["optimizer", "tngd damping", "learning rate"]
-        assert browser.value("document.querySelectorAll('tbody tr').length") == 3
+        assert browser.value("document.querySelector('tbody').querySelectorAll('tr').length") == 3
         assert browser.value("[...document.querySelectorAll('details summary')].map(e => e.textContent)")[:2] == [
             "tngd damping = 0.5",
             "tngd damping = 1.0",
