@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from experiments.amplifier.array import IDEAL, Settling, settling, table
+from experiments.amplifier.bench import Bench
 from experiments.amplifier.limits import limits
-from experiments.amplifier.measure import QUANTITIES, Bench, measured
+from experiments.amplifier.measure import QUANTITIES, measured
 from experiments.shared.files import make_folder, write
 from experiments.shared.plain_json import json_text
 from solvers.pins import check

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.amplifier.measure import HEAVY, LOAD, Bench
+from experiments.amplifier.bench import HEAVY, LOAD, Bench
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SimulationError
 

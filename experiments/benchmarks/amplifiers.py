@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.amplifier.bench import Bench
 from experiments.amplifier.limits import limits
-from experiments.amplifier.measure import Bench
 from experiments.benchmarks.measure import Figure, at_least, at_most
 from experiments.shared.systems import spd_system
 from solvers.ngspice import Ngspice

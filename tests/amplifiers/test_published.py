@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from experiments.amplifier.measure import QUANTITIES, Bench
+from experiments.amplifier.bench import Bench
+from experiments.amplifier.measure import QUANTITIES
 from solvers.pins import check
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.fields import Role

@@ -7,7 +7,8 @@ import pytest
 from scipy.constants import Boltzmann, elementary_charge
 from scipy.stats import chi2
 
-from experiments.amplifier.measure import Bench, bias
+from experiments.amplifier.bench import Bench
+from experiments.amplifier.measure import bias
 from experiments.shared.systems import spd_system
 from solvers.amplifier_noise import AmplifierNoise, Level, noise_of, note_of, with_noise
 from solvers.ideal import law_of

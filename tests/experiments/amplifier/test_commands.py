@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from experiments.amplifier import commands
-from experiments.amplifier.measure import Bench
+from experiments.amplifier.bench import Bench
 from experiments.cli import main
 from experiments.shared.systems import spd_system
 from netlists.amplifier import NAME

@@ -2,8 +2,9 @@
 
 import pytest
 
+from experiments.amplifier.bench import Bench
 from experiments.amplifier.limits import limits
-from experiments.amplifier.measure import QUANTITIES, Bench, measured
+from experiments.amplifier.measure import QUANTITIES, measured
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import load_hardware
