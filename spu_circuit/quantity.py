@@ -48,13 +48,14 @@ SMALLEST, LARGEST = 1e-30, 1e30
 """Magnitudes between which any part lies, whatever its unit. Products of several then stay in double precision."""
 
 
-def parse_quantity(text: str, unit: str) -> float:
+def parse_quantity(text: str, unit: str, difference: bool = False) -> float:
     """Read one quantity.
 
     Args:
         text: a number with the unit, a scale factor, or both: "1 kΩ", "1000 ohm", "10k" (as printed on schematics).
         unit: the SI unit that is wanted. "S" also takes ohms, "K" also takes degrees Celsius; those of ``FACTORS`` are
             read as they stand.
+        difference: of temperatures: 10 °C are 10 K.
 
     Returns:
         The value in ``unit``.
@@ -82,7 +83,7 @@ def parse_quantity(text: str, unit: str) -> float:
             raise ValueError(f"{text!r} is not a resistance above zero")
         return 1 / value
     if unit == "K" and found == "°C":
-        return value + 273.15
+        return value if difference else value + 273.15
     if found:
         raise ValueError(f"{text!r} is in {found!r}, wanted {unit!r}; write it like {_example(unit)!r}")
     if text.strip()[-1] in "mM":
@@ -150,10 +151,10 @@ def _example(unit: str) -> str:
     }[unit]
 
 
-def _reader(unit: str) -> Callable[[Any, ValidationInfo], Any]:
+def _reader(unit: str, difference: bool = False) -> Callable[[Any, ValidationInfo], Any]:
     def read(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str):
-            return parse_quantity(value, unit)
+            return parse_quantity(value, unit, difference)
         if value is not None and (info.context or {}).get("strict_units"):
             raise ValueError(f"{value!r} has no unit; write it as text, like {_example(unit)!r}")
         return value
@@ -167,9 +168,9 @@ def _within(value: float) -> float:
     return value
 
 
-def _bounded(unit: str, above: float | None = None, least: float | None = None) -> Any:
+def _bounded(unit: str, above: float | None = None, least: float | None = None, difference: bool = False) -> Any:
     field = Field(gt=above, ge=least, allow_inf_nan=False)
-    return Annotated[float, field, BeforeValidator(_reader(unit)), AfterValidator(_within), Unit(unit)]
+    return Annotated[float, field, BeforeValidator(_reader(unit, difference)), AfterValidator(_within), Unit(unit)]
 
 
 def _positive(unit: str) -> Any:
@@ -202,7 +203,7 @@ VoltsPerRootHertz = _positive("V/√Hz")
 VoltsPerRootHertzOrZero = _non_negative("V/√Hz")
 AmperesPerRootHertzOrZero = _non_negative("A/√Hz")
 Kelvin = _positive("K")
-KelvinDifference = _non_negative("K")
+KelvinDifference = _bounded("K", least=0, difference=True)
 Fraction = _non_negative("%")
 SignedFraction = _bounded("%")
 PerKelvin = _bounded("ppm/K")

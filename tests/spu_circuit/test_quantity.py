@@ -1,6 +1,7 @@
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from spu_circuit.quantity import parse_quantity, parse_ratio, shown
+from spu_circuit.quantity import KelvinDifference, parse_quantity, parse_ratio, shown
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,10 @@ def test_decibels_are_twenty_times_the_logarithm(text, value):
 def test_ratios_that_are_not_in_decibels_are_refused_with_the_cure(text):
     with pytest.raises(ValueError, match="write it like '106 dB', or as a number"):
         parse_ratio(text)
+
+
+def test_a_difference_of_temperatures_in_degrees_is_one_in_kelvin():
+    read = TypeAdapter(KelvinDifference).validate_python
+    assert [read(text) for text in ("10 °C", "10 K", "0 °C")] == [10, 10, 0]
+    with pytest.raises(ValidationError):
+        read("-10 °C")
