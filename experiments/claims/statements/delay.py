@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.rules import Condition
-from experiments.claims.statements.digits import trainings
+from experiments.claims.statements.digits import last_step, trainings
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 
@@ -86,8 +86,7 @@ def _trained(protocol: Protocol, network: str, way: str, rate: float, seeds: Seq
         {"name": "claim", **NETWORKS[network], **sizes, "seeds": list(seeds), "optimizers": {"one": optimizer}}, "claim"
     )
     for seed, chunk in trainings(experiment):
-        whole = len(chunk.steps) == protocol.steps and chunk.error is None and not chunk.steps[-1].diverged
-        last = chunk.steps[-1] if whole else None
+        last = last_step(chunk, protocol.steps)
         told: Table = {"network": network, "way": way, "rate": rate, "part": part, "seed": seed}
         yield told | {"loss": last.validation_loss if last else None, "score": last.score if last else None}
 

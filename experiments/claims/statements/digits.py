@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiments.training.config import Experiment
-    from experiments.training.store import Chunk
+    from experiments.training.store import Chunk, Step
 
 STANDARD = {"damping": 0.5, "curvature_samples": 8}
 """Of natural gradients: 72 cells."""
@@ -59,6 +59,12 @@ def trainings(experiment: "Experiment") -> Iterator[tuple[int, "Chunk"]]:
         yield from zip(seeds, advance(experiment, places, data, experiment.steps), strict=True)
 
 
+def last_step(chunk: "Chunk", steps: int) -> "Step | None":
+    """Of a whole training; None where it broke off."""
+    whole = len(chunk.steps) == steps and chunk.error is None and not chunk.steps[-1].diverged
+    return chunk.steps[-1] if whole else None
+
+
 def trained(
     optimizer: Mapping[str, Any], seeds: Sequence[int], steps: int, hardware: Mapping[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -68,8 +74,7 @@ def trained(
         optimizer, hardware: see ``experiment_of``.
     """
     for seed, chunk in trainings(experiment_of(optimizer, seeds, steps, hardware=hardware)):
-        whole = len(chunk.steps) == steps and chunk.error is None and not chunk.steps[-1].diverged
-        last = chunk.steps[-1] if whole else None
+        last = last_step(chunk, steps)
         yield {
             "seed": seed,
             "score": last.score if last else None,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.claims.claim import Row, Rows, column
-from experiments.claims.statements.digits import experiment_of, trainings
+from experiments.claims.statements.digits import experiment_of, last_step, trainings
 from experiments.claims.statements.reached import mean_steps, reached
 from experiments.claims.statements.tuning import tuned
 
@@ -89,8 +89,7 @@ def trained(tuning: Tuning, name: str, setting: Setting, seeds: Sequence[int], p
     for seed, chunk in trainings(experiment):
         row: dict[str, Any] = {"optimizer": name, "part": part, "settings": told_of(setting), "seed": seed}
         row |= reached(tuning.targets, [step.loss for step in chunk.steps])
-        whole = len(chunk.steps) == tuning.steps and chunk.error is None and not chunk.steps[-1].diverged
-        last = chunk.steps[-1] if whole else None
+        last = last_step(chunk, tuning.steps)
         yield row | {
             "all_steps": tuning.steps,
             "validation_loss": last.validation_loss if last else None,

@@ -13,6 +13,7 @@ from experiments.claims.figures import curves
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import IDEAL
 from experiments.claims.statements.digits import STANDARD, trained
+from experiments.claims.statements.early_settings import loss_at_the_end
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 
@@ -80,7 +81,7 @@ def _chosen(protocol: Protocol, way: Way) -> tuple[list[Row], float]:
     """Rows of the tuning seeds at every rate and of the verdict's at the best, and that rate."""
     rows, rate = tuned(
         ((rate, _trained(protocol, way, rate, protocol.tuning, "tuning")) for rate in protocol.rates),
-        lambda rows: float(np.mean(np.nan_to_num(column(rows, "validation_loss"), nan=inf))),
+        loss_at_the_end,
     )
     return [*rows, *_trained(protocol, way, rate, protocol.seeds, "verdict")], rate
 

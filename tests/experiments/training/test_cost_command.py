@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from tests.experiments.training.small import SMALL
 
 SIZES = ["cost", "--cells", "8", "--parameters", "40"]
 
@@ -67,23 +68,21 @@ def test_the_papers_table_stands_beside_what_is_counted(tmp_path):
     assert [row["optimizer"] for row in found] == list(rows)
 
 
-CONFIG = """
+CONFIG = (
+    """
 name = "small"
 task = "digits"
 steps = 2
 batch_size = 8
 seeds = [0]
-[data]
-train = 60
-validation = 20
-test = 20
-[network]
-kind = "mlp"
-hidden = [4]
+"""
+    + SMALL
+    + """
 [optimizers.adam]
 kind = "adam"
 learning_rates = [0.03]
 """
+)
 TNGD = """
 [optimizers.tngd]
 kind = "tngd"

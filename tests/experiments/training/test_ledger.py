@@ -16,13 +16,15 @@ from experiments.training.settings import Settings
 from experiments.training.store import open_existing
 from optim.cost import Effort, Work, gradient, prepared
 from spu_circuit.hardware import load_hardware
+from tests.experiments.training.small import SMALL
 from tests.stores import edit
 
 GPU = MACHINES["gpu"]
 SIZES = StepSizes(parameters=1000, samples=64, outputs=10, rows=6, matrices=[(10, 50)])
 WORK = Work(1000, 64, 6)
 BENCH = load_hardware("bench")
-TEXT = """
+TEXT = (
+    """
 name = "costs"
 task = "digits"
 steps = 6
@@ -31,13 +33,9 @@ seeds = [0, 1]
 evaluate_every = 3
 targets = [50.0, 1e-6]
 workers = 1
-[data]
-train = 60
-validation = 20
-test = 20
-[network]
-kind = "mlp"
-hidden = [4]
+"""
+    + SMALL
+    + """
 [optimizers.tngd]
 kind = "tngd"
 learning_rates = [0.3]
@@ -57,6 +55,7 @@ engine = "network"
 kind = "adam"
 learning_rates = [0.03]
 """
+)
 
 
 def settings(kind, **fields):

@@ -14,6 +14,7 @@ from experiments.training.report import write_reports
 from experiments.training.resilience import Bearing, Level, axes, bearings, harms, interval, onset, sentences, table
 from experiments.training.store import Failure, Trial, open_existing
 from experiments.training.task import Measure
+from tests.experiments.training.small import SMALL
 
 ACCURACY = Measure("accuracy", "%", "higher")
 
@@ -90,19 +91,16 @@ def test_only_what_leads_into_a_device_is_a_disturbance():
     assert list(axes({"grid": [grid], "points": points})) == [("hardware.array.bits", [0, 4])]
 
 
-TEXT = """
+TEXT = (
+    """
 name = "small"
 task = "digits"
 steps = 3
 batch_size = 8
 seeds = [0, 1]
-[data]
-train = 60
-validation = 20
-test = 20
-[network]
-kind = "mlp"
-hidden = [4]
+"""
+    + SMALL
+    + """
 [optimizers.tngd]
 kind = "tngd"
 learning_rates = [0.3]
@@ -124,6 +122,7 @@ learning_rates = [0.03]
 [[grid]]
 "hardware.variation.array_resistor.stuck_open" = [0.0, 0.01]
 """
+)
 
 
 @pytest.fixture(scope="module")

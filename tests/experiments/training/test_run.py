@@ -22,21 +22,19 @@ from optim.seeds import step_seed
 from solvers.sde import Sde
 from solvers.solution import solve_each
 from spu_circuit.errors import InputError, MappingError
+from tests.experiments.training.small import SMALL
 
-TEXT = """
+TEXT = (
+    """
 name = "together"
 task = "digits"
 steps = 4
 batch_size = 8
 seeds = [0, 1, 2]
 evaluate_every = 2
-[data]
-train = 60
-validation = 20
-test = 20
-[network]
-kind = "mlp"
-hidden = [4]
+"""
+    + SMALL
+    + """
 [optimizers.tngd]
 kind = "tngd"
 learning_rates = [0.3, 0.6]
@@ -47,6 +45,7 @@ engine = "network"
 kind = "adam"
 learning_rates = [0.03]
 """
+)
 UNSUITABLE = "entry of row 3 is negative; take another topology"
 
 
@@ -216,19 +215,16 @@ def test_a_process_builds_the_solver_of_an_optimizer_once(training, tmp_path, mo
     assert sorted(built) == ["adam", "tngd"]
 
 
-SHARED = """
+SHARED = (
+    """
 name = "shared"
 task = "digits"
 steps = 3
 batch_size = 8
 seeds = [0, 1]
-[data]
-train = 60
-validation = 20
-test = 20
-[network]
-kind = "mlp"
-hidden = [4]
+"""
+    + SMALL
+    + """
 [optimizers.sgd]
 kind = "sgd"
 learning_rates = [0.1]
@@ -240,6 +236,7 @@ learning_rates = [0.03]
 [[grid]]
 "optimizers.sgd.learning_rates" = [[0.1], [0.3]]
 """
+)
 
 
 def test_what_is_alike_at_several_points_is_computed_once_and_shown_at_all(tmp_path):
