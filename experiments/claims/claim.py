@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from experiments.claims.rules import Condition
 from experiments.shared.figures import FigureEntry
@@ -13,18 +13,6 @@ Row = Mapping[str, Any]
 Rows = Sequence[Row]
 FRESH = tuple(range(100, 400))
 """Seeds that no rule or setting was chosen by: full protocols take theirs here, quick ones count from 0."""
-
-
-class Given(NamedTuple):
-    """What a claim on data is measured with.
-
-    Args:
-        data: a file; None: none was given.
-        folder: where what is finished of it is kept, to go on from; it need not exist.
-    """
-
-    data: Path | None
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class Claim:
         method: what is run, in words.
         rule: what makes a condition hold, in words.
         full, quick: protocols: frozen data classes of sizes, seeds and settings, which are all that ``measure`` knows.
-        measure: rows from a protocol; of a claim on data, from that and a ``Given``.
+        measure: rows from a protocol and a ``Given``.
         conditions: what the verdict is made of.
         finding: what the rows say beyond it, in one or two sentences with numbers.
         figure: of the rows.
@@ -68,10 +56,6 @@ class Claim:
     def missing(self, data: Path | None) -> str:
         """Why it cannot be measured with a file, or with none; empty where it can."""
         return self.lacks(data) if self.lacks else ""
-
-    def rows(self, quick: bool, given: Given) -> Rows:
-        """What is measured."""
-        return self.measure(self.protocol(quick), given) if self.lacks else self.measure(self.protocol(quick))
 
 
 def grouped(rows: Rows, *fields: str) -> dict[tuple[Any, ...], list[Row]]:

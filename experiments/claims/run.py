@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from experiments.claims.claim import Given, Rows
+from experiments.claims.claim import Rows
+from experiments.claims.given import Given
 from experiments.claims.statements import claim_named
-from experiments.claims.store import FOLDER, Result, digest_of, keep, kept
+from experiments.claims.store import FOLDER, Result, digest_of, given, keep, kept
 from experiments.shared.executor import executor
 from experiments.shared.files import make_folder
 from spu_circuit.errors import SimulationError
@@ -24,14 +25,12 @@ class Job(NamedTuple):
     given: Given
 
 
-TRAININGS = "trainings"
-"""Folder of what claims on data go on from, in that of the page."""
-
-
 def results(
     names: Sequence[str], quick: bool, folder: Path, workers: int, scheduler: str | None, data: Path | None = None
 ) -> Iterator[Result]:
     """The results of claims as they are there: first those of before, then each as it is finished and written.
+
+    What is finished of an interrupted claim is not computed again.
 
     Args:
         folder: exists.
@@ -45,10 +44,11 @@ def results(
     left: deque[Job] = deque()
     of_data = digest_of(data)
     for name in names:
-        if (result := kept(folder, claim_named(name), quick, of_data)) is not None:
+        claim = claim_named(name)
+        if (result := kept(folder, claim, quick, of_data)) is not None:
             yield result
         else:
-            left.append(Job(name, quick, Given(data, folder / TRAININGS)))
+            left.append(Job(name, quick, given(folder, claim, quick, data)))
     if not left:
         return
     with executor(min(workers, len(left)), scheduler) as machine:
@@ -63,5 +63,5 @@ def measured(job: Job) -> tuple[Rows, float]:
     """Rows of a claim, and the seconds that they took. In one thread, so that sums have one order."""
     claim, began = claim_named(job.name), perf_counter()
     with threadpool_limits(1, user_api="blas"):
-        rows = claim.rows(job.quick, job.given)
+        rows = claim.measure(claim.protocol(job.quick), job.given)
     return rows, perf_counter() - began

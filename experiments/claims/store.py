@@ -1,14 +1,18 @@
 """Results on disk: one JSON file for each claim and protocol, named by a digest of what decides its numbers."""
 
+import ast
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from inspect import getmodule, getsource
+from importlib import import_module
+from inspect import getsource
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from experiments.claims.claim import Claim, Row, Rows
+from experiments.claims.given import Given
 from experiments.claims.rules import Verdict, verdict
 from experiments.shared.files import write
 from experiments.shared.plain_json import json_text
@@ -19,6 +23,8 @@ from spu_circuit.files import open_file, shortened
 
 FOLDER = "results"
 """Of the JSON files, in that of the page."""
+STATEMENTS = "experiments.claims.statements"
+"""Where claims are, and what they share."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,25 @@ class Result:
 
 
 def digest(claim: Claim, quick: bool) -> str:
-    """Of a claim's file, its protocol and the version: all that decides the rows. A changed rule asks for new ones."""
-    file = getsource(getmodule(claim.measure) or claim.measure)
-    text = json_text({"file": file, "protocol": asdict(claim.protocol(quick)), "version": __version__})
+    """Of a claim's file with those that claims share and it imports, its protocol and the version: all that decides
+    the rows. A changed rule asks for new ones."""
+    files = _sources(claim.measure.__module__)
+    text = json_text({"files": files, "protocol": asdict(claim.protocol(quick)), "version": __version__})
     return sha256(text.encode()).hexdigest()[:16]
+
+
+def _sources(name: str) -> dict[str, str]:
+    """Of a module, and of the files beside it that it imports, and they import, by their names."""
+    found: dict[str, str] = {}
+    left = [name]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found[name] = getsource(import_module(name))
+        imports = (node for node in ast.walk(ast.parse(found[name])) if isinstance(node, ast.ImportFrom))
+        left += [node.module for node in imports if node.module and node.module.startswith(f"{STATEMENTS}.")]
+    return dict(sorted(found.items()))
 
 
 def digest_of(data: Path | None) -> str:
@@ -71,8 +92,13 @@ def path_of(folder: Path, claim: Claim, quick: bool) -> Path:
     return folder / FOLDER / f"{claim.name}-{digest(claim, quick)}.json"
 
 
+def given(folder: Path, claim: Claim, quick: bool, data: Path | None) -> Given:
+    """What a claim is measured with; what is finished of it lies beside its result, apart for other data."""
+    return Given(data, path_of(folder, claim, quick).with_suffix("") / digest_of(data if claim.lacks else None)[:16])
+
+
 def keep(folder: Path, claim: Claim, quick: bool, rows: Sequence[Row], seconds: float, data: str = "") -> Result:
-    """Write what was measured. Raises InputError where it cannot be written."""
+    """Write what was measured, in the place of its parts. Raises InputError where it cannot be written."""
     found = {
         "claim": claim.name,
         "protocol": asdict(claim.protocol(quick)),
@@ -83,6 +109,7 @@ def keep(folder: Path, claim: Claim, quick: bool, rows: Sequence[Row], seconds: 
     }
     path = path_of(folder, claim, quick)
     write(path, json_text(found, indent=1))
+    rmtree(path.with_suffix(""), ignore_errors=True)
     result = kept(folder, claim, quick, data)
     assert result is not None
     return result

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.claims.claim import Given
+from experiments.claims.given import Given
 from experiments.claims.rules import verdict
 from experiments.claims.statements import language
 from experiments.training import run

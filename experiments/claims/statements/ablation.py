@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
-from experiments.claims.statements.digits import experiment_of, trained, trainings
+from experiments.claims.statements.digits import trained
 from experiments.shared.figures import FigureEntry
 
 FACTORS = {"t": "time_tau", "κ₀": "noise", "λ": "damping"}
@@ -41,7 +42,7 @@ class Protocol:
     held: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for time, noise, damping in product(protocol.times, protocol.noises, protocol.dampings):
         optimizer: dict[str, Any] = {
@@ -55,7 +56,7 @@ def _measure(protocol: Protocol) -> Rows:
             "damping": damping,
         }
         point = {"part": TRAINED, "time_tau": time, "noise": noise, "damping": damping}
-        for row in trained(optimizer, protocol.seeds, protocol.steps):
+        for row in given.kept(trained, optimizer, protocol.seeds, protocol.steps):
             found.append({**point, "device": "", "seed": row["seed"], "value": row["validation_loss"]})
     for preset, scaling, damping in product(protocol.presets, protocol.scalings, protocol.held):
         optimizer = {
@@ -67,9 +68,8 @@ def _measure(protocol: Protocol) -> Rows:
             "damping": damping,
         }
         told = {"part": HELD, "device": f"{preset}, scaling {scaling}", "damping": damping, "time_tau": None}
-        for seed, chunk in trainings(experiment_of(optimizer, protocol.seeds, protocol.steps)):
-            share = sum(step.doublings == 0 for step in chunk.steps) / protocol.steps
-            found.append({**told, "noise": None, "seed": seed, "value": share})
+        rows = given.kept(trained, optimizer, protocol.seeds, protocol.steps)
+        found += [{**told, "noise": None, "seed": row["seed"], "value": row["held"] / protocol.steps} for row in rows]
     return found
 
 

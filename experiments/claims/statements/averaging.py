@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import NO_SOLUTION
 from experiments.shared.figures import FigureEntry
@@ -46,7 +47,7 @@ def _hardware(name: str, bits: int) -> Hardware:
     return ideal.model_copy(update={"array": array.model_copy(update={"bits": bits, **lowest})})
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for seed in protocol.seeds:
         for name, choices in protocol.levels:

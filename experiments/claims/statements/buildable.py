@@ -10,6 +10,7 @@ from scipy.linalg import expm
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import CIRCUIT, NO_SOLUTION, distance
 from experiments.shared.figures import FigureEntry
@@ -47,7 +48,7 @@ class Protocol:
     times: tuple[float, ...] = (1.0, 5.0, 50.0)
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     paper = load_hardware("paper")
     wide = paper.dac.model_copy(update={"full_scale": max(protocol.ranges)})  # so that the ADC decides

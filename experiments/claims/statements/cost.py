@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import Claim, Row, Rows
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.cost.ledger import DAMPING
 from experiments.cost.machines import MACHINES, SHARE
@@ -50,7 +51,7 @@ class Protocol:
     iterations: int = 200
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for name in protocol.dual:
         for cells in protocol.cells:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import PALETTE
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import last_step, trainings
 from experiments.claims.statements.tuning import tuned
@@ -60,17 +61,20 @@ class Protocol:
     batch: int = 64
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for network in protocol.networks:
         for way in protocol.ways:
             rates = [rate * SLOWER.get(way, 1.0) for rate in protocol.rates]
             rows, chosen = tuned(
-                ((rate, _trained(protocol, network, way, rate, protocol.tuning, "tuning")) for rate in rates),
+                (
+                    (rate, given.kept(_trained, protocol, network, way, rate, protocol.tuning, "tuning"))
+                    for rate in rates
+                ),
                 lambda rows: float(np.mean([np.inf if row["loss"] is None else row["loss"] for row in rows])),
             )
             found += rows
-            found += _trained(protocol, network, way, chosen, protocol.seeds, "verdict")
+            found += given.kept(_trained, protocol, network, way, chosen, protocol.seeds, "verdict")
     return found
 
 

@@ -79,6 +79,7 @@ def trained(
             "seed": seed,
             "score": last.score if last else None,
             "validation_loss": last.validation_loss if last else None,
+            "held": sum(step.doublings == 0 for step in chunk.steps),
             "raised": sum(step.doublings > 0 for step in chunk.steps),
             "error": str(chunk.error or ""),
         }

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.early_settings import (
     NATURAL,
@@ -48,10 +49,10 @@ def circuit(device: str) -> str:
     return f"NGD with memory, {device}"
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for name in settings_of(protocol.tuning):
-        rows, best = chosen(protocol.tuning, name, list(COSTS.values()))
+        rows, best = chosen(protocol.tuning, given, name, list(COSTS.values()))
         found += rows
         for asked, setting in zip(COSTS, best, strict=True):
             judged: dict[str, dict[str, Any]] = {name: setting}
@@ -59,7 +60,7 @@ def _measure(protocol: Protocol) -> Rows:
                 engine = {"kind": "tngd", "engine": "network", "mapping": "dual"}
                 judged |= {circuit(device): {**setting, **engine, "hardware": device} for device in protocol.devices}
             for own, table in judged.items():
-                verdicts = trained(protocol.tuning, own, table, protocol.seeds, "verdict")
+                verdicts = given.kept(trained, protocol.tuning, own, table, protocol.seeds, "verdict")
                 found += [{**row, "asked": asked} for row in verdicts]
     return found
 

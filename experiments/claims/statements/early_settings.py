@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.claims.claim import Row, Rows, column
+from experiments.claims.given import Given
 from experiments.claims.statements.digits import experiment_of, last_step, trainings
 from experiments.claims.statements.reached import mean_steps, reached
 from experiments.claims.statements.tuning import tuned
@@ -116,9 +117,12 @@ def loss_at_the_end(rows: Rows) -> float:
     return float(np.mean(np.nan_to_num(column(rows, "validation_loss"), nan=inf)))
 
 
-def chosen(tuning: Tuning, name: str, costs: Sequence[Callable[[Rows], float]]) -> tuple[list[Row], list[Setting]]:
+def chosen(
+    tuning: Tuning, given: Given, name: str, costs: Sequence[Callable[[Rows], float]]
+) -> tuple[list[Row], list[Setting]]:
     """Rows of all settings of an optimizer on the tuning seeds, and the setting of least cost, for each cost."""
     tried = [
-        (setting, list(trained(tuning, name, setting, tuning.seeds, "tuning"))) for setting in settings_of(tuning)[name]
+        (setting, given.kept(trained, tuning, name, setting, tuning.seeds, "tuning"))
+        for setting in settings_of(tuning)[name]
     ]
     return [row for _, rows in tried for row in rows], [tuned(tried, cost)[1] for cost in costs]

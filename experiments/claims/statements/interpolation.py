@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import IDEAL, NO_SOLUTION, distance, solver_named
 from experiments.shared.figures import FigureEntry
@@ -33,7 +34,7 @@ class Protocol:
     dampings: tuple[float, ...] = (1.0, 0.2)
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for seed, damping in product(protocol.seeds, protocol.dampings):
         system = ggn_system(protocol.rows, protocol.parameters, damping, seed)

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.claims.claim import FRESH, Claim, Given, Row, Rows, column, grouped
+from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import NO_SOLUTION
 from experiments.claims.statements.tuning import tuned
-from experiments.claims.store import digest_of
 from experiments.shared.extras import missing
 from experiments.shared.figures import FigureEntry
-from experiments.shared.plain_json import json_text
 from spu_circuit.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,7 +100,7 @@ def _lacks(data: Path | None) -> str:
 
 def _measure(protocol: Protocol, given: Given) -> Rows:
     settings = _settings(protocol)
-    place = _folder(protocol, given)
+    place = given.folder
     tables = {name: {**own, "learning_rates": list(_rates(protocol, name))} for name, own in settings.items()}
     tried = _trained(protocol, tables, protocol.tuning, given, place / "tuning", "tuning")
     for number in range(FURTHER):
@@ -140,12 +138,6 @@ def _further(rows: Rows) -> float | None:
         return None
     neighbour = rates[1] if place == 0 else rates[-2]
     return float(f"{rates[place] ** 2 / neighbour:.3g}")
-
-
-def _folder(protocol: Protocol, given: Given) -> Path:
-    """Of the trainings: another one for another protocol or other questions."""
-    text = json_text({"protocol": asdict(protocol), "data": digest_of(given.data)})
-    return given.folder / sha256(text.encode()).hexdigest()[:16]
 
 
 def _trained(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import IDEAL
 from experiments.claims.statements.digits import STANDARD, trained
@@ -60,30 +61,30 @@ class Way(NamedTuple):
     optimizer: Table
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for mapping, damping in protocol.cases:
         case = f"{mapping}, λ = {damping:g}"
         common: Table = {**STANDARD, "damping": damping}
-        rows, _ = _chosen(protocol, Way(case, EXACT, inf, {**common, "kind": "ngd"}))
+        rows, _ = _chosen(protocol, given, Way(case, EXACT, inf, {**common, "kind": "ngd"}))
         found += rows
         for time in protocol.times:
             relaxed = {**common, "kind": "tngd", "mapping": mapping, "analog_time": time}
-            rows, rate = _chosen(protocol, Way(case, IDEAL, time, {**relaxed, "hardware": "none"}))
+            rows, rate = _chosen(protocol, given, Way(case, IDEAL, time, {**relaxed, "hardware": "none"}))
             found += rows
             for circuit in protocol.circuits if mapping == "dual" else ():
                 way = Way(case, circuit, time, {**relaxed, "hardware": circuit, **ENGINE})
-                found += _trained(protocol, way, rate, protocol.seeds, "verdict")
+                found += given.kept(_trained, protocol, way, rate, protocol.seeds, "verdict")
     return found
 
 
-def _chosen(protocol: Protocol, way: Way) -> tuple[list[Row], float]:
+def _chosen(protocol: Protocol, given: Given, way: Way) -> tuple[list[Row], float]:
     """Rows of the tuning seeds at every rate and of the verdict's at the best, and that rate."""
     rows, rate = tuned(
-        ((rate, _trained(protocol, way, rate, protocol.tuning, "tuning")) for rate in protocol.rates),
+        ((rate, given.kept(_trained, protocol, way, rate, protocol.tuning, "tuning")) for rate in protocol.rates),
         loss_at_the_end,
     )
-    return [*rows, *_trained(protocol, way, rate, protocol.seeds, "verdict")], rate
+    return [*rows, *given.kept(_trained, protocol, way, rate, protocol.seeds, "verdict")], rate
 
 
 def _trained(protocol: Protocol, way: Way, rate: float, seeds: Sequence[int], part: str) -> Iterator[Row]:

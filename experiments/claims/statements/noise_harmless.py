@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import STANDARD, lost, trained
 from experiments.shared.figures import FigureEntry
@@ -30,7 +31,7 @@ class Protocol:
     noises: tuple[float, ...] = (0.001, 0.01, 0.1)
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for rate, time, noise in product(protocol.rates, protocol.times, (0.0, *protocol.noises)):
         optimizer: dict[str, Any] = {
@@ -43,7 +44,7 @@ def _measure(protocol: Protocol) -> Rows:
             "injected_noise": noise,
         }
         point = {"rate": rate, "time_tau": time, "noise": noise}
-        found += [point | row for row in trained(optimizer, protocol.seeds, protocol.steps)]
+        found += [{**point, **row} for row in given.kept(trained, optimizer, protocol.seeds, protocol.steps)]
     return found
 
 

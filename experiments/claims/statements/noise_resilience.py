@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import PALETTE
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import STANDARD, lost, trained
 from experiments.shared.figures import FigureEntry
@@ -82,7 +83,7 @@ class Protocol:
     )
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     points = [(NONE, NONE), *((error, level) for error, levels in protocol.levels.items() for level in levels)]
     for name, optimizer in OPTIMIZERS.items():
@@ -92,7 +93,7 @@ def _measure(protocol: Protocol) -> Rows:
             settings = {**optimizer, "hardware": "bench"}
             found += [
                 {**point, **{name: value for name, value in row.items() if name != "error"}, "failure": row["error"]}
-                for row in trained(settings, protocol.seeds, protocol.steps, changes)
+                for row in given.kept(trained, settings, protocol.seeds, protocol.steps, changes)
             ]
     return found
 

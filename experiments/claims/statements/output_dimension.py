@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.decrease import share_of
 from experiments.claims.statements.language_models import LanguageModel, measured
@@ -58,15 +59,15 @@ class Protocol:
         return (self.inputs + 1) * self.hidden + (self.hidden + 1) * outputs
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     return [
         *_costs(protocol),
-        *(row for d in protocol.outputs for seed in protocol.seeds for row in _step(protocol, d, seed)),
+        *(row for d in protocol.outputs for seed in protocol.seeds for row in given.kept(_step, protocol, d, seed)),
         *(
             row
             for own in protocol.models
             for seed in protocol.seeds
-            for row in measured(own, seed, protocol.text_damping)
+            for row in given.kept(measured, own, seed, protocol.text_damping)
         ),
     ]
 

@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf, nan
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import PALETTE
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition, answers
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 from solvers.digital import Digital
 from solvers.precision.refined import Refined
 from solvers.precision.rotated import Rotated, Rotating
+
+if TYPE_CHECKING:
+    from experiments.training.config import Experiment
+    from experiments.training.methods import Method
 
 Table = dict[str, Any]
 BOUND = 2.0
@@ -123,17 +129,17 @@ class Protocol:
     hidden: tuple[int, ...] = (24, 24)
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     cases = [(ALONE, name) for name in protocol.controls]
     cases += [(device, way) for device in protocol.devices for way in protocol.ways]
     found: list[Row] = []
     for device, way in cases:
         methods = (_Trained(protocol, device, way, damping, rate) for damping, rate in protocol.settings)
         rows, chosen = tuned(
-            ((method, method.rows(protocol.tuning, "tuning")) for method in methods),
+            ((method, given.kept(_Trained.rows, method, protocol.tuning, "tuning")) for method in methods),
             lambda rows: float(np.mean(np.log([_finite(row["loss"]) for row in rows]))),
         )
-        found += [*rows, *chosen.rows(protocol.seeds, "verdict")]
+        found += [*rows, *given.kept(_Trained.rows, chosen, protocol.seeds, "verdict")]
     return found
 
 
@@ -142,21 +148,27 @@ def _finite(value: Any) -> float:
     return inf if value is None else float(value)
 
 
+@dataclass(frozen=True)
 class _Trained:
     """Trainings in one way with one setting, compiled once."""
 
-    def __init__(self, protocol: Protocol, device: str, way: str, damping: float, rate: float) -> None:
-        from experiments.training.config import read_experiment
-        from experiments.training.methods import Method, build_solver
+    protocol: Protocol
+    device: str
+    way: str
+    damping: float
+    rate: float
 
-        if device == ALONE:
-            extra, solver = CONTROLS[way]
-            settings = {"kind": "tngd", "hardware": "none", "damping": damping, **extra}
+    @cached_property
+    def experiment(self) -> "Experiment":
+        from experiments.training.config import read_experiment
+
+        if self.device == ALONE:
+            settings = {"kind": "tngd", "hardware": "none", "damping": self.damping, **CONTROLS[self.way][0]}
         else:
-            solver = None
-            settings = WAYS[way].settings(DEVICES[device], damping)
+            settings = WAYS[self.way].settings(DEVICES[self.device], self.damping)
+        protocol = self.protocol
         points = protocol.interior + 2
-        self.experiment = read_experiment(
+        return read_experiment(
             {
                 "name": "claim",
                 "task": "poisson",
@@ -167,14 +179,18 @@ class _Trained:
                 "seeds": [*protocol.tuning, *protocol.seeds],
                 "data": {"train": points, "validation": points, "test": 400, "waves": 2, "interior": protocol.interior},
                 "network": {"hidden": list(protocol.hidden)},
-                "optimizers": {"one": {**settings, "learning_rates": [rate]}},
+                "optimizers": {"one": {**settings, "learning_rates": [self.rate]}},
             },
             "claim",
         )
+
+    @cached_property
+    def method(self) -> "Method":
+        from experiments.training.methods import Method, build_solver
+
         own = self.experiment.optimizers["one"]
-        self.method = Method(own, solver or build_solver(own), protocol.steps)
-        self.told: Table = {"device": device, "way": way, "damping": damping, "rate": rate}
-        self.exact_flops = points**3 / 3 + 2 * points**2
+        solver = CONTROLS[self.way][1] if self.device == ALONE else None
+        return Method(own, solver or build_solver(own), self.protocol.steps)
 
     def rows(self, seeds: Sequence[int], part: str) -> list[Row]:
         """A row for each training: its validation loss and its error at the end, and what a step took in the median."""
@@ -184,7 +200,9 @@ class _Trained:
         from experiments.training.trial import advance
 
         steps, data = self.experiment.steps, task_named("poisson").load(self.experiment.data, None)
-        places = [Place(Trial(0, "one", self.told["rate"], seed)) for seed in seeds]
+        points = self.experiment.batch_size
+        exact_flops = points**3 / 3 + 2 * points**2
+        places = [Place(Trial(0, "one", self.rate, seed)) for seed in seeds]
         found: list[Row] = []
         for chunk in advance(self.experiment, places, data, steps, self.method):
             taken = chunk.steps
@@ -195,12 +213,12 @@ class _Trained:
                     "solves": median(step.solves for step in taken),
                     "programs": median(step.programs for step in taken),
                     "words": median(step.dac_words + step.adc_words for step in taken),
-                    "digital_work": float(np.mean([step.flops for step in taken])) / self.exact_flops
+                    "digital_work": float(np.mean([step.flops for step in taken])) / exact_flops
                     + isinstance(self.method.solver, Digital),
                 }
             found.append(
                 {
-                    **self.told,
+                    **{"device": self.device, "way": self.way, "damping": self.damping, "rate": self.rate},
                     "part": part,
                     "seed": chunk.trial.seed,
                     "loss": taken[-1].validation_loss if whole else None,

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import NO_SOLUTION
 from experiments.shared.figures import FigureEntry
@@ -35,7 +36,7 @@ class Protocol:
     solves: int = 24
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for device in protocol.devices:
         hardware = load_hardware(device)

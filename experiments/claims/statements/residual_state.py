@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import IDEAL, NO_SOLUTION, solver_named
 from experiments.shared.figures import FigureEntry
@@ -33,7 +34,7 @@ class Protocol:
     parameters: int = 12
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for seed in protocol.seeds:
         old = np.random.default_rng([seed, 1]).normal(size=protocol.parameters)

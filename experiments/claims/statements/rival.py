@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
 from experiments.claims.statements.reached import drawn, field_of, mean_steps, reached, targets_of
@@ -64,16 +65,19 @@ def _settings(protocol: Protocol) -> dict[str, list[Setting]]:
     }
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for name, settings in _settings(protocol).items():
         rows, chosen = tuned(
-            ((setting, _trained(protocol, name, setting, protocol.tuning, "tuning")) for setting in settings),
+            (
+                (setting, given.kept(_trained, protocol, name, setting, protocol.tuning, "tuning"))
+                for setting in settings
+            ),
             lambda rows: mean_steps(rows, protocol.steps),
         )
         found += rows
         judged = {**chosen, **DEVICE} if name == CIRCUIT else chosen
-        found += _trained(protocol, name, judged, protocol.seeds, "verdict")
+        found += given.kept(_trained, protocol, name, judged, protocol.seeds, "verdict")
     return found
 
 

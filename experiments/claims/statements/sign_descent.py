@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of
 from experiments.shared.figures import FigureEntry
@@ -35,7 +36,7 @@ class Protocol:
     damping: float = 1.0
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for time in protocol.times:
         for update in (SIGN, ADAM):

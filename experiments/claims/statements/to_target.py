@@ -1,5 +1,6 @@
 """Time and energy to a training loss: steps as trained, each with what the ledger says that it takes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.digits import experiment_of, trainings
 from experiments.claims.statements.early_settings import ADAM, NATURAL, QUICK, Tuning, chosen, steps_needed, told_of
@@ -42,9 +44,9 @@ class Protocol:
     time: float = 6.0
 
 
-def _measure(protocol: Protocol) -> Rows:
+def _measure(protocol: Protocol, given: Given) -> Rows:
     tuning = protocol.tuning
-    natural, first_order = (chosen(tuning, name, [steps_needed])[1][0] for name in (NATURAL, ADAM))
+    natural, first_order = (chosen(tuning, given, name, [steps_needed])[1][0] for name in (NATURAL, ADAM))
     experiments: dict[str, dict[str, Any]] = {
         ADAM: first_order,
         WOODBURY: natural,
@@ -52,30 +54,32 @@ def _measure(protocol: Protocol) -> Rows:
     }
     found: list[Row] = []
     for name, optimizer in experiments.items():
-        experiment = experiment_of(optimizer, protocol.seeds, tuning.steps, tuning.hidden, tuning.batch)
-        for number, (seed, chunk) in enumerate(trainings(experiment)):
-            if not number:
-                parameters = sum(np.size(leaf) for leaf in _parameters(experiment))
-                work = Work(parameters, tuning.batch, tuning.batch)
-                step = _step(name, work, protocol.time, natural["damping"])
-            losses = [taken.loss for taken in chunk.steps]
-            for target in tuning.targets:
-                found.append(
-                    {
-                        "optimizer": name,
-                        "settings": told_of(optimizer),
-                        "seed": seed,
-                        "loss": target,
-                        "steps": steps_to(target, losses),
-                        "all_steps": tuning.steps,
-                        "doublings": sum(taken.doublings for taken in chunk.steps),
-                        "step_seconds": step.seconds,
-                        "step_joules": step.joules,
-                        "missing": step.missing,
-                        "error": str(chunk.error or ""),
-                    }
-                )
+        found += given.kept(_trained, protocol, name, optimizer, natural["damping"])
     return found
+
+
+def _trained(protocol: Protocol, name: str, optimizer: dict[str, Any], damping: float) -> Iterator[Row]:
+    """A row for each seed and loss: the steps to it, and what a step takes."""
+    tuning = protocol.tuning
+    experiment = experiment_of(optimizer, protocol.seeds, tuning.steps, tuning.hidden, tuning.batch)
+    parameters = sum(np.size(leaf) for leaf in _parameters(experiment))
+    step = _step(name, Work(parameters, tuning.batch, tuning.batch), protocol.time, damping)
+    for seed, chunk in trainings(experiment):
+        losses = [taken.loss for taken in chunk.steps]
+        for target in tuning.targets:
+            yield {
+                "optimizer": name,
+                "settings": told_of(optimizer),
+                "seed": seed,
+                "loss": target,
+                "steps": steps_to(target, losses),
+                "all_steps": tuning.steps,
+                "doublings": sum(taken.doublings for taken in chunk.steps),
+                "step_seconds": step.seconds,
+                "step_joules": step.joules,
+                "missing": step.missing,
+                "error": str(chunk.error or ""),
+            }
 
 
 def _table(device: str, time: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from experiments.claims import run, store
 from experiments.claims.claim import Claim
 from experiments.claims.figures import curves
+from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements import CLAIMS
 from experiments.cli import app
@@ -19,7 +20,7 @@ from spu_circuit.errors import InputError
 MEASURED = []
 
 
-def _measure(protocol):
+def _measure(protocol, given):
     MEASURED.append(protocol)
     rows = [{"x": x, "case": "made", "seed": seed, "error": x + 0.01 * seed} for x in (1, 4) for seed in protocol.seeds]
     return [*rows, {"x": 5, "case": "made", "seed": 0, "error": float("nan")}]
@@ -99,7 +100,7 @@ def test_what_is_finished_is_not_computed_again(made, tmp_path):
 
 
 def test_claims_before_one_that_fails_are_kept(made, monkeypatch, tmp_path):
-    def broken(protocol):
+    def broken(protocol, given):
         raise InputError("a: is wrong; mend it")
 
     monkeypatch.setitem(CLAIMS, "worse", Claim(**{**vars(made), "name": "worse", "measure": broken}))
@@ -108,6 +109,48 @@ def test_claims_before_one_that_fails_are_kept(made, monkeypatch, tmp_path):
     assert not (tmp_path / "claims.html").exists()
     assert claims("made", "--output", tmp_path).exit_code == 0
     assert len(MEASURED) == 1
+
+
+def test_an_interrupted_claim_goes_on_where_it_was(made, monkeypatch, tmp_path):
+    computed, stops = [], [3]
+
+    def block(x, seeds):
+        computed.append(x)
+        if len(computed) == stops[0]:
+            raise KeyboardInterrupt
+        return [{"x": x, "case": "made", "seed": seed, "error": float("nan") if x == 5 else 0.5} for seed in seeds]
+
+    def measure(protocol, given):
+        return [row for x in (1, 4, 5) for row in given.kept(block, x, protocol.seeds)]
+
+    monkeypatch.setitem(CLAIMS, "made", Claim(**{**vars(made), "measure": measure}))
+    assert claims("--output", tmp_path / "run").exit_code == 130
+    (parts,) = (tmp_path / "run" / "results").iterdir()
+    assert len(list(parts.iterdir())) == 2
+    assert claims("--output", tmp_path / "run").exit_code == 0
+    assert computed == [1, 4, 5, 5]
+    (result,) = (tmp_path / "run" / "results").iterdir()  # the parts are gone
+    rows = json.loads(result.read_text())["rows"]
+    assert [row["error"] for row in rows] == [*[0.5] * 6, *[None] * 3]
+    # Without an interruption the rows are the same.
+    stops[0] = 0
+    claims("--output", tmp_path / "again")
+    (again,) = (tmp_path / "again" / "results").iterdir()
+    assert json.loads(again.read_text())["rows"] == rows
+
+
+def test_a_damaged_part_of_a_claim_is_named(tmp_path):
+    given = Given(None, tmp_path)
+    assert given.kept(_block, 1, (2, 3)) == [{"one": 1, "other": 2}, {"one": 1, "other": 3}]
+    (file,) = tmp_path.iterdir()
+    file.write_text("[{")
+    with pytest.raises(InputError, match=r"is damaged .* delete it"):
+        given.kept(_block, 1, (2, 3))
+    assert given.kept(_block, 2, (2,)) == [{"one": 2, "other": 2}]
+
+
+def _block(one, others):
+    return ({"one": one, "other": other} for other in others)
 
 
 def test_a_damaged_result_is_named(made, tmp_path):
@@ -175,8 +218,24 @@ def test_data_that_are_not_there_are_named(on_data, tmp_path):
 
 def test_a_changed_rule_asks_for_new_rows(made, monkeypatch):
     before = store.digest(made, False)
-    monkeypatch.setattr(store, "getsource", lambda module: "another file")
+    monkeypatch.setattr(store, "getsource", lambda module: "# another file")
     assert store.digest(made, False) != before
+
+
+def test_a_change_in_what_claims_share_asks_for_new_rows(monkeypatch):
+    delay, refinement = (CLAIMS[name] for name in ("delay", "refinement"))
+    before = [store.digest(claim, False) for claim in (delay, refinement)]
+    source = store.getsource
+    monkeypatch.setattr(
+        store, "getsource", lambda module: source(module) + "\n# changed" * module.__name__.endswith(".reached")
+    )
+    after = [store.digest(claim, False) for claim in (delay, refinement)]
+    assert (after[0] != before[0], after[1] != before[1]) == (False, False)
+    monkeypatch.setattr(
+        store, "getsource", lambda module: source(module) + "\n# changed" * module.__name__.endswith(".digits")
+    )
+    after = [store.digest(claim, False) for claim in (delay, refinement)]
+    assert (after[0] != before[0], after[1] != before[1]) == (True, False)
 
 
 def test_a_name_that_is_not_there_is_refused_before_anything_is_written(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from experiments.claims.given import Given
 from experiments.claims.rules import verdict
 from experiments.claims.statements import (
     ablation,
@@ -104,7 +105,7 @@ def test_relaxed_trainings_are_near_exact_ones_by_their_ratio_after_fifty_times(
     assert "after 50 τ broke off in 1 of 4 seeds" in claim.finding(rows)
 
 
-def test_every_time_has_a_rate_of_its_own(monkeypatch):
+def test_every_time_has_a_rate_of_its_own(monkeypatch, tmp_path):
     best = {"ngd": 0.1, 0.5: 0.4, 50.0: 0.2}
 
     def trained(optimizer, seeds, steps):
@@ -118,7 +119,7 @@ def test_every_time_has_a_rate_of_its_own(monkeypatch):
 
     monkeypatch.setattr(near_ngd, "trained", trained)
     protocol = near_ngd.Protocol((3, 4), (0,), 3, (0.1, 0.2, 0.4), (0.5, 50.0), (("primal", 0.01), ("dual", 0.5)))
-    rows = near_ngd.CLAIM.measure(protocol)
+    rows = near_ngd.CLAIM.measure(protocol, Given(None, tmp_path))
     judged = {
         (row["case"], row["device"], row["time_tau"], row["seed"]): row["rate"]
         for row in rows

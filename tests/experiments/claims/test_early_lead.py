@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from experiments.claims.given import Given
 from experiments.claims.rules import verdict
 from experiments.claims.statements import early_lead, early_settings, to_target
 from experiments.claims.statements.early_settings import (
@@ -36,7 +37,7 @@ def test_time_to_a_target_is_that_of_the_settings_that_lead_early():
     assert to_target.CLAIM.quick.tuning == early_lead.CLAIM.quick.tuning
 
 
-def test_each_question_chooses_its_own_setting(monkeypatch):
+def test_each_question_chooses_its_own_setting(monkeypatch, tmp_path):
     def trained(tuning, name, setting, seeds, part):
         (rate,) = setting["learning_rates"]
         for seed in seeds:
@@ -46,7 +47,7 @@ def test_each_question_chooses_its_own_setting(monkeypatch):
 
     monkeypatch.setattr(early_settings, "trained", trained)
     tuning = Tuning((0, 1), rates=(0.2, 0.4, 0.8, 1.6), dampings=(1.0,))
-    rows, (fast, low) = chosen(tuning, NATURAL, [steps_needed, loss_at_the_end])
+    rows, (fast, low) = chosen(tuning, Given(None, tmp_path), NATURAL, [steps_needed, loss_at_the_end])
     assert len(rows) == 4 * 2
     assert (fast["learning_rates"], low["learning_rates"]) == ([1.6], [0.4])
 

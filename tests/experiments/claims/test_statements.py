@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.claims.claim import FRESH
+from experiments.claims.given import Given
 from experiments.claims.rules import verdict
 from experiments.claims.statements import (
     CLAIMS,
@@ -49,9 +50,9 @@ def test_a_name_that_is_not_there_is_answered_by_the_nearest():
         claim_named("refinment")
 
 
-def test_the_ideal_equation_keeps_the_law_of_residual_states():
+def test_the_ideal_equation_keeps_the_law_of_residual_states(tmp_path):
     protocol = residual_state.Protocol((0, 1), devices=(IDEAL,), dampings=(0.3,))
-    rows = residual_state.CLAIM.measure(protocol)
+    rows = residual_state.CLAIM.measure(protocol, Given(None, tmp_path))
     for row in rows:
         assert row["share"] == pytest.approx(np.exp(-row["lambda_t"]), rel=1e-9)
     assert verdict(residual_state.CLAIM.conditions(rows)).kind == "confirmed"
@@ -81,9 +82,9 @@ def test_averages_without_the_square_are_refuted():
         assert verdict(averaging.CLAIM.conditions(rows)).kind == kind
 
 
-def test_a_refinement_wins_what_its_law_says():
+def test_a_refinement_wins_what_its_law_says(tmp_path):
     protocol = refinement.Protocol((0, 1), devices=("paper",), conditions=(3.0,), cells=8)
-    rows = refinement.CLAIM.measure(protocol)
+    rows = refinement.CLAIM.measure(protocol, Given(None, tmp_path))
     for row in rows:
         assert row["outcome"] == "converged"
         # The first solve has errors beside those of the matrix, and codes add theirs: within a few bits of the law.
@@ -92,9 +93,9 @@ def test_a_refinement_wins_what_its_law_says():
 
 
 @pytest.mark.slow
-def test_steps_of_adam_without_memory_are_signs():
+def test_steps_of_adam_without_memory_are_signs(tmp_path):
     protocol = replace(sign_descent.CLAIM.quick, seeds=(0,), steps=2, times=(0.0, 0.5))
-    rows = sign_descent.CLAIM.measure(protocol)
+    rows = sign_descent.CLAIM.measure(protocol, Given(None, tmp_path))
     losses = {(row["time_tau"], row["update"]): row["loss"] for row in rows}
     for time in protocol.times:
         # ε = 1e-8 beside gradients of 1e-4 and more: less than 1e-4 of a step.
@@ -102,9 +103,9 @@ def test_steps_of_adam_without_memory_are_signs():
     assert losses[0.0, sign_descent.SIGN] != losses[0.5, sign_descent.SIGN]
 
 
-def test_the_dual_mapping_saves_the_cube_alone():
+def test_the_dual_mapping_saves_the_cube_alone(tmp_path):
     protocol = cost.Protocol(("paper",), (), (16,), (1000,), (), ())
-    rows = [row for row in cost.CLAIM.measure(protocol) if row["rival"] == "NGD, Woodbury"]
+    rows = [row for row in cost.CLAIM.measure(protocol, Given(None, tmp_path)) if row["rival"] == "NGD, Woodbury"]
     usual = next(row for row in rows if row["gpu_at"] == cost.USUAL)
     saved = (16**3 / 3 + 2 * 16**2) / cost.TENTH.rate
     # Transfer of 2 · 16² + 32 words of 16 bits at 50 Gb/s, and 50 τ, is what a device adds to it.
@@ -187,9 +188,9 @@ def test_what_a_claim_on_questions_lacks_is_told_with_its_cure(monkeypatch, tmp_
     assert "--data" not in language.CLAIM.missing(tmp_path)
 
 
-def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves():
+def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves(tmp_path):
     protocol = buildable.Protocol((0, 1), (4,), (1.0,), (3e6, 1e9), (4,), times=(1.0,))
-    rows = buildable.CLAIM.measure(protocol)
+    rows = buildable.CLAIM.measure(protocol, Given(None, tmp_path))
     slow, fast = (
         max(row["error"] for row in rows if row["bandwidth_hz"] == bandwidth) for bandwidth in protocol.bandwidths
     )
@@ -198,14 +199,14 @@ def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves():
 
 
 @pytest.mark.slow
-def test_ways_out_of_the_tension_are_tuned_alike_and_counted():
+def test_ways_out_of_the_tension_are_tuned_alike_and_counted(tmp_path):
     protocol = precision_tension.Protocol(
         *((3, 4), (0,), 4, ((10.0, 0.3),), ("bench",), ("rotation, CG",)),
         controls=(precision_tension.EXACT, "old eigenvectors, CG"),
         interior=6,
         hidden=(4,),
     )
-    rows = precision_tension.CLAIM.measure(protocol)
+    rows = precision_tension.CLAIM.measure(protocol, Given(None, tmp_path))
     assert len(rows) == 3 * (1 + 2)  # each way: one setting on one seed, then that on two
     for row in rows:
         assert row["steps"] == 4
@@ -241,10 +242,13 @@ def test_a_way_that_breaks_off_fails_and_twice_the_error_is_the_bound():
     assert set(verdict(precision_tension.CLAIM.conditions(rows)).answers) == {"fails"}
 
 
-def test_work_by_output_dimension_is_that_of_the_counts():
+def test_work_by_output_dimension_is_that_of_the_counts(tmp_path):
     """Of 6 bN of a gradient, 2 bN + 4 KN of a factor and K²N + 4 KN of a dual system, beside 6 bN + 2 N of SGD."""
     protocol = replace(output_dimension.CLAIM.quick, seeds=(), outputs=(10, 1000), samples=16)
-    rows = {(row["curvature"], row["mapping"], row["outputs"]): row for row in output_dimension.CLAIM.measure(protocol)}
+    rows = {
+        (row["curvature"], row["mapping"], row["outputs"]): row
+        for row in output_dimension.CLAIM.measure(protocol, Given(None, tmp_path))
+    }
     assert len(rows) == 8
     for (curvature, mapping, outputs), row in rows.items():
         K = 16 if curvature == output_dimension.SAMPLED else 16 * (outputs - 1)
@@ -254,10 +258,10 @@ def test_work_by_output_dimension_is_that_of_the_counts():
 
 
 @pytest.mark.slow
-def test_a_direction_reaches_no_more_than_all_of_the_decrease():
+def test_a_direction_reaches_no_more_than_all_of_the_decrease(tmp_path):
     small = {"outputs": (5,), "samples": 12, "devices": ("paper",), "models": ()}
     protocol = replace(output_dimension.CLAIM.quick, seeds=(0, 1), **small)
-    rows = [row for row in output_dimension.CLAIM.measure(protocol) if row["part"] == "step"]
+    rows = [row for row in output_dimension.CLAIM.measure(protocol, Given(None, tmp_path)) if row["part"] == "step"]
     assert [(row["solver"], row["seed"]) for row in rows] == [("exact", 0), ("paper", 0), ("exact", 1), ("paper", 1)]
     for row in rows:
         assert 0 < row["gradient"] < 1
