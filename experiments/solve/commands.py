@@ -51,6 +51,8 @@ STATISTICS = {
     "adc_words": ("codes read from ADCs", ""),
 }
 """What is printed of a solution's statistics, with units."""
+WRONG = 0.1
+"""Residual, and estimated error, from which on a solution is doubted."""
 
 MatrixFile = Annotated[
     Path | None, typer.Option("--matrix", help="A: .npy file, n × n, real, symmetric positive definite.")
@@ -109,7 +111,9 @@ Programs = Annotated[
     int | None,
     typer.Option("--programs", min=1, max=1_000_000, help="Stochastically rounded programs that are averaged."),
 ]
-Estimate = Annotated[bool, typer.Option("--estimate", help="One more solve, for an estimate of the error of x.")]
+Estimate = Annotated[
+    bool, typer.Option("--estimate/--no-estimate", help="Whether one more solve estimates the error of x.")
+]
 
 
 def solve(
@@ -135,7 +139,7 @@ def solve(
     device_damping: DeviceDamping = None,
     reads: Reads = None,
     programs: Programs = None,
-    estimate: Estimate = False,
+    estimate: Estimate = True,
     output: Annotated[Path | None, typer.Option("--output", help="Write x to this .npy file, in units of x.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
@@ -146,11 +150,12 @@ def solve(
 
     Prints x with one standard deviation of its noise, and how the solve went: residual |Ax - b| / |b|; settled
     fraction, the share of cells within 1 % of where the programmed resistors would end with ideal amplifiers;
-    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; the
-    device's seconds; volts and siemens per unit.
+    saturated cells and summing amplifiers, clipped DAC codes, entries lost below the smallest conductance; an estimate
+    of the error of x, which may be far above the residual, by one more solve; the device's seconds; volts and siemens
+    per unit.
 
-    A coarse device is made more precise by corrections (--refine), averages (--reads, --programs) or told how wrong it
-    is (--estimate). A refinement that diverges, stalls or meets a singular matrix says so and gives its best iterate.
+    A coarse device is made more precise by corrections (--refine) or averages (--reads, --programs). A refinement that
+    diverges, stalls or meets a singular matrix says so and gives its best iterate.
     """
     wanted = _given(
         refine=refine,
@@ -159,7 +164,7 @@ def solve(
         device_damping=device_damping,
         reads=reads,
         programs=programs,
-        estimate=estimate or None,
+        estimate=estimate,
     )
     chosen = _engine(
         engine,
@@ -176,12 +181,9 @@ def solve(
         check_output(output)
     if state is not None and time == inf:
         raise InputError("initial has no effect on the settled state; give a finite --time, or leave --initial out")
-    if wanted:
-        from solvers.precision.description import Precision
+    from solvers.precision.description import Precision
 
-        solution = from_document(Precision, wanted, "solve").of(spu).solve(system, time, state, seed)
-    else:
-        solution = spu.solve(system, time, state, seed)
+    solution = from_document(Precision, wanted, "solve").of(spu).solve(system, time, state, seed)
     for warning in _doubts(solution, spu.hardware):
         print(f"warning: {warning}", file=sys.stderr)
     if output is not None:
@@ -293,8 +295,10 @@ def _doubts(solution: Solution, hardware: Hardware) -> list[str]:
         doubts.append(f"{statistics.lost_entries} programmed entries are below the smallest conductance")
     if solution.refinement is not None and solution.refinement.outcome != "converged":
         doubts.append(f"refinement {solution.refinement}")
-    if not statistics.residual < 0.1:
+    if not statistics.residual < WRONG:
         doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
+    elif (error := statistics.estimated_error) is not None and not error < WRONG:
+        doubts.append(f"x is off by about {error:.2g} of its length, though the residual is small; see --refine")
     return doubts
 
 

@@ -8,14 +8,16 @@ the 2×2 system ``[x d]ᵀ A [x d] (a, c) = [x d]ᵀ r``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import inf, isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.held import Answer, Held, Rows, Wrapper, child_seeds, hold, together
-from spu_circuit.several import Batch
+from solvers.solution import SUMS, Solution
+from spu_circuit.problem import System
+from spu_circuit.several import Batch, Several
 
 Array = NDArray[np.float64]
 
@@ -61,6 +63,28 @@ class Estimated(Wrapper):
     device that is read before it settles, or that is noisy, what is estimated is all of the error, noise included.
     """
 
+    def solve(
+        self, system: System, analog_time: float = inf, initial_state: Array | None = None, seed: int = 0
+    ) -> Solution:
+        """See ``Solver``. What a device tells of one solution, its noise and its note, is that of the first solve."""
+        if isinstance(self.solver, Wrapper) or analog_time == 0:
+            return super().solve(system, analog_time, initial_state, seed)
+        first = self.solver.solve(system, analog_time, initial_state, seed)
+        own = Several((system,))
+        image = own.product(first.value[None])
+        left = own.b - image
+        (child,) = child_seeds([seed], 2)
+        second = self.solver.solve(own.facing(left)[0], analog_time, None, child)
+        vectors = [(first.value[None], image), (second.value[None], own.product(second.value[None]))]
+        estimate = float(estimated_error(first.value[None], left, vectors)[0])
+        took = {
+            name: getattr(first.statistics, name) + getattr(second.statistics, name)
+            for name in SUMS - {"programs", "clipped_codes", "lost_inputs"}  # one program; the others say how good x is
+        }
+        took["flops"] += _flops(own)
+        error = None if isnan(estimate) else estimate
+        return replace(first, statistics=replace(first.statistics, **took, estimated_error=error))
+
     def hold(self, systems: Batch, seeds: Sequence[int]) -> "HeldEstimate":
         """See ``Holder``."""
         held = hold(self.solver, systems, seeds)
@@ -94,8 +118,13 @@ class HeldEstimate:
         vectors = [(first.values, image), (second.values, self.systems.product(second.values))]
         estimate = estimated_error(first.values, left, vectors)
         statistics = together(first.statistics, second.statistics, wanted)
-        digital = np.where(wanted, 2.0 * self.systems.flops + 20.0 * b.shape[1], 0.0)
+        digital = np.where(wanted, _flops(self.systems), 0.0)
         statistics = statistics._replace(
             flops=statistics.flops + digital, estimated_error=np.where(wanted, estimate, np.nan)
         )
         return Answer(first.values, statistics, first.solver, first.variances, first.refinements)
+
+
+def _flops(systems: Batch) -> float:
+    """Digital operations of the estimate of one of these."""
+    return 2.0 * systems.flops + 20.0 * systems.b.shape[1]

@@ -272,7 +272,7 @@ def solved(tmp_path, *more):
 
 
 def test_refinement_reaches_its_tolerance_on_a_coarse_device(tmp_path):
-    run, exact = solved(tmp_path, "--hardware", "bench", "--refine", "30", "--tolerance", "1e-10", "--estimate")
+    run, exact = solved(tmp_path, "--hardware", "bench", "--refine", "30", "--tolerance", "1e-10")
     found = json.loads(run.stdout)
     assert found["residual"] <= 1e-10
     assert found["refinement"]["outcome"] == "converged"
@@ -280,6 +280,37 @@ def test_refinement_reaches_its_tolerance_on_a_coarse_device(tmp_path):
     assert np.linalg.norm(found["value"] - exact) <= 30 * 1e-10 * np.linalg.norm(exact) * 30
     assert found["statistics"]["solves"] == len(found["refinement"]["residuals"]) + 1  # one for the estimate
     assert found["statistics"]["programs"] == 1
+
+
+def test_an_error_that_the_residual_hides_is_estimated_and_told(tmp_path):
+    """b lies along large eigenvalues, the error along small ones."""
+    A = spd_system(6, 200.0).A
+    exact = np.ones(6)
+    np.save(tmp_path / "A.npy", A)
+    np.save(tmp_path / "b.npy", A @ exact)
+    command = (
+        "solve",
+        "--matrix",
+        "A.npy",
+        "--vector",
+        "b.npy",
+        "--engine",
+        "network",
+        "--hardware",
+        "bench",
+        "--json",
+    )
+    told, silent = (spu(*command, *more, cwd=tmp_path) for more in ((), ("--no-estimate",)))
+    found = json.loads(told.stdout)
+    error = float(np.linalg.norm(found["value"] - exact) / np.linalg.norm(exact))
+    assert found["residual"] < 0.1 < error
+    assert found["statistics"]["estimated_error"] == pytest.approx(error, rel=0.1)
+    assert "x is off by about" in told.stderr
+    assert (found["statistics"]["solves"], found["statistics"]["programs"]) == (2, 1)
+    other = json.loads(silent.stdout)
+    assert other["value"] == found["value"]
+    assert other["statistics"]["estimated_error"] is None
+    assert other["statistics"]["solves"] == 1
 
 
 def test_refinement_that_is_not_enough_says_so(tmp_path):
