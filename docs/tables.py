@@ -18,13 +18,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from docs import keys, ledger
-from docs.markdown import table
+from docs import keys, ledger, trainings
+from docs.markdown import DATA, number, percent, result, table
 from experiments.claims.statements import CLAIMS
 from experiments.shared.files import write_csv
 from experiments.sweeps.units import metric_text
-from experiments.training.report import steps_text
-from experiments.training.task import Measure
 from experiments.validation.conditioning import Finding, Point, findings
 
 HERE = Path(__file__).parent
@@ -39,6 +37,8 @@ SOURCES = {
     "data/poisson.json": "poisson/summary.json",
     "data/regression.json": "regression/summary.json",
     "data/characters.json": "characters/summary.json",
+    "data/resilience.json": "resilience/summary.json",
+    "data/cells.json": "cells/summary.json",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
     "data/bench_limits.json": "bench_limits/summary.json",
     "data/board.json": "board/summary.json",
@@ -47,6 +47,7 @@ SOURCES = {
     "images/conditioning.png": "validation/conditioning.png",
     "images/settling.png": "digits/settling.png",
     "images/score.png": "digits/score.png",
+    "images/resilience.png": "resilience/resilience-1.png",
 }
 """Results in ``docs``, and where the commands leave them: bench, validate --full, claims, demo, sweep
 resistor_tolerance, sweep bench_limits, design board."""
@@ -108,35 +109,18 @@ def filled(text: str) -> str:
     return MARK.sub(lambda mark: f"{mark[1]}{TABLES[mark['name']]()}\n{mark[3]}", text)
 
 
-def number(value: float) -> str:
-    """Two digits, or three where the first is a one; thousands apart; a power of ten where it is small."""
-    digits = 3 if f"{value:e}".lstrip("-").startswith("1") else 2
-    if value and abs(value) < 1e-3:
-        mantissa, power = f"{value:.{digits - 1}e}".split("e")
-        return f"{float(mantissa):g}e{int(power)}"
-    return f"{float(f'{value:.{digits}g}'):,.10g}"
-
-
 def quantity(value: float, unit: str) -> str:
     """A number with its unit. A relative difference has none; the sign of a factor follows at once."""
     return number(value) + {"relative": "", "": "", "×": "×", "1/s": " /s"}.get(unit, f" {unit}")
 
 
-def percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f} %"
-
-
 def _rows(name: str) -> list[dict[str, str]]:
-    return _csv(HERE / "data" / name)
+    return _csv(DATA / name)
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _json(name: str) -> Any:
-    return json.loads((HERE / "data" / name).read_text(encoding="utf-8"))
 
 
 def _measured(row: dict[str, str]) -> tuple[str, str]:
@@ -250,56 +234,10 @@ def claim_findings() -> str:
     )
 
 
-def digits() -> str:
-    """Scores of the demonstration."""
-    summary = _json("digits.json")
-    score = Measure(**summary["score"])
-
-    def rows() -> Iterator[Sequence[str]]:
-        for name, found in summary["optimizers"].items():
-            error, seeds = found["median_relative_solve_error"], len(found["seeds"])
-            yield (
-                f"`{name}`",
-                *(steps_text(own, seeds) for own in found["steps_to"].values()),
-                score.text(found["final_score"]["mean"], found["final_score"]["standard_error"]),
-                str(seeds),
-                str(found["solves"] or "–"),
-                "–" if error is None else percent(error),
-            )
-
-    targets = [f"steps to a loss of {target}" for target in next(iter(summary["optimizers"].values()))["steps_to"]]
-    head = ("optimizer", *targets, f"test {score.name}", "seeds", "linear solves", "median error of the solves")
-    return table(head, rows())
-
-
-def tasks() -> str:
-    """Scores of the shipped trainings of other tasks than digits."""
-
-    def rows() -> Iterator[Sequence[str]]:
-        for name in ("fashion", "poisson", "regression", "characters"):
-            summary = _json(f"{name}.json")
-            score = Measure(**summary["score"])
-            for optimizer, found in summary["optimizers"].items():
-                error, seeds = found["median_relative_solve_error"], len(found["seeds"])
-                mean, deviation = map(score.shown, found["final_score"].values())
-                reached = f"{mean:.3g} ± {number(deviation)}"
-                yield (
-                    f"`{name}`: {score.title}",
-                    f"`{optimizer}`",
-                    reached,
-                    f"{found['learning_rate']:g}",
-                    str(seeds),
-                    "–" if error is None else f"{number(100 * error)} %",
-                )
-
-    head = ("config: test score", "optimizer", "reached", "learning rate", "seeds", "median error of the solves")
-    return table(head, rows())
-
-
 def resistor_tolerance() -> str:
     """Yields by tolerance and size of the array."""
     yields: dict[str, dict[int, Any]] = {}
-    for point in _json("resistor_tolerance.json")["points"]:
+    for point in result("resistor_tolerance.json")["points"]:
         tolerance, size = point["setting"].values()
         yields.setdefault(tolerance, {})[size] = point["yield"]
     sizes = sorted({size for found in yields.values() for size in found})
@@ -315,7 +253,7 @@ def resistor_tolerance() -> str:
 
 def bench_limits() -> str:
     """What each imperfection of bench adds to the variance of the error; those that add a thousandth."""
-    found = sorted(_json("bench_limits.json")["rows"], key=lambda row: -row["share"]["value"])
+    found = sorted(result("bench_limits.json")["rows"], key=lambda row: -row["share"]["value"])
     head = ("only this varies", "5 % of the copies are below", "95 % are below", "share of the variance")
     rows = (
         (f"`{row['only this varies']}`", *(percent(row[name]["value"]) for name in ("5 %", "95 %", "share")))
@@ -328,7 +266,7 @@ def bench_limits() -> str:
 
 def design_bill() -> str:
     """What the designed board is made of."""
-    board = _json("board.json")
+    board = result("board.json")
     rows = (
         (
             line["place"],
@@ -345,7 +283,7 @@ def design_bill() -> str:
 
 def design_board() -> str:
     """What the designed board does, as predicted and as its copies did."""
-    board = _json("board.json")
+    board = result("board.json")
 
     def rows() -> Iterator[Sequence[str]]:
         for name, value in board["measured"].items():
@@ -360,7 +298,12 @@ def design_board() -> str:
     return table(("", "predicted", "measured", "limit"), rows())
 
 
-TAKEN = {"data/claims.csv": take_claims, "data/bench_limits.json": take_first_finding}
+TAKEN = {
+    "data/claims.csv": take_claims,
+    "data/bench_limits.json": take_first_finding,
+    "data/resilience.json": trainings.take_resilience,
+    "data/cells.json": trainings.take_points,
+}
 """How results are taken over that are not copied whole."""
 TABLES: dict[str, Callable[[], str]] = {
     "bench": bench,
@@ -370,8 +313,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "conditioning": conditioning,
     "claims": claims,
     "claim-findings": claim_findings,
-    "digits": digits,
-    "tasks": tasks,
+    "digits": trainings.digits,
+    "tasks": trainings.tasks,
     "resistor-tolerance": resistor_tolerance,
     "bench-limits": bench_limits,
     "presets": keys.preset_list,

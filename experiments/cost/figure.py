@@ -1,8 +1,9 @@
-"""Time and energy of a step against the number of cells, as a table and a figure."""
+"""Time and energy of a step: against the number of cells as a table and a figure, and of a config as a figure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -21,6 +22,7 @@ from spu_circuit.hardware import Hardware
 FEWEST = 8
 SHOWN = ("NGD, Woodbury", "Adam")
 """Digital optimizers in the figure."""
+FIGURE, SUM = "cost.png", "sum"
 HEAD = ("who", "cells", "parameters", "samples", "time_s", "energy_j", "missing")
 
 
@@ -65,6 +67,39 @@ def write_study(chosen: Sequence[Hardware], work: Work, analog_time: float, mach
             axes.set_xticks(sizes, [str(size) for size in sizes])
             axes.minorticks_off()
         figure.legend(loc="outside lower center", ncols=3, fontsize=9)
-        with writing(folder / "cost.png") as file:
+        with writing(folder / FIGURE) as file:
+            figure.savefig(file, format="png")
+        plt.close(figure)
+
+
+def write_steps(steps: Sequence[tuple[str, Sequence[Item]]], folder: Path) -> None:
+    """Write cost.png: the parts of a step of every optimizer, and their sum, on axes of time and energy.
+
+    Args:
+        steps: titles, from top to bottom, with what a step is made of, the sum last. What is not known has no mark.
+    """
+    parts = list(dict.fromkeys(item.part or SUM for _, items in steps for item in items))
+    parts.sort(key=SUM.__eq__)
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(9.6, 2.4 + 0.35 * len(steps)), sharey=True)
+        for panel, axis in zip(panels, ("seconds", "joules"), strict=True):
+            for part in parts:
+                known = [
+                    (getattr(item, axis), row)
+                    for row, (_, items) in enumerate(steps)
+                    for item in items
+                    if (item.part or SUM) == part and getattr(item, axis)
+                ]
+                style: dict[str, Any] = (
+                    {"marker": "|", "ms": 16, "mew": 2, "color": "k"} if part == SUM else {"marker": "o"}
+                )
+                panel.plot([x for x, _ in known], [row for _, row in known], linestyle="", label=part, **style)
+        panels[0].set(xlabel="time of a step (s)", xscale="log")
+        panels[1].set(xlabel="energy of a step (J)", xscale="log")
+        panels[0].set_yticks(range(len(steps)), [title for title, _ in steps])
+        panels[0].invert_yaxis()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(parts), fontsize=9)
+        with writing(folder / FIGURE) as file:
             figure.savefig(file, format="png")
         plt.close(figure)

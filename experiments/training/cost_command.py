@@ -12,6 +12,8 @@ from spu_circuit.errors import InputError
 
 console = Console()
 SAMPLES, TIME, ITERATIONS = 64, 6.0, 200
+PARAMETERS = 7334
+"""Of the paper's network for Fashion-MNIST."""
 
 
 def cost(
@@ -21,7 +23,9 @@ def cost(
     cells: Annotated[
         int | None, typer.Option("--cells", min=1, help="K, rows of the curvature factor: b samples × draws.")
     ] = None,
-    parameters: Annotated[int | None, typer.Option("--parameters", min=1, help="N, of the model.")] = None,
+    parameters: Annotated[
+        int | None, typer.Option("--parameters", min=1, help=f"N, of the model. Default: {PARAMETERS:,}.")
+    ] = None,
     samples: Annotated[int | None, typer.Option("--samples", min=1, help=f"b, of a batch. Default: {SAMPLES}.")] = None,
     outputs: Annotated[
         int | None, typer.Option("--outputs", min=1, help="d_z, of the model for a sample. Default: K / b, rounded up.")
@@ -39,7 +43,7 @@ def cost(
     machine: Annotated[str, typer.Option("--machine", help="What does the digital work: gpu or cpu.")] = "gpu",
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Folder for the tables as CSV, and of sizes the figure of time and energy."),
+        typer.Option("--output", help="Folder for the tables as CSV and the figure of time and energy."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, SI units.")] = False,
 ) -> None:
@@ -70,9 +74,8 @@ def cost(
             raise InputError(f"{name}: a config says it for each optimizer; leave --{name} out, or the config")
         _of_config(config, time, machine, output, as_json)
         return
-    for name in ("cells", "parameters"):
-        if name not in given:
-            raise InputError(f"{name}: give --cells and --parameters, the sizes of a step, or a training config")
+    if cells is None:
+        raise InputError("cells: give --cells, the size of the array, or a training config")
     _of_sizes(given, TIME if time is None else time, machine, output, as_json)
 
 
@@ -85,7 +88,7 @@ def _of_sizes(given: dict[str, Any], time: float, machine: str, output: Path | N
     from spu_circuit.hardware import load_hardware
 
     cells, samples = given["cells"], given.get("samples", SAMPLES)
-    work = Work(given["parameters"], samples, cells, given.get("iterations", ITERATIONS))
+    work = Work(given.get("parameters", PARAMETERS), samples, cells, given.get("iterations", ITERATIONS))
     chosen = [load_hardware(name) for name in given.get("hardware", ["paper", "bench", "rram", "factored"])]
     ledgers = [ledger(each, work, time, MACHINES[machine]) for each in chosen]
     others = digital(work, list(MACHINES.values()))
@@ -123,7 +126,7 @@ def _of_config(config: Path, time: float | None, machine: str, output: Path | No
     found = planned.planned(config, time)
     sizes = planned.tabled(found)
     if output is not None:
-        planned.write(output, found)
+        planned.write(output, found, machine)
     if as_json:
         steps = {each.title: {where: [vars(i) for i in each.items(where)] for where in MACHINES} for each in found}
         orders = [{"sizes": asdict(each), "rows": [asdict(row) for row in evaluated(each)]} for each in sizes]
@@ -138,4 +141,6 @@ def _of_config(config: Path, time: float | None, machine: str, output: Path | No
     for one in sizes:
         tables.print_orders(console, one)
     if output is not None:
-        console.print(f"wrote {output / planned.LEDGER} and {output / tables.ORDERS}", highlight=False)
+        console.print(
+            f"wrote {output / planned.LEDGER}, {output / tables.ORDERS} and {output / 'cost.png'}", highlight=False
+        )

@@ -186,23 +186,28 @@ def _steps(result: Result) -> int:
 
 
 def _grid(found: Across) -> tuple[Figure, str]:
-    """The final score of every optimizer at every point."""
-    figure = Figure()
-    axes = figure.subplots()
-    settings, score = found.settings, found.score
-    for k, (name, statistics) in enumerate(found.reached.items()):
-        known = [(x, one) for x, one in enumerate(statistics) if one["mean"] is not None]
-        # Side by side, so that bars of equal scores do not hide each other.
-        aside = 0.08 * (k - (len(found.reached) - 1) / 2)
-        means = [score.shown(one["mean"] or 0.0) for _, one in known]
-        errors = [score.shown(one["standard_error"] or 0.0) for _, one in known]
-        line, colour = "-" if len(settings[0]) == 1 else "", found.colours[name]
-        axes.errorbar([x + aside for x, _ in known], means, errors, fmt=f"o{line}", color=colour, capsize=3, label=name)
-    ticks = [", ".join(map(value_text, setting.values())) for setting in settings]
-    short = max(map(len, ticks)) * len(ticks) <= 72
-    axes.set_xticks(range(len(ticks)), ticks, rotation=0 if short else 45, ha="center" if short else "right")
-    axes.set(xlabel=", ".join(map(axis_name, settings[0])), ylabel=f"final test {score.title}")
-    axes.legend()
+    """The final score of every optimizer at every point; fields that move apart have panels of their own."""
+    tables: dict[tuple[str, ...], list[int]] = {}
+    for number, setting in enumerate(found.settings):
+        tables.setdefault(tuple(setting), []).append(number)
+    figure = Figure(figsize=(max(8.0, 4.5 * len(tables)), 5.0))
+    panels = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for panel, (fields, numbers) in zip(panels, tables.items(), strict=True):
+        for k, (name, statistics) in enumerate(found.reached.items()):
+            known = [(x, one) for x, n in enumerate(numbers) if (one := statistics[n])["mean"] is not None]
+            # Side by side, so that bars of equal scores do not hide each other.
+            aside = 0.08 * (k - (len(found.reached) - 1) / 2)
+            means = [found.score.shown(one["mean"] or 0.0) for _, one in known]
+            errors = [found.score.shown(one["standard_error"] or 0.0) for _, one in known]
+            line, colour = "-" if len(fields) == 1 else "", found.colours[name]
+            at = [x + aside for x, _ in known]
+            panel.errorbar(at, means, errors, fmt=f"o{line}", color=colour, capsize=3, label=name)
+        ticks = [", ".join(map(value_text, found.settings[n].values())) for n in numbers]
+        short = max(map(len, ticks)) * len(found.settings) <= 72
+        panel.set_xticks(range(len(ticks)), ticks, rotation=0 if short else 45, ha="center" if short else "right")
+        panel.set(xlabel=", ".join(map(axis_name, fields)))
+    panels[0].set(ylabel=f"final test {found.score.title}")
+    panels[0].legend()
     return figure, _grid_title(found)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.cost.figure import write_steps
 from experiments.cost.ledger import Ledger
 from experiments.cost.machines import MACHINES
 from experiments.cost.tables import write_orders
@@ -78,8 +79,12 @@ def tabled(found: list[Planned]) -> list[Sizes]:
     return list(dict.fromkeys(each.sizes for each in found if each.analog)) or [found[0].sizes]
 
 
-def write(folder: Path, found: list[Planned]) -> None:
-    """Write every line of every step as ledger.csv, and table1.csv."""
+def write(folder: Path, found: list[Planned], machine: str) -> None:
+    """Write every line of every step as ledger.csv, table1.csv, and the figure of steps.
+
+    Args:
+        machine: does the digital work of the devices in the figure.
+    """
     make_folder(folder)
     rows = (
         (each.title, machine, item.name, item.part or "sum", item.seconds, item.joules, " ".join(item.lacks))
@@ -89,3 +94,5 @@ def write(folder: Path, found: list[Planned]) -> None:
     )
     write_csv(folder / LEDGER, HEAD, rows)
     write_orders(folder, tabled(found))
+    drawn = [(each, where) for each in found for where in ([machine] if each.analog else each.ledgers)]
+    write_steps([(f"{each.title} ({where.upper()})", each.items(where)) for each, where in drawn], folder)

@@ -49,7 +49,7 @@ def test_quantities_have_their_units(value, unit, text):
 
 
 def test_a_figure_that_misses_what_is_wanted_is_bold(monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "HERE", tmp_path)
+    monkeypatch.setattr(tables, "DATA", tmp_path / "data")
     (tmp_path / "data").mkdir()
     lines = ["figure,value,unit,wanted,reached,how", "a,1.5,ms,≤ 2,yes,one way", "b | c,3.0,ms,≤ 2,NO,other way"]
     (tmp_path / "data" / "bench.csv").write_text("\n".join(lines), encoding="utf-8")

@@ -121,6 +121,7 @@ def test_a_config_says_the_sizes_of_each_of_its_optimizers(tmp_path):
     assert float(own[-1]["energy_j"]) == pytest.approx(sum(float(row["energy_j"]) for row in own[:-1]))
     orders = {row["optimizer"]: row for row in csv.DictReader((tmp_path / "out" / "table1.csv").open())}
     assert (orders["TNGD"]["cells"], orders["TNGD"]["outputs"], orders["TNGD"]["parameters"]) == ("9", "10", "310")
+    assert (tmp_path / "out" / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_when_an_array_at_rest_is_read_is_not_known_but_may_be_given(tmp_path):
@@ -132,8 +133,14 @@ def test_when_an_array_at_rest_is_read_is_not_known_but_may_be_given(tmp_path):
 
 
 def test_sizes_are_asked_for_where_there_is_no_config():
-    error = CliRunner().invoke(app, ["cost", "--cells", "8"]).exception
-    assert "give --cells and --parameters" in str(error)
+    error = CliRunner().invoke(app, ["cost", "--parameters", "8"]).exception
+    assert "give --cells" in str(error)
+
+
+def test_cells_alone_are_a_step_of_the_papers_network():
+    found = json.loads(CliRunner().invoke(app, ["cost", "--cells", "8", "--json"]).stdout)
+    same = ["cost", "--cells", "8", "--parameters", "7334", "--samples", "64", "--json"]
+    assert found == json.loads(CliRunner().invoke(app, same).stdout)
 
 
 @pytest.mark.parametrize(

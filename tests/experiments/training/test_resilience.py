@@ -10,6 +10,7 @@ import pytest
 
 from experiments.training import run
 from experiments.training.config import load_training
+from experiments.training.figures import GRID, Across
 from experiments.training.report import write_reports
 from experiments.training.resilience import Bearing, Level, axes, bearings, harms, interval, onset, sentences, table
 from experiments.training.store import Failure, Trial, open_existing
@@ -191,3 +192,17 @@ def test_the_shipped_study_moves_one_error_at_a_time_from_none():
     assert {at["adam"] for at in training.trained_at} == {0}
     trials = run.trials(training)
     assert len(trials) == 5 * (21 * 5 + 1)
+
+
+def test_fields_that_move_apart_have_panels_of_their_own():
+    settings = [{"a.x": 1}, {"a.x": 2}, {"hardware.b": "3 %"}, {"hardware.b": "4 %"}, {"hardware.b": "5 %"}]
+    reached = {"tngd": [{"mean": 0.1 * (k + 1), "standard_error": 0.01} for k in range(5)]}
+    figure, _ = GRID.draw(Across(Measure("accuracy", "%", "higher"), settings, reached, {"tngd": "k"}))
+    panels = figure.axes
+    assert [panel.get_xlabel() for panel in panels] == ["a x", "b"]
+    assert [[tick.get_text() for tick in panel.get_xticklabels()] for panel in panels] == [
+        ["1", "2"],
+        ["3 %", "4 %", "5 %"],
+    ]
+    drawn = [panel.containers[0].lines[0].get_ydata() for panel in panels]
+    assert [list(y) for y in drawn] == [pytest.approx([10, 20]), pytest.approx([30, 40, 50])]
