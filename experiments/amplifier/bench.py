@@ -30,7 +30,8 @@ LOWEST, HIGHEST = 1e-4, 1e10
 """Hz, of the open-loop response."""
 HUGE = 1e9
 """Henries that close the loop at rest alone, farads that hold the minus input for signals."""
-PRECISE = Numerics(reltol=1e-6)
+PRECISE = Numerics(reltol=1e-6, method="gear")
+"""Of the trapezoidal rule the steps of clamped inputs (OPA1611) become ever smaller, and never end."""
 ABSOLUTE = 1e-15
 """A, to which ngspice finds currents at rest."""
 SLOWEST = 20_000
