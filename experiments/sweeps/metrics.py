@@ -96,10 +96,6 @@ def _power(answers: Answers) -> Array:
     return dissipation(answers.device, answers.behaviour.settled)
 
 
-def _energy(answers: Answers) -> Array:
-    return dissipation(answers.device, answers.behaviour.settled) * answers.running
-
-
 def _solve_time(answers: Answers) -> Array:
     return solve_time(answers.device, answers.running, answers.solves, answers.programs)
 
@@ -126,10 +122,7 @@ METRICS = {
     "saturated_cells": Metric("", "cells and summing amplifiers beyond their trusted range", _saturated),
     "output_noise": Metric("%", "rms noise of the outputs over their rms voltage", _noise, "noise"),
     "output_current": Metric("A", "largest current of any amplifier or DAC at rest, by nominal loads", _current),
-    "power": Metric("W", "dissipated in the resistors at rest, by nominal values", _power),
-    "energy": Metric(
-        "J", "that power times the time until settled, or until read if that is sooner", _energy, "settling"
-    ),
+    "power": Metric("W", "heat in the resistors alone at rest, by nominal values", _power),
     "solve_time": Metric(
         "s",
         "of a solution: writing resistors, transfers, converting, and until settled, or until read if that is sooner",
@@ -139,20 +132,20 @@ METRICS = {
     ),
     "solve_energy": Metric(
         "J",
-        "of a solution, for all of that: outputs and amplifiers at idle while it settles, by nominal values",
+        "of a solution, for all of that: amplifiers at idle and outputs while it settles, each conversion once",
         _solve_energy,
         "settling",
         law=lambda device, volts: solve_energy(device, volts, *np.ones((3, len(volts)))),
     ),
     "supply_power": Metric(
         "W",
-        "from the supplies at rest, by nominal values: amplifiers at idle, outputs, converters that convert",
+        "from the supplies at rest, by nominal values: amplifiers at idle, outputs, converters that never pause",
         lambda a: supply_power(a.device, a.behaviour.settled),
         law=supply_power,
     ),
     "supply_energy": Metric(
         "J",
-        "of the analog solve, from the supplies: supply_power until settled, or until read if that is sooner",
+        "of one analog solve: supply_power until settled, or until read if that is sooner",
         _supply_energy,
         "settling",
         law=supply_power,

@@ -77,8 +77,8 @@ def test_no_board_that_takes_as_little_energy_is_cheaper():
     ("limits", "said"),
     [
         (
-            {"energy": {"max": "1 nJ"}},
-            r"limits\.energy: none of the 3 cheapest boards that may do keeps 1 nJ; 85 % of ",
+            {"power": {"max": "1 nW"}},
+            r"limits\.power: none of the 3 cheapest boards that may do keeps 1 nW; 85 % of ",
         ),
         (
             {"power": {"min": "900 W"}},
@@ -91,14 +91,14 @@ def test_a_limit_that_nothing_predicts_and_no_board_keeps_ends_the_search(limits
     counting = Counting()
     with pytest.raises(InputError, match=said) as refused:
         found(parts_of(merged(FEW, {"specification": {"limits": limits}})), counting)
-    best = re.search(r"best one's copies keep ([\d.]+) µ[JW]|keep ([\d.]+) mW", str(refused.value))
+    best = re.search(r"best one's copies keep ([\d.]+) [µm]W", str(refused.value))
     assert best is not None, str(refused.value)
     assert counting.jobs <= 2 + 3 + prove.TOGETHER
 
 
 def test_a_limit_that_nothing_predicts_and_some_board_keeps_ends_nothing(monkeypatch):
     monkeypatch.setattr(prove, "MISSED", 1)
-    parts = parts_of(merged(FEW, {"specification": {"limits": {"energy": {"max": "1 mJ"}}}}))
+    parts = parts_of(merged(FEW, {"specification": {"limits": {"power": {"max": "900 W"}}}}))
     assert found(parts).passed
 
 
