@@ -15,7 +15,7 @@ from optim.errors import packed, unpacked
 from optim.host import Time, on_host
 from optim.mapping import NO_COORDINATES, Mapping
 from optim.native import NATIVE
-from optim.options import check_options
+from optim.options import check_options, real
 from optim.systems import Draw, Ggn, Relaxed, Solve, no_basis, no_error, no_statistics, product
 from solvers.precision.rotated import Rotating
 from solvers.sde import Sde
@@ -114,7 +114,7 @@ def scale_by_natural_gradient(
     """
     check_options(
         solver,
-        damping=None if callable(damping) or _traced(damping) else float(damping),
+        damping=None if callable(damping) or _traced(damping) else real("damping", damping),
         timed=callable(analog_time) or analog_time != inf,
         mapping=mapping,
         warm_start=warm_start,

@@ -73,7 +73,10 @@ class Digital:
             raise InputError(f"analog time is {analog_time}, but {self.method} is digital and knows no time; use inf")
 
 
-NO_FACTOR = "woodbury needs a system with a curvature factor B; use cholesky or cg for a plain matrix"
+NO_FACTOR = (
+    "woodbury needs a system with a curvature factor B; use cholesky or cg for a plain matrix. The mappings 'dual' and "
+    "'kernel' of a natural gradient are Woodbury's identity already: use Digital(), or mapping 'primal'"
+)
 
 
 def _factorised(systems: LinearSystems) -> Array:

@@ -82,12 +82,14 @@ CURVATURES = {
     "sampled fisher": Curvature(_drawn_gradients, lambda loss, shape, draws: draws),
 }
 """The kinds of ``optim.curvature``, by the same names."""
+FEWEST = {"ggn": "curvature='sampled fisher'", "sampled fisher": "draws=1"}
+"""What makes one row for each sample of kinds that have several."""
 
 
 def curvature_named(name: str) -> Curvature:
     """Raises InputError where there is no such kind."""
     if name not in CURVATURES:
-        raise InputError(f"curvature: no {name!r}; {did_you_mean(name, CURVATURES, 'curvatures')}")
+        raise InputError(f"curvature: no {name!r}; {did_you_mean(str(name), CURVATURES, 'curvatures')}")
     return CURVATURES[name]
 
 
@@ -131,7 +133,9 @@ def check_budget(
         cures.append(f"draws={fitting}")
     if batch := budget // (per_sample * row):
         cures.append(f"a batch of {batch}")
-    fits = f"{' or '.join(cures)} fits" if cures else "not even one sample fits; freeze parameters"
+    if (rows := budget // row) and not cures:  # of a row for each sample
+        cures.append(f"{FEWEST[name]} and a batch of {rows}")
+    fits = f"{' or '.join(cures)} fits" if cures else "not even one row fits; freeze parameters"
     raise InputError(
         f"curvature: {name} makes K = {samples * per_sample} rows of {size} parameters, {needed / 1e9:.3g} GB, where "
         f"the budget is {budget / 1e9:.3g} GB; {fits}, or raise budget"

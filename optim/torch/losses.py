@@ -194,6 +194,8 @@ def loss_named(loss: Any) -> Loss:
         InputError: nothing is, or it is no mean over the batch.
     """
     if type(loss) not in LOSSES:
+        if isinstance(loss, type) and loss in LOSSES:
+            raise InputError(f"loss: {loss.__name__} is a class; give torch.nn.{loss.__name__}()")
         shown = getattr(loss, "__name__", type(loss).__name__)
         known = ", ".join(f"torch.nn.{kind.__name__}()" for kind in LOSSES)
         raise InputError(f"loss: no curvature is known of {shown}; give one of {known}")

@@ -14,8 +14,16 @@ Named: TypeAlias = "dict[str, Tensor]"
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]"
 """Of a batch: what the module takes, one tensor, several, or several by name; (b, ...) each."""
 
-COUPLING = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.SyncBatchNorm)
+COUPLING = torch.nn.modules.batchnorm._BatchNorm
 """Modules whose outputs for a sample depend on the others of its batch."""
+UNTAKEN: dict[type, str] = {
+    torch.nn.RNNBase: "go through time with GRUCell or RNNCell",
+    torch.nn.LSTMCell: "take GRUCell or RNNCell",
+    torch.nn.DataParallel: "give the module in it, its .module",
+    torch.nn.parallel.DistributedDataParallel: "give the module in it, its .module",
+    torch.jit.ScriptModule: "give the module that it was made from",
+}
+"""Modules that ``torch.func`` has no rule for, and what to do."""
 
 
 def trained_parameters(model: torch.nn.Module) -> Named:
@@ -41,6 +49,19 @@ def batch_size(inputs: Inputs) -> int:
     if len(sizes) != 1 or 0 in sizes:
         raise InputError(f"inputs have first dimensions {sorted(sizes)}; give tensors (b, ...) of one batch")
     return sizes.pop()
+
+
+def check_module(model: Any) -> None:
+    """Raises InputError where it is no module, or holds one that ``torch.func`` does not take."""
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    for name, part in model.named_modules():
+        for kind, cure in UNTAKEN.items():
+            if isinstance(part, kind):
+                raise InputError(
+                    f"model: {name or 'it'} is a {type(part).__name__}, which torch.func cannot take sample by sample; "
+                    f"{cure}"
+                )
 
 
 def refuse_coupled(model: torch.nn.Module) -> None:
@@ -135,9 +156,9 @@ def _mapped(function: Any, arguments: tuple[Any, ...]) -> Any:
     """``vmap`` over samples, each of which draws its own random numbers."""
     try:
         return vmap(function, randomness="different")(*arguments)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of the module's own code, which took the whole batch before
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
             f"model: torch.func.vmap cannot take it sample by sample: {line}; replace what it names by operations "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from optim.mapping import OUTSIDE, Mapping, solve_mapped
-from optim.options import check_options
+from optim.options import at_least, check_options, real, whole
 from optim.seeds import step_seed
 from optim.torch.curvature import PART, check_budget, curvature_factor, curvature_named, gradient_coordinates
 from optim.torch.losses import loss_named
@@ -20,6 +20,7 @@ from optim.torch.module import (
     PerSample,
     batch_size,
     called,
+    check_module,
     random_state,
     refuse_coupled,
     seeded,
@@ -96,11 +97,17 @@ class NaturalGradient:
         micro_batch_size: int | None = None,
         budget: int = 4 * 10**9,
     ):
+        check_module(model)
         known = None if callable(damping) else damping
-        check_options(solver, known, analog_time != inf, mapping, warm_start, 0.0, seed, memory)
-        for name, count in (("draws", draws), ("micro_batch_size", micro_batch_size), ("budget", budget)):
-            if count is not None and count < 1:
-                raise InputError(f"{name} is {count}; it must be 1 or more")
+        if not callable(damping):
+            real("damping", damping)
+        analog_time = real("analog_time", analog_time)
+        at_least(1, "draws", whole("draws", draws))
+        at_least(0, "doublings", whole("doublings", doublings))
+        at_least(1, "budget", real("budget", budget))
+        if micro_batch_size is not None:
+            at_least(1, "micro_batch_size", whole("micro_batch_size", micro_batch_size))
+        check_options(solver, known, analog_time != inf, mapping, warm_start, 0.0, whole("seed", seed), memory)
         if mapping == "kernel" and curvature == "sampled fisher":
             raise InputError(f"mapping 'kernel': {OUTSIDE}")
         if draws != 1 and curvature != "sampled fisher":
@@ -181,6 +188,8 @@ class NaturalGradient:
             InputError: it is of other parameters, or keeps what these options do not use, or the reverse.
         """
         own = set(self.state_dict())
+        if not isinstance(state, dict):
+            raise InputError(f"state is a {type(state).__name__}; give what state_dict() returned")
         if set(state) != own:
             raise InputError(f"state has {', '.join(sorted(state)) or 'nothing'}; it needs {', '.join(sorted(own))}")
         trained = self._trained()
@@ -212,7 +221,7 @@ class NaturalGradient:
         return trained
 
     def _wanted_damping(self) -> float:
-        return float(self.damping(self.number) if callable(self.damping) else self.damping)
+        return real("damping", self.damping(self.number) if callable(self.damping) else self.damping)
 
     def _linearised(self, trained: Named, inputs: Inputs, targets: Tensor) -> tuple[Tensor, Array, Array, Array | None]:
         """The loss (), g (N,), B (K, N), and for the kernel mapping ρ (K,), of this step."""
@@ -247,6 +256,9 @@ class NaturalGradient:
         return loss.detach(), gradient, B, coordinates
 
     def _check_finite(self, loss: Tensor, gradient: Named) -> None:
+        for name, part in gradient.items():
+            if part.layout != torch.strided:
+                raise InputError(f"gradient of {name} is sparse; make the module that has it with sparse=False")
         for name, part in {"loss": loss, **{f"gradient of {name}": part for name, part in gradient.items()}}.items():
             if not bool(torch.isfinite(part).all()):
                 raise InputError(f"{name} is not finite in step {self.number}; {CALMER}")

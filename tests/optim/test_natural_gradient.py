@@ -140,6 +140,10 @@ def test_dual_standard_error_is_that_of_the_gradient(noisy):
         ({"mapping": "primal", "delay": 0.2}, "needs warm_start"),
         ({"mapping": "primal", "delay": -1.0}, "delay is -1"),
         ({"damping": 0.0}, "damping is 0"),
+        ({"damping": "1"}, "damping is '1'; give a number"),
+        ({"memory": "0.9"}, "memory is '0.9'; give a number"),
+        ({"solver": "bench"}, "solver is a str; give a solver, as Digital"),
+        ({"solver": Digital}, "solver is the class Digital; give a solver"),
         ({"solver": Digital(), "analog_time": 1.0}, "knows no time"),
     ],
 )

@@ -6,7 +6,9 @@ from torch import nn
 
 from optim.torch import NaturalGradient
 from solvers.digital import Digital
+from solvers.network import Network
 from spu_circuit.errors import InputError
+from spu_circuit.hardware import load_hardware
 from tests.optim.torch.cases import COINS, IMAGES, INPUTS, LABELS, VALUES, cnn, mlp
 
 CROSS_ENTROPY = nn.CrossEntropyLoss()
@@ -37,6 +39,12 @@ def test_samples_that_batch_norm_couples(norm):
     assert "GroupNorm" in line
 
 
+def test_batch_norm_that_does_not_know_its_size_yet():
+    natural = natural_of(nn.Sequential(nn.Linear(5, 3), nn.LazyBatchNorm1d()))
+    with pytest.raises(InputError, match=r"^model: 1 is a LazyBatchNorm1d that normalises over the batch"):
+        natural.step(INPUTS, LABELS)
+
+
 def test_samples_that_anything_else_couples():
     class Centred(nn.Linear):
         def forward(self, inputs):
@@ -54,6 +62,73 @@ def test_a_module_that_branches_on_values():
             return super().forward(inputs if inputs.sum() > 0 else -inputs)
 
     refused(Branching(5, 3), "^model: torch.func.vmap cannot take it sample by sample: .*; replace what it names")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize(
+    ("made", "line"),
+    [
+        (lambda: nn.Sequential(nn.LSTM(5, 3)), "0 is a LSTM, .*; go through time with GRUCell or RNNCell$"),
+        (lambda: nn.LSTMCell(5, 3), "it is a LSTMCell, .*; take GRUCell or RNNCell$"),
+        (lambda: nn.DataParallel(mlp()), "it is a DataParallel, .*; give the module in it, its .module$"),
+        (lambda: torch.jit.ScriptModule(), "it is a ScriptModule, .*; give the module that it was made from$"),
+    ],
+)
+def test_modules_that_cannot_be_taken_sample_by_sample(made, line):
+    with pytest.raises(InputError, match=f"^model: {line}") as error:
+        natural_of(made())
+    assert "which torch.func cannot take sample by sample; " in str(error.value)
+
+
+@pytest.mark.parametrize("cell", [nn.GRUCell, nn.RNNCell])
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_what_is_advised_in_the_place_of_recurrent_modules(cell):
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = cell(5, 3)
+
+        def forward(self, inputs):
+            state = inputs.new_zeros(len(inputs), 3)
+            for part in (inputs, 2 * inputs):
+                state = self.cell(part, state)
+            return state
+
+    model = Recurrent()
+    natural_of(model).step(INPUTS, LABELS)
+    assert all(p.grad.abs().max() > 0 for p in model.parameters())
+
+
+def test_a_model_that_is_no_module():
+    with pytest.raises(InputError, match=r"^model is a function; give a torch\.nn\.Module$"):
+        natural_of(lambda inputs: inputs)
+
+
+def test_errors_of_a_module_that_takes_batches_alone():
+    class Picky(nn.Linear):
+        def forward(self, inputs):
+            if len(inputs) < 2:
+                raise ValueError("one sample is too few")
+            return super().forward(inputs)
+
+    refused(Picky(5, 3), "^model: torch.func.vmap cannot take it sample by sample: one sample is too few; ")
+
+
+def test_sparse_gradients():
+    class Sparse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(7, 3, sparse=True)
+
+        def forward(self, words):
+            return self.table(words)
+
+    refused(Sparse(), "^gradient of table.weight is sparse; make the module .* sparse=False$", inputs=LABELS)
+
+
+def test_the_class_of_a_loss_in_its_place():
+    with pytest.raises(InputError, match=r"^loss: MSELoss is a class; give torch.nn.MSELoss\(\)$"):
+        natural_of(mlp(), nn.MSELoss)
 
 
 @pytest.mark.parametrize("loss", [nn.L1Loss(), nn.functional.cross_entropy, lambda outputs, targets: outputs.sum()])
@@ -177,13 +252,25 @@ def test_a_curvature_that_is_not_finite():
             r"K = 24 rows of 119 parameters, .*; draws=2 or a batch of 3 fits, or raise budget$",
         ),
         ("fisher", 1, 2_000, r"K = 6 rows of 119 parameters, .*; a batch of 2 fits, or raise budget$"),
-        ("ggn", 1, 1_000, r"K = 12 rows of 119 parameters, .*; not even one sample fits; freeze parameters, or raise"),
+        # Neither fewer draws of the batch nor a sample with as many draws fit.
+        (
+            "ggn",
+            1,
+            1_000,
+            r"K = 12 rows of 119 .*; curvature='sampled fisher' and a batch of 1 fits, or raise budget$",
+        ),
+        ("sampled fisher", 7, 4_000, r"K = 42 rows of 119 parameters, .*; draws=1 and a batch of 4 fits, or raise"),
+        ("ggn", 1, 900, r"K = 12 rows of 119 parameters, .*; not even one row fits; freeze parameters, or raise"),
     ],
 )
 def test_a_factor_beyond_the_budget(kind, draws, budget, cure):
     refused(cnn(), f"^curvature: {kind} makes {cure}", IMAGES, curvature=kind, draws=draws, budget=budget)
-    if "not even" not in cure:
+    if " and a batch" in cure:
+        kind, draws = "sampled fisher", 1
+        fitting = int(cure.partition("a batch of ")[2][0])
+    else:
         fitting = {"ggn": 5, "sampled fisher": 3, "fisher": 2}[kind]
+    if "not even" not in cure:
         natural_of(cnn(), curvature=kind, draws=draws, budget=budget).step(IMAGES[:fitting], LABELS[:fitting])
 
 
@@ -201,11 +288,38 @@ def test_a_factor_beyond_the_budget(kind, draws, budget, cure):
         ({"mapping": "kernel", "curvature": "sampled fisher"}, "^mapping 'kernel': the gradient must lie in the rows"),
         ({"warm_start": True}, "^warm_start belongs to the primal mapping"),
         ({"seed": -1}, "^seed is -1; it must be from 0 to"),
+        ({"doublings": -1}, "^doublings is -1; it must be 0 or more$"),
+        ({"curvature": None}, "^curvature: no None; curvatures are ggn, fisher, sampled fisher$"),
+        ({"damping": "1"}, "^damping is '1'; give a number$"),
+        ({"damping": None}, "^damping is None; give a number$"),
+        ({"memory": "0.9"}, "^memory is '0.9'; give a number$"),
+        ({"analog_time": "2"}, "^analog_time is '2'; give a number$"),
+        ({"budget": "4 GB"}, "^budget is '4 GB'; give a number$"),
+        ({"budget": 0}, "^budget is 0; it must be 1 or more$"),
+        ({"seed": 1.5}, "^seed is 1.5; give a whole number$"),
+        ({"draws": 2.5, "curvature": "sampled fisher"}, "^draws is 2.5; give a whole number$"),
+        ({"micro_batch_size": 2.5}, "^micro_batch_size is 2.5; give a whole number$"),
+        ({"doublings": 2.5}, "^doublings is 2.5; give a whole number$"),
+        ({"solver": None}, r"^solver is a NoneType; give a solver, as Digital\(\), "),
+        ({"solver": "bench"}, "^solver is a str; give a solver, as "),
+        ({"solver": Digital}, "^solver is the class Digital; give a solver, as "),
+        ({"solver": load_hardware("bench")}, "^solver is a Hardware; give a solver, as "),
+        ({"solver": Network()}, "^solver is a Network; give a solver, as "),
     ],
 )
 def test_options_out_of_range(options, line):
     with pytest.raises(InputError, match=line):
         natural_of(mlp(), **options)
+
+
+def test_a_damping_that_becomes_no_number():
+    refused(mlp(), "^damping is None; give a number$", damping=lambda number: None)
+
+
+def test_woodbury_where_the_mapping_is_woodbury():
+    refused(
+        mlp(), r"^woodbury needs a system with .*: use Digital\(\), or mapping 'primal'$", solver=Digital("woodbury")
+    )
 
 
 def test_a_module_without_anything_to_train():
@@ -254,3 +368,5 @@ def test_a_state_that_does_not_fit():
         natural_of(model, memory=0.9).load_state_dict(state | {"remembered": torch.zeros(2)})
     with pytest.raises(InputError, match=r"^state has lr; it needs basis, damping, number, "):
         natural_of(model).load_state_dict({"lr": 0.1})
+    with pytest.raises(InputError, match=r"^state is a NoneType; give what state_dict\(\) returned$"):
+        natural_of(model).load_state_dict(None)
