@@ -32,7 +32,9 @@ def check_memory(experiment: Experiment, name: str) -> None:
     cures = {fewer: fitting * samples // rows}
     if settings.curvature == "sampled fisher":
         cures = {"draws": fitting // samples, **cures}
-    last = "fewer parameters" if "draws" in cures or fewer == "batch_size" else "a sampled fisher"
+    last = "fewer parameters" if fewer == "batch_size" else "a sampled fisher"
+    if "draws" in cures:
+        last = f"draws = 1 and {fewer} = {fitting}" if fitting else "fewer parameters"
     fit = " or ".join(f"{field} = {most}" for field, most in cures.items() if most)
     raise InputError(
         f"config: optimizers.{name}: K = {rows} rows of {parameters} parameters need about "

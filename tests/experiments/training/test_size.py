@@ -57,6 +57,20 @@ def test_what_does_not_fit_is_refused_with_what_does(monkeypatch, settings, fitt
         assert factor_of(experiment(**settings | {field: number}), "natural").shape[0] <= fitting
 
 
+def test_one_draw_of_fewer_samples_where_neither_alone_fits(monkeypatch):
+    sampled = {"curvature": "sampled fisher", "draws": 64}
+    large = experiment(**sampled)
+    rows, parameters = factor_of(large, "natural").shape
+    monkeypatch.setattr(size, "machine_memory", lambda: holding(20, parameters) + 1)
+    with pytest.raises(InputError, match=r"for K = 20; take draws = 1 and curvature_samples = 20$"):
+        prepare(single(large), None)
+    taken = experiment(**sampled | {"draws": 1, "curvature_samples": 20})
+    assert factor_of(taken, "natural").shape[0] == 20
+    monkeypatch.setattr(size, "machine_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"take fewer parameters$"):
+        prepare(single(large), None)
+
+
 def test_what_fits_is_taken(monkeypatch):
     large = experiment()
     monkeypatch.setattr(size, "machine_memory", lambda: holding(*factor_of(large, "natural").shape))
