@@ -46,11 +46,25 @@ def test_old_names_of_normalisations_are_read(folder):
     assert same(read_encoder(folder, SHAPE), encoder(SHAPE))
 
 
-def test_half_precision_weights_are_read(folder):
-    write_tensors(folder, {name: array.astype(np.float16) for name, array in tensors(SHAPE).items()})
+@pytest.mark.parametrize(("kind", "error"), [(np.float16, 1e-3), (jnp.bfloat16, 8e-3)])
+def test_half_precision_weights_are_read(folder, kind, error):
+    write_tensors(folder, {name: array.astype(kind) for name, array in tensors(SHAPE).items()})
     found = read_encoder(folder, SHAPE)
     assert found.words.dtype == np.float32
-    np.testing.assert_allclose(found.words, encoder(SHAPE).words, atol=1e-3)
+    np.testing.assert_allclose(found.words, encoder(SHAPE).words, atol=error)
+
+
+def test_weights_that_are_no_numbers_to_compute_with(folder):
+    arrays = tensors(SHAPE)
+    write_tensors(folder, {name: (100 * array).astype(np.int8) for name, array in arrays.items()})
+    with pytest.raises(InputError, match=r"has numbers of type int8; give weights of type float32, float16, bfloat16"):
+        read_encoder(folder, SHAPE)
+    arrays["embeddings.word_embeddings.weight"][3, 2] = np.nan
+    write_tensors(folder, arrays)
+    with pytest.raises(
+        InputError, match=r"word_embeddings\.weight of .* has numbers that are not finite; copy it again"
+    ):
+        read_encoder(folder, replace(SHAPE, deviation=0.03))
 
 
 def test_a_pretrained_encoder_computes_what_another_implementation_does():
@@ -176,9 +190,10 @@ def test_a_tokenizer_that_does_not_match_the_vocabulary(folder):
     assert tokenizer(folder).first == 2
 
 
-def test_a_tokenizer_without_special_tokens(folder):
-    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in VOCABULARY).replace("[SEP]", "sep"))
-    with pytest.raises(InputError, match=r"vocab\.txt' has no token \[SEP\]; give the tokenizer of a BERT encoder"):
+@pytest.mark.parametrize("name", ["SEP", "UNK"])
+def test_a_tokenizer_without_special_tokens(folder, name):
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in VOCABULARY).replace(f"[{name}]", name.lower()))
+    with pytest.raises(InputError, match=rf"vocab\.txt' has no token \[{name}\]; give the tokenizer of a BERT encoder"):
         tokenizer(folder)
 
 

@@ -65,6 +65,7 @@ def test_a_training_runs_from_files_to_a_report(config, path, tmp_path):
     training = single(changed(config))
     resolved = prepare(training, path)
     assert resolved["notes"] == [
+        "4 of 20 questions have no answer in the file; they are left out.",
         "4 of 20 answers are not in their context where the file says.",
         "4 of 16 questions have no answer that a window holds; they train nothing.",
     ]
@@ -77,7 +78,7 @@ def test_a_training_runs_from_files_to_a_report(config, path, tmp_path):
     assert all(0 <= step.score <= 1 for step in history if step.score is not None)
     # All begin with the same windows, weights and dropped numbers.
     assert len({round(step.loss, 4) for step in history if step.step == 0}) == 1
-    assert said[:2] == resolved["notes"]
+    assert said[:3] == resolved["notes"]
     assert all(0 <= step.beside <= 1 for step in history if step.score is not None)
     assert any(re.search(r"reaches a test F1 of [\d.]+ % and exact match of [\d.]+ % after", each) for each in said)
     page = (tmp_path / "run" / "report.html").read_text()
@@ -151,12 +152,26 @@ def test_without_a_file_the_official_questions_are_taken(config, path, monkeypat
             {"length": 64},
             "data.length: windows of 64 tokens are longer than the 48 that the encoder of data.model takes",
         ),
-        ({"train": 100}, "106 questions are asked for, there are 12 with an answer in a window of 8 paragraphs"),
+        (
+            {"train": 100},
+            "106 questions are asked for, there are 12 with an answer in a window of 8 paragraphs.*; lower train. "
+            "4 of 20 questions have no answer in the file",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(config, path, data, words):
     with pytest.raises(InputError, match=words):
         task_named("qa").load(changed(config, data).data, path)
+
+
+def test_a_file_whose_answers_are_all_elsewhere_is_refused_with_the_reason(config, tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    for paragraph in document["data"][0]["paragraphs"]:
+        paragraph["context"] = f"Once more. {paragraph['context']}"
+    with pytest.raises(
+        InputError, match=r"there are 0 with .*; give others\. .* 5 of 5 answers are not in their context"
+    ):
+        task_named("qa").load(changed(config).data, written(tmp_path, document))
 
 
 def test_weights_that_changed_are_another_run(config, path, folder):

@@ -27,7 +27,7 @@ class Question:
 
     Args:
         paragraph: its number in the file.
-        answers: right ones, as people gave them.
+        answers: right ones, as people gave them; none where there is no answer, as SQuAD 2.0 has it.
     """
 
     paragraph: int
@@ -48,7 +48,7 @@ def is_placed(answer: Answer, context: str) -> bool:
 
 
 def read_questions(path: Path) -> list[Question]:
-    """All questions of a file that have an answer.
+    """All questions of a file.
 
     Raises:
         InputError: it cannot be read, or is in another format.
@@ -76,18 +76,19 @@ def _questions(document: Any) -> Any:
             context = _text(paragraph["context"])
             for asked in paragraph["qas"]:
                 answers = tuple(Answer(_text(own["text"]), _whole(own["answer_start"])) for own in asked["answers"])
-                if answers:
-                    yield Question(number, context, _text(asked["question"]), answers)
+                yield Question(number, context, _text(asked["question"]), answers)
             number += 1
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} is no text")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise TypeError(f"{value!r:.40} has half a character")
     return value
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r:.40} is no whole number")
     return value

@@ -13,7 +13,7 @@ from experiments.training.language.folder import TOKENIZERS, Shape
 from spu_circuit.errors import InputError
 from spu_circuit.files import is_file, read_file, shortened
 
-FIRST, BETWEEN, PADDING = "[CLS]", "[SEP]", "[PAD]"
+FIRST, BETWEEN, PADDING, UNKNOWN = "[CLS]", "[SEP]", "[PAD]", "[UNK]"
 SPARE = 128
 """Rows of an embedding may be rounded up, to a multiple of this at most."""
 
@@ -60,11 +60,11 @@ def read_tokenizer(folder: Path, shape: Shape) -> Tokenizer:
             f"data.model: {shortened(path)} has {count} tokens, the encoder of config.json {shape.vocabulary}; give "
             "the tokenizer that the encoder was trained with"
         )
-    special = {name: library.token_to_id(name) for name in (FIRST, BETWEEN, PADDING)}
+    special = {name: library.token_to_id(name) for name in (FIRST, BETWEEN, PADDING, UNKNOWN)}
     for name, number in special.items():
         if number is None:
             raise InputError(f"data.model: {shortened(path)} has no token {name}; give the tokenizer of a BERT encoder")
-    return Tokenizer(library, *special.values())
+    return Tokenizer(library, special[FIRST], special[BETWEEN], special[PADDING])
 
 
 def _from_json(path: Path) -> Any:
@@ -88,7 +88,7 @@ def _from_vocabulary(path: Path) -> Any:
         small = json.loads(read_file(beside, "data.model")).get("do_lower_case", True) if is_file(beside) else True
     except (ValueError, AttributeError):
         raise InputError(f"data.model: {shortened(beside)} is no JSON object; copy it again") from None
-    library = Library(models.WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=100))
+    library = Library(models.WordPiece(numbers, unk_token=UNKNOWN, max_input_chars_per_word=100))
     library.normalizer = normalizers.BertNormalizer(lowercase=bool(small))
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece()

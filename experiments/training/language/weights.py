@@ -13,6 +13,8 @@ from spu_circuit.files import shortened
 if TYPE_CHECKING:
     from experiments.training.language.encoder import Encoder
 
+NUMBERS = ("float32", "float16", "bfloat16", "float64")
+"""Types of weights; others are of encoders that were made small in a way of their own."""
 OLD = {"weight": "gamma", "bias": "beta"}
 """What normalisations call them in files that were made from the first BERT."""
 
@@ -49,7 +51,17 @@ def read_encoder(folder: Path, shape: Shape) -> "Encoder":
                         f"data.model: {found} of {shortened(path)} has shape {own}, config.json says {wanted}; give "
                         "files of one encoder"
                     )
-                return np.asarray(tensor, np.float32)
+                if tensor.dtype.name not in NUMBERS:
+                    raise InputError(
+                        f"data.model: {found} of {shortened(path)} has numbers of type {tensor.dtype.name}; give "
+                        f"weights of type {', '.join(NUMBERS)}"
+                    )
+                weights = np.asarray(tensor, np.float32)
+                if not np.isfinite(weights).all():
+                    raise InputError(
+                        f"data.model: {found} of {shortened(path)} has numbers that are not finite; copy it again"
+                    )
+                return weights
 
             return assembled(shape, part)
     except (SafetensorError, OSError, TypeError) as error:

@@ -58,7 +58,7 @@ class Adaptation(Description):
         "value",
         "out",
     )
-    rank: Annotated[int, Field(ge=1, description="r of the changes")] = 2
+    rank: Annotated[int, Field(ge=1, le=2**12, description="r of the changes")] = 2
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False, description="α; changes are scaled by α/r")] = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1, description="of what goes into a change, while training")] = 0.0
     dtype: Annotated[

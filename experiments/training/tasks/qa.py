@@ -49,13 +49,14 @@ def _load(sizes: Questions, path: Path | None) -> Split:
 
     folder, shape = _encoder(sizes)
     tokenizer = read_tokenizer(folder, shape)
-    questions = read_questions(official.TRAIN.fetched() if path is None else path)
+    asked = read_questions(official.TRAIN.fetched() if path is None else path)
+    questions = [question for question in asked if question.answers]
     windows: list[list[Window]] = [[] for _ in questions]
     for window in windows_of(questions, tokenizer, sizes.length, sizes.stride, sizes.question):
         windows[window.question].append(window)
     usable = [any(window.answered for window in own) for own in windows]
-    train, validation, test = _drawn(questions, usable, sizes)
-    notes = _notes(questions, usable)
+    notes = _notes(asked, questions, usable)
+    train, validation, test = _drawn(questions, usable, sizes, notes)
 
     def some(numbers: list[int], judged: bool, whole: bool) -> Samples:
         own = [window for number in numbers for window in windows[number] if whole or window.answered]
@@ -78,7 +79,9 @@ def _encoder(sizes: Questions) -> tuple[Path, Shape]:
     return folder, shape
 
 
-def _drawn(questions: list[Question], usable: list[bool], sizes: Questions) -> tuple[list[int], ...]:
+def _drawn(
+    questions: list[Question], usable: list[bool], sizes: Questions, notes: tuple[str, ...]
+) -> tuple[list[int], ...]:
     """Numbers of the questions of each part, whose paragraphs are drawn; a part takes none of a paragraph begun before.
 
     Raises:
@@ -99,17 +102,19 @@ def _drawn(questions: list[Question], usable: list[bool], sizes: Questions) -> t
         if len(found) < wanted:
             raise InputError(
                 f"data: {sizes.total} questions are asked for, there are {sum(usable)} with an answer in a window of "
-                f"{len(own)} paragraphs, which no two parts share; lower train"
+                f"{len(own)} paragraphs, which no two parts share; {'lower train' if any(usable) else 'give others'}. "
+                + " ".join(notes)
             )
         parts.append(found[:wanted])
     return tuple(parts)
 
 
-def _notes(questions: list[Question], usable: list[bool]) -> tuple[str, ...]:
+def _notes(asked: list[Question], questions: list[Question], usable: list[bool]) -> tuple[str, ...]:
     answers = [(answer, question.context) for question in questions for answer in question.answers]
     misplaced = sum(not is_placed(*pair) for pair in answers)
-    lost = len(usable) - sum(usable)
+    lost, open_ones = len(usable) - sum(usable), len(asked) - len(questions)
     said = {
+        f"{open_ones} of {len(asked)} questions have no answer in the file; they are left out.": open_ones,
         f"{misplaced} of {len(answers)} answers are not in their context where the file says.": misplaced,
         f"{lost} of {len(usable)} questions have no answer that a window holds; they train nothing.": lost,
     }

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused_with_what_does(monkeypatch, settings, fitt
 def test_one_draw_of_fewer_samples_where_neither_alone_fits(monkeypatch):
     sampled = {"curvature": "sampled fisher", "draws": 64}
     large = experiment(**sampled)
-    rows, parameters = factor_of(large, "natural").shape
+    parameters = factor_of(large, "natural").shape[1]
     monkeypatch.setattr(size, "machine_memory", lambda: holding(20, parameters) + 1)
     with pytest.raises(InputError, match=r"for K = 20; take draws = 1 and curvature_samples = 20$"):
         prepare(single(large), None)

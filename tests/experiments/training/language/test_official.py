@@ -29,7 +29,7 @@ def unreachable(monkeypatch, error):
 
 def test_questions_are_fetched_once(source, tmp_path, monkeypatch):
     path = source.fetched(tmp_path / "copies")
-    assert len(read_questions(path)) == 4
+    assert len(read_questions(path)) == 5
     unreachable(monkeypatch, URLError("no way out"))
     assert source.fetched(tmp_path / "copies") == path
     assert [each.name for each in path.parent.iterdir()] == ["questions.json"]

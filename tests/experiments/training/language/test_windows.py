@@ -17,7 +17,7 @@ OFF, ON = -1e4, 5.0
 
 @pytest.fixture
 def questions(tmp_path):
-    return read_questions(written(tmp_path))
+    return [question for question in read_questions(written(tmp_path)) if question.answers]
 
 
 def windows(questions, length=16, stride=4, longest=6):
@@ -159,6 +159,8 @@ def test_letters_of_any_script_survive(tmp_path):
         ('{"data": [{"paragraphs": [{"qas": []}]}]}', "KeyError 'context'"),
         ('{"data": 3}', "give data → paragraphs → context and qas"),
         (json.dumps(DOCUMENT).replace('"answer_start": 7', '"answer_start": "x"'), "is not in the format"),
+        (json.dumps(DOCUMENT).replace('"answer_start": 7', '"answer_start": true'), "True is no whole number"),
+        (json.dumps(DOCUMENT).replace("What does", "\\ud800"), "has half a character"),
     ],
 )
 def test_files_in_another_format_are_refused_in_one_line(tmp_path, text, words):
