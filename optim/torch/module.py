@@ -158,7 +158,7 @@ def _mapped(function: Any, arguments: tuple[Any, ...]) -> Any:
         return vmap(function, randomness="different")(*arguments)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # of the module's own code, which took the whole batch before
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # of code that took the whole batch before
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(
             f"model: torch.func.vmap cannot take it sample by sample: {line}; replace what it names by operations "
