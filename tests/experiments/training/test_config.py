@@ -110,7 +110,8 @@ def test_network_engine_takes_its_options_from_the_config(tmp_path):
 
 def test_missing_config_lists_the_shipped_ones():
     with pytest.raises(
-        InputError, match="configs that come with it are cells, characters, digits, fashion, mnist, poisson, qa, regression"
+        InputError,
+        match="configs that come with it are cells, characters, digits, fashion, mnist, poisson, qa, regression",
     ):
         load_experiment("digit")
 
