@@ -76,6 +76,8 @@ class Optimizer(Settings):
             raise ValueError(f"kind {self.kind!r} has no {name!r}; it takes {', '.join(sorted(self.taken))}")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov belongs to a momentum; set one, as momentum = 0.9")
+        if self.signs and self.adam:
+            raise ValueError("signs and adam are two ways to make a step; choose one")
         if self.draws != 1 and self.curvature != "sampled fisher":
             raise ValueError(f"curvature {self.curvature!r} draws nothing; leave draws out, or take 'sampled fisher'")
         if self.mapping == "kernel" and (self.curvature == "sampled fisher" or self.curvature_samples is not None):

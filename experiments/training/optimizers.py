@@ -119,13 +119,13 @@ def _sgd(settings: Settings, rate: Any) -> Any:
 
 
 def _array_step(settings: Settings, rate: Any) -> Any:
-    """Steps of natural gradients. With Adam the momentum is one of what goes into it."""
-    if not settings.adam:
+    """Steps of natural gradients. With Adam, or signs, the momentum is one of what goes into it."""
+    if not (settings.adam or settings.signs):
         return _sgd(settings, rate)
     import optax
 
     before = [optax.trace(settings.momentum, settings.nesterov)] if settings.momentum else []
-    return optax.chain(*before, _adam(settings, rate))
+    return optax.chain(*before, _sign(settings, rate) if settings.signs else _adam(settings, rate))
 
 
 def _kfac(settings: Settings, learner: Learner, params: Any) -> "Kfac":
@@ -167,7 +167,8 @@ def _digital_label(settings: Table) -> str:
 def _array_label(settings: Table) -> str:
     base = settings["hardware"]["base"]
     where = "ideal SDE" if base == "none" else f"{settings['engine']}, {base}"
-    return f"TNGD{'-Adam' if settings['adam'] else ''}{_memory(settings)} ({where}{_precision(settings)})"
+    steps = "-Adam" if settings["adam"] else ", signs" if settings.get("signs") else ""
+    return f"TNGD{steps}{_memory(settings)} ({where}{_precision(settings)})"
 
 
 def _precision(settings: Table) -> str:
@@ -239,6 +240,7 @@ OPTIMIZERS = {
         | ENGINE
         | {
             "adam",
+            "signs",
             "betas",
             "hardware",
             "copies",

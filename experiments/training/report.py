@@ -261,7 +261,7 @@ def _same_but_exact(name: str, config: dict[str, Any], found: dict[str, Any]) ->
         alike = (
             kind_named(theirs["kind"]).exact
             and theirs["hardware"]["base"] == "none"
-            and not settings["adam"]
+            and not (settings["adam"] or settings.get("signs"))
             and all(theirs[k] == settings[k] for k in same)
         )
         if alike and all(entry[field] == found[name][field] for field in ("learning_rate", "seeds")):

@@ -68,6 +68,7 @@ class Settings(EngineSettings):
         int | None, Field(ge=1, description="samples that B is made of at a time, to save memory; none: all at once")
     ] = None
     adam: Annotated[bool, Field(description="tngd: feed the natural gradient to Adam (TNGD-Adam)")] = False
+    signs: Annotated[bool, Field(description="tngd: step by the signs of the natural gradient")] = False
     betas: Annotated[tuple[Beta, Beta], Field(description="Adam's β₁, β₂")] = (0.9, 0.999)
     solver: Annotated[Literal["cholesky", "woodbury", "cg"], Field(description="digital")] = "woodbury"
     cg_iterations: Annotated[int | None, Field(ge=1, description="of cg, at most; none: to 1e-10")] = None

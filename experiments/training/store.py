@@ -54,6 +54,9 @@ class Step:
     ``damping`` is the λ that the solve took; ``doublings``, how often it was doubled until the matrix could be
     programmed and its refinement converged.
 
+    ``injected_noise`` is κ₀ of the solve in units of its unknowns: of a device the square of the volts over v_u, which
+    another step has other ones of.
+
     ``solves`` and the counts after it are what the step asked of the device, ``flops`` its digital work beside it.
     ``refinement`` says how its refinement ended; what did not converge gave its best iterate. ``estimated_error`` is
     that of the array's unknowns.
@@ -81,6 +84,7 @@ class Step:
     saturated_nodes: int
     clipped_codes: int
     lost_entries: int
+    injected_noise: float | None
     ngspice_runs: int
     solves: int
     programs: int

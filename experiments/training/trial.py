@@ -218,6 +218,7 @@ class _Member:
             saturated_nodes=int(went.saturated_nodes) if went else 0,
             clipped_codes=int(went.clipped_codes) if went else 0,
             lost_entries=int(went.lost_entries) if went else 0,
+            injected_noise=_number(went.injected_noise) if went else None,
             ngspice_runs=int(went.ngspice_runs) if went else 0,
             solves=int(went.solves) if went else 0,
             programs=int(went.programs) if went else 0,

@@ -20,11 +20,42 @@ from experiments.claims.statements.early_settings import ADAM
 def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
     for taken, kind in ((0.002, "confirmed"), (0.05, "refuted"), (None, "refuted")):
         rows = [
-            {"rate": 0.5, "time_tau": 1.0, "noise": noise, "seed": seed, "score": score}
+            {"case": case, "rate": 0.5, "time_tau": 1.0, "noise": noise, "seed": seed, "score": score}
+            | {"volts": 3.0 + seed, "least": 0.002, "middle": noise, "most": 0.4}
+            for case in (noise_harmless.DUAL, noise_harmless.CIRCUIT)
             for seed in range(5)
             for noise, score in ((0.0, 0.95 + 0.001 * seed), (0.01, taken and 0.95 - taken), (0.1, 0.1))
         ]
         assert verdict(noise_harmless.CLAIM.conditions(rows)).kind == kind
+    told = noise_harmless.CLAIM.finding(rows)
+    assert "κ₀ = 0.01 is a noise of 3.0 to 7.0 V" in told
+    assert "have κ₀ of 0.002 to 0.4, the middle one 0.01." in told
+    assert noise_harmless.CLAIM.figure.draw(rows) is not None
+
+
+def test_noise_of_a_circuit_has_the_volts_that_are_its_share_of_the_solution(monkeypatch, tmp_path):
+    asked = []
+
+    def trained(steps, case, rate, time, added, seeds):
+        asked.append((case, added, seeds))
+        # 20 V are the unit of what the cells hold.
+        return [{"case": case, "seed": seed, "middle": (added / 20) ** 2} for seed in seeds]
+
+    monkeypatch.setattr(noise_harmless, "_trained", trained)
+    grids = (
+        noise_harmless.Grid(noise_harmless.DUAL, (1.0,), (0.01,), 1),
+        noise_harmless.Grid(noise_harmless.CIRCUIT, (1.0,), (0.01,), 2),
+    )
+    protocol = noise_harmless.Protocol((3, 4), (0,), grids, 3, (0.5,))
+    rows = noise_harmless.CLAIM.measure(protocol, Given(None, tmp_path))
+    assert [row["noise"] for row in rows] == [0.0, 0.01, 0.0, 0.0, 0.01, 0.01]
+    assert asked == [
+        (noise_harmless.DUAL, 0.0, (3,)),
+        (noise_harmless.DUAL, 0.01, (3,)),
+        (noise_harmless.CIRCUIT, noise_harmless.REFERENCE, (0,)),
+        (noise_harmless.CIRCUIT, 0.0, (3, 4)),
+        (noise_harmless.CIRCUIT, pytest.approx(2.0), (3, 4)),
+    ]
 
 
 def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():

@@ -93,14 +93,47 @@ def test_a_refinement_wins_what_its_law_says(tmp_path):
 
 
 @pytest.mark.slow
-def test_steps_of_adam_without_memory_are_signs(tmp_path):
+def test_steps_of_adam_without_memory_are_signs_on_the_ideal_equation_and_on_a_circuit(tmp_path):
     protocol = replace(sign_descent.CLAIM.quick, seeds=(0,), steps=2, times=(0.0, 0.5))
     rows = sign_descent.CLAIM.measure(protocol, Given(None, tmp_path))
-    losses = {(row["time_tau"], row["update"]): row["loss"] for row in rows}
-    for time in protocol.times:
+    losses = {(row["case"], row["time_tau"], row["update"]): row["loss"] for row in rows}
+    # At time 0 every device returns the gradient, and one measures it.
+    points = [(sign_descent.PRIMAL, 0.0), (sign_descent.PRIMAL, 0.5), ("dual, bench", 0.5)]
+    assert [point for point in dict.fromkeys(key[:2] for key in losses)] == points
+    for point in points:
         # ε = 1e-8 beside gradients of 1e-4 and more: less than 1e-4 of a step.
-        assert losses[time, sign_descent.ADAM] == pytest.approx(losses[time, sign_descent.SIGN], abs=1e-3)
-    assert losses[0.0, sign_descent.SIGN] != losses[0.5, sign_descent.SIGN]
+        assert losses[*point, sign_descent.ADAM] == pytest.approx(losses[*point, sign_descent.SIGN], abs=1e-3)
+    assert losses[*points[0], sign_descent.SIGN] != losses[*points[1], sign_descent.SIGN]
+    assert "Adam beside sign SGD, dual, bench: 0.5 τ" in sign_descent.CLAIM.finding([*rows, *_of_seed(1, rows)])
+
+
+def _of_seed(seed, rows):
+    return [{**row, "seed": seed} for row in rows]
+
+
+def test_signs_of_every_device_are_judged_beside_the_gradients():
+    ends = {
+        (sign_descent.PRIMAL, 0.0, sign_descent.SIGN): 0.9,
+        (sign_descent.PRIMAL, 0.0, sign_descent.ADAM): 0.9,
+        **{("dual, made", 0.1, update): 0.905 for update in sign_descent.UPDATES},
+        ("dual, made", 5.0, sign_descent.SIGN): 0.7,
+        ("dual, made", 5.0, sign_descent.ADAM): 0.5,
+    }
+    rows = [
+        {"case": case, "time_tau": time, "update": update, "seed": seed, "loss": loss + 0.1 * seed, "raised": seed}
+        for (case, time, update), loss in ends.items()
+        for seed in range(4)
+    ]
+    found = verdict(sign_descent.CLAIM.conditions(rows))
+    assert found.where == (
+        "Holds: Adam beside signs of the same g̃, primal, ideal equation; Adam beside signs of the same g̃, dual, made "
+        "(0.1 τ); Adam beside sign SGD, dual, made (0.1 τ). Fails: Adam beside signs of the same g̃, dual, made (5 τ); "
+        "Adam beside sign SGD, dual, made (5 τ)"
+    )
+    assert "dual, made in 24 steps" in sign_descent.CLAIM.finding(rows)
+    assert sign_descent.CLAIM.figure.draw(rows) is not None
+    rows[-1]["loss"] = None  # broke off
+    assert "5 τ nan" in sign_descent.CLAIM.finding(rows).replace("+", "")
 
 
 def test_the_dual_mapping_saves_the_cube_alone(tmp_path):

@@ -54,6 +54,7 @@ def test_resolved_config_spells_out_the_hardware():
         ('kind = "tngd"', 'kind = "adam"\nmomentum = 0.5', "kind 'adam' has no 'momentum'"),
         ('kind = "tngd"', 'kind = "tngd"\nhardware = "nope"', "no preset or file 'nope'"),
         ('kind = "tngd"', 'kind = "tngd"\nengine = "nope"', "no 'nope'; engines are"),
+        ('kind = "tngd"', 'kind = "tngd"\nadam = true\nsigns = true', "signs and adam are two ways to make a step"),
         ('kind = "tngd"', 'kind = "tngd"\nwarm_start = true', "warm_start belongs to the primal mapping"),
         ("[0.5]", "[nan]", "finite"),
         ("[0.5]", "[0.5, 0.5]", "learning_rates repeat"),

@@ -9,6 +9,8 @@ import pytest
 
 from experiments.training import stepping
 from experiments.training.config import Optimizer, read_experiment
+from experiments.training.methods import build_plain
+from experiments.training.optimizers import label
 from experiments.training.schedules import Ramp
 from experiments.training.stepping import Place
 from experiments.training.store import Trial
@@ -236,6 +238,19 @@ def test_a_step_whose_refinement_diverges_takes_a_larger_damping_and_counts_all_
     assert other.solves == one.solves + 9  # the first solve and all eight corrections with twice the damping
     assert other.dac_words - one.dac_words >= 8 * 9
     assert {step.refinement for step in raised} == {"exhausted"}
+
+
+def test_natural_gradients_may_be_stepped_by_their_signs():
+    table = {"kind": "tngd", "hardware": "none", "learning_rates": [0.1], "momentum": 0.5, "signs": True}
+    settings = Optimizer(**table)
+    signs = build_plain(settings, 0.1, 6)
+    state, found = signs.init({"w": np.zeros(2)}), []
+    for gradient in ([2.0, -3.0], [-0.5, 1.0]):
+        step, state = signs.update({"w": np.array(gradient)}, state)
+        found.append(step["w"])
+    # The momentum is one of what the signs are taken of: 0.5 · (2, −3) + (−0.5, 1) = (0.5, −0.5).
+    np.testing.assert_allclose(found, [[-0.1, 0.1], [-0.1, 0.1]], rtol=1e-6)
+    assert label("own", settings.model_dump()) == "own: TNGD, signs (ideal SDE)"
 
 
 def test_micro_batches_train_like_whole_ones(data, monkeypatch):

@@ -68,7 +68,7 @@ learning_rates = [0.1, 1e38]
 kind = "tngd"
 learning_rates = [0.3, 0.5]
 curvature_samples = 1
-hardware = "bench"
+hardware = { base = "bench", noise.injected = "1 mV" }
 engine = "network"
 linearise = true
 readout_bandwidth = "10 MHz"
@@ -276,6 +276,8 @@ def test_statistics_of_a_step_are_those_of_each_trial(several):
         # The ensemble forms the system in single precision.
         assert step.residual == pytest.approx(statistics.residual, rel=1e-3)
         assert step.lost_entries == statistics.lost_entries
+        assert step.injected_noise == pytest.approx(statistics.injected_noise, rel=1e-3)
+        assert step.injected_noise > 0
         assert step.settled_fraction == pytest.approx(statistics.settled_fraction)
 
 
