@@ -117,9 +117,12 @@ def _finding(rows: Rows) -> str:
 
 
 def _draw(rows: Rows) -> tuple[Figure, str] | None:
+    found = _beside_sign_sgd(rows)
+    cases = list(dict.fromkeys(case for case, _ in found))
+    # Side by side, so that intervals do not hide each other.
     shown = [
-        {"case": case, "time": time, "apart": value}
-        for (case, time), values in _beside_sign_sgd(rows).items()
+        {"case": case, "time": time * 1.06 ** cases.index(case), "apart": value}
+        for (case, time), values in found.items()
         for value in values
     ]
     return curves(
