@@ -1,5 +1,7 @@
 """Verdicts on made-up trainings with noise, times, delays and rivals, and on what they cost."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,9 +87,12 @@ def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
 def _delay_rows(apart):
     ends = {delay.EXACT: 0.0, **dict.fromkeys([way for way in delay.WAYS if way != delay.EXACT], apart)}
     return [
-        {"network": network, "way": way, "rate": 0.1, "part": "verdict", "seed": seed, "score": 0.9, "loss": loss}
+        {"network": network, "device": device, "way": way, "rate": 0.1, "part": "verdict", "seed": seed, "score": 0.9}
+        | {"loss": loss, "raised": 0}
         for network in delay.NETWORKS
+        for device in (delay.DIGITAL, *(["made"] if network == delay.SMALL else []))
         for way, end in ends.items()
+        if device == delay.DIGITAL or way != delay.EXACT
         for seed in range(5)
         for loss in [0.5 + 0.1 * seed + end * (1 + 0.01 * seed)]
     ]
@@ -104,7 +109,38 @@ def test_delays_are_judged_beside_exact_steps_of_the_same_seed():
     assert "perceptron 4 of 4" in verdict(claim.conditions(rows)).shares
     assert len(claim.conditions(rows)[1].values) == 4
     assert "transformer" in claim.finding(rows)
+    # Circuits are judged beside the same exact steps as the ideal equation.
+    assert verdict(claim.conditions(rows)).shares.endswith("small perceptron 4 of 4; small perceptron, made 4 of 4")
     assert claim.figure.draw(rows) is not None
+
+
+def test_circuits_train_the_smallest_network_with_the_rates_of_the_ideal_equation(monkeypatch, tmp_path):
+    asked = []
+
+    def trained(protocol, network, device, way, rate, seeds, part):
+        asked.append((network, device, way, rate, part))
+        return [{"part": part, "seed": seed, "loss": abs(rate - 0.2)} for seed in seeds]
+
+    monkeypatch.setattr(delay, "_trained", trained)
+    protocol = delay.Protocol((3,), (0,), 3, ("perceptron", delay.SMALL), (delay.EXACT, "no delay"), (0.1, 0.2))
+    delay.CLAIM.measure(protocol, Given(None, tmp_path))
+    judged = [place[:4] for place in asked if place[4] == "verdict"]
+    assert judged == [
+        *((network, delay.DIGITAL, way, 0.2) for network in protocol.networks for way in protocol.ways),
+        *((delay.SMALL, circuit, "no delay", 0.2) for circuit in protocol.circuits),
+    ]
+    assert {place[1] for place in asked if place[4] == "tuning"} == {delay.DIGITAL}
+
+
+@pytest.mark.slow
+def test_a_state_is_kept_on_a_circuit():
+    protocol, way = replace(delay.CLAIM.full, steps=3), "delay of 1 τ"
+    exact, ideal, paper = (
+        next(delay._trained(protocol, delay.SMALL, device, own, 0.5, (0,), ""))["loss"]
+        for device, own in ((delay.DIGITAL, delay.EXACT), (delay.DIGITAL, way), ("paper", way))
+    )
+    # Of 16 bits, and amplifiers of 1 GHz. The state changes 5e-4, and the delay 4e-5.
+    assert abs(paper - ideal) < 0.05 * abs(exact - ideal)
 
 
 def _near_rows(times_exact):
