@@ -183,7 +183,7 @@ def _draw(rows: Rows) -> tuple[Figure, str] | None:
     if not told:
         return None
     panel.axhline(0, color="k", lw=1, ls="--")
-    panel.set_xticks(range(len(places)), [_place(*place).replace(", ", "\n") for place in places])
+    panel.set_xticks(range(len(places)), [_place(*place).replace(",", "").replace(" ", "\n") for place in places])
     panel.set_yscale("symlog", linthresh=LINEAR)
     panel.set(ylabel="validation loss less that of exact NGD")
     figure.legend(loc="outside right center", fontsize=9)
