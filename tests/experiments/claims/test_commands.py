@@ -227,7 +227,7 @@ def test_a_change_in_what_claims_share_asks_for_new_rows(monkeypatch):
     before = [store.digest(claim, False) for claim in (delay, refinement)]
     source = store.getsource
     monkeypatch.setattr(
-        store, "getsource", lambda module: source(module) + "\n# changed" * module.__name__.endswith(".reached")
+        store, "getsource", lambda module: source(module) + "\n# changed" * module.__name__.endswith(".decrease")
     )
     after = [store.digest(claim, False) for claim in (delay, refinement)]
     assert (after[0] != before[0], after[1] != before[1]) == (False, False)

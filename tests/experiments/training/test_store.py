@@ -9,7 +9,7 @@ from experiments.training.store import Chunk, Step, Store, Trial, open_existing
 from spu_circuit.errors import InputError
 
 ROW = Step(
-    *(0, "tngd", 0.1, 0, 0, 0, 64, 2.3, 2.2, 0.1, None, 0.02, 0.4, 0.3, 0, 0.01, 1.0, 0, 0, 5, 1),
+    *(0, "tngd", 0.1, 0, 0, 0, 64, 2.3, 2.2, 0.1, None, 0.02, 0.4, 0.3, 0, 0.01, 1.0, 0, 0, 5, 1e-6, 1),
     *(3, 1, 66, 66, 1e3, "converged", None, 1e-4, 0.5),
 )
 
