@@ -1,5 +1,6 @@
 """The keys of configs, the fields of hardware and the metrics as tables, from the descriptions in code."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -214,7 +215,13 @@ def _keys(
         default = (
             "" if field.is_required() else "none" if leaf or field.default is None else _default(field.default, unit)
         )
-        yield f"`{path}{name}`", values, unit, default, example(shipped, path + name), field.description or ""
+        meaning = _without(unit, field.description or "")
+        yield f"`{path}{name}`", values, unit, default, example(shipped, path + name), meaning
+
+
+def _without(unit: str, meaning: str) -> str:
+    """A description without the unit that a column of its own says."""
+    return re.sub(rf", {re.escape(unit)}(?=$|[;,:]| \()", "", meaning) if unit else meaning
 
 
 def _names(model: type[BaseModel], name: str) -> str:

@@ -65,9 +65,9 @@ class Costs(Description):
         Field(description="thermal resistance from an amplifier's junctions to the air, K/W, and amplifiers in it"),
     ] = None
     transfer_rate: Annotated[
-        SourcedRate | None, Field(description="of words between the digital side and the device, bit/s")
+        SourcedRate | None, Field(description="of words between the digital side and the device, b/s")
     ] = None
-    transfer_energy: Annotated[SourcedEnergyPerBit | None, Field(description="of moving a bit there, J/bit")] = None
+    transfer_energy: Annotated[SourcedEnergyPerBit | None, Field(description="of moving a bit there, J/b")] = None
 
     def known(self, field: str) -> float:
         """The value of a field.

@@ -1,5 +1,7 @@
 """The reference has every key with its unit, default and an example that configs may have."""
 
+import re
+
 import pytest
 
 from docs import keys
@@ -43,6 +45,14 @@ def test_a_key_has_its_unit_default_and_example():
     assert row("designs", "resistances")["values"] == "list of quantities"
     assert row("hardware", "cell.capacitance")["unit"] == "F"
     assert row("hardware", "costs.write_time")["unit"] == "s"
+
+
+def test_meanings_do_not_say_the_unit_again():
+    assert row("hardware", "amplifier.gain_bandwidth")["meaning"] == "gain-bandwidth product; none: infinite"
+    assert row("hardware", "array.G_min")["meaning"] == "smallest programmable conductance (ohms are taken too)"
+    for name in TABLES:
+        for each in rows(name):
+            assert not each["unit"] or not re.search(rf", {re.escape(each['unit'])}(?![\w²])", each["meaning"]), each
 
 
 def test_kinds_are_named_by_their_words():
