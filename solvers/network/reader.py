@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 
 GROUND = "0"
 KINDS = "R C L V I E G F H B D Q J M X"
+WITHOUT_VALUE = "VI"
+"""Kinds whose lines may end with their nodes; their value is 0 then."""
 PINS = {"R": 2, "C": 2, "V": 2, "I": 2, "E": 4, "G": 4, "F": 2, "H": 2, "B": 2}
 FORMULA = re.compile(r"(?i)\svalue\s*=?\s*(\{.*\}|'.*')\s*$")
 """What PSpice's controlled sources have for a gain."""
@@ -290,7 +292,7 @@ def _placed(part: Part, statement: str, scope: _Scope) -> Element:
     if kind in "EG" and (formula := FORMULA.search(line)):
         nodes = tuple(scope.node(word) for word in words[1:3])
         return _behavioural(name, f"B{SOURCES[kind]}", nodes, statement, formula[1], scope)
-    if kind in PINS and len(words) > PINS[kind] + 1:
+    if kind in PINS and len(words) > PINS[kind] + (kind not in WITHOUT_VALUE):
         nodes = tuple(scope.node(word) for word in words[1 : PINS[kind] + 1])
         element = _element(name, kind, nodes, line, words[PINS[kind] + 1 :], scope)
         if part.capacitance:

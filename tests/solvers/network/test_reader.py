@@ -65,6 +65,17 @@ def test_currents_choices_and_parameters_of_a_subcircuit_are_read():
     np.testing.assert_allclose(rest, [6 * 2 * 2, 2 * 2 * 2 + 3, 1 + 3, 2 + 1, -4e-3], rtol=1e-12)
 
 
+def test_sources_without_a_value_are_zero():
+    """As in ngspice, and as OPA1662's file measures a current."""
+    lines = ["V1 a 0 3", "R1 a b 1k", "Vsense b c", "R2 c 0 2k", "I0 c 0"]
+    deck = [".title zero", *lines, ".save v(c) i(Vsense)", ".op", ".print op v(c)", ".end", ""]
+    plot = run_deck("\n".join(deck), 30)[0]
+    expected = [float(plot["v(c)"][0]), float(plot["i(vsense)"][0])]
+    assert expected == pytest.approx([2, 1e-3], rel=1e-12)
+    assert [each.value for each in read_lines(lines).elements] == [3, 1e3, 0, 2e3, 0]
+    np.testing.assert_allclose(at_rest("\n".join([*lines, "C1 c 0 1n"]), ["c"]), expected[:1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("value", ["{1/0}", "{10^400}", "{(-1)^0.5}", "{log(-1)}", "1e999", "{x}", "{0*1e999}"])
 def test_values_that_are_not_finite_are_refused(value):
     with pytest.raises(InputError, match=r"is (-?inf|nan); .*must be finite$"):
