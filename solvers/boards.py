@@ -1,7 +1,8 @@
 """Devices that are programmed, and how they are read: auto-ranging, codes, and what a solve took."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, nan
 from typing import Any
 
@@ -29,6 +30,9 @@ ESTIMATING = 3
 """Products with the matrix that the first guess takes. Of random systems of condition 10 none is then read twice."""
 AIMED = 0.6
 """Of the range, where the guess puts the largest voltage: what it is too low by has room, and the rest is used."""
+
+FULL = 1 / 8
+"""Of the range: what uses less is read again at a larger scale."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,17 @@ class Boards:
             failed, may = np.array([bool(failure) for failure in reading.failures]), changes < RANGES
             # Beside one that failed the others are estimates, by which nothing is decided.
             down = (failed if failed.any() else used > 1) & may
-            up = (used > 0) & (used < 1 / 8) & (scale < largest) & np.isfinite(largest) & ~lowered & may & ~failed.any()
+            up = (used > 0) & (used < FULL) & (scale < largest) & np.isfinite(largest) & ~lowered & may & ~failed.any()
             if not (down | up).any():
                 break
             with np.errstate(divide="ignore"):
                 raised = np.minimum(largest, scale * 2.0 ** np.floor(-np.log2(used) - 0.5))
             scale = np.where(down, scale / 2, np.where(up, raised, scale))
             changes, lowered = changes + (down | up), lowered | down
+        small = lowered & (used < FULL) & np.isfinite(seconds)
+        if small.any():
+            said = tuple(_small(share) if is_small else "" for share, is_small in zip(used, small, strict=True))
+            reading = replace(reading, noting=partial(_together, reading.noting, said))
         for failure in reading.failures:
             if failure and samples is not None:
                 # Nominal parts rest; those of this sample make of the matrix one that does not.
@@ -192,6 +200,19 @@ class Found:
             "dac_words": times * cells * (array.dacs_per_cell + self.charged),
             "adc_words": times * cells,
         }
+
+
+def _small(used: float) -> str:
+    """What a user must know of voltages that use so much of their range, and at a larger scale do not rest."""
+    return (
+        f"voltages use {100 * used:.2g} % of their range when they are read: at a larger scale they would come to rest "
+        "beyond it, which this engine does not follow, so offsets weigh more; read later, or use ngspice"
+    )
+
+
+def _together(noting: Callable[[], tuple[str, ...]], more: tuple[str, ...]) -> tuple[str, ...]:
+    """Notes of each of a batch, and more of them."""
+    return tuple("; ".join(filter(None, pair)) for pair in zip(noting() or ("",) * len(more), more, strict=True))
 
 
 def _first_scale(
