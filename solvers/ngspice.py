@@ -1,7 +1,7 @@
 """ngspice as an engine: the whole non-linear circuit."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, inf
 from typing import ClassVar
@@ -17,7 +17,7 @@ from netlists.device import Device
 from netlists.elements import ElementTable
 from solvers.engine import Reading
 from solvers.ideal import law_of
-from solvers.ngspice_attempts import Converged, attempts, converged
+from solvers.ngspice_attempts import Converged, attempts, begun, converged
 from solvers.ngspice_process import NgspiceConvergenceError, NgspiceReadError, run_deck
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from solvers.pins import check_pins
@@ -100,7 +100,7 @@ class Ngspice:
         kelvin = temperature or device.hardware.temperature
         if isinstance(analysis, OperatingPoint):
             return self._rest(device, law, table, kelvin)
-        found = self._converged(table, analysis, kelvin)
+        found = self._converged(table, analysis, kelvin, device.initial_volts)
         assert found.times is not None
         # With .tran uic ngspice's first row shows the nodes before the capacitors are charged.
         found.volts[0] = device.initial_volts
@@ -154,11 +154,21 @@ class Ngspice:
             volts, note = point.volts[-1], point.note
         return Run(volts, None, None, runs + settled.runs, failed + settled.failed, note)
 
-    def _converged(self, table: ElementTable, analysis: OperatingPoint | Transient, kelvin: float) -> Converged:
+    def _converged(
+        self, table: ElementTable, analysis: OperatingPoint | Transient, kelvin: float, begins: Array | None = None
+    ) -> Converged:
+        """Args: ``begins``: V, where the outputs must be at time 0, but for offsets; None: anywhere."""
         stop = analysis.stop if isinstance(analysis, Transient) else None
 
         def run(numerics: Numerics) -> tuple[Array | None, Array]:
-            plot = run_deck(write_deck(table, analysis, kelvin, numerics), self.timeout)[0]
+            def plot_of(search: str, at_rest: bool) -> dict[str, Array]:
+                own = replace(numerics, search=search) if search else numerics
+                return run_deck(write_deck(table, analysis, kelvin, own), self.timeout, at_rest)[0]
+
+            if begins is None or not table.precharged:
+                plot = plot_of("", False)
+            else:
+                plot = begun(plot_of, partial(voltages, probes=table.probes), begins)
             times = None if stop is None else _signal(plot, "time")
             if times is not None and stop is not None and times[-1] < stop * (1 - 1e-9):
                 raise NgspiceConvergenceError(

@@ -7,12 +7,13 @@ times its tolerance and capacitance shows how far the voltages depend on them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netlists.deck import Numerics
-from solvers.ngspice_process import NgspiceConvergenceError
+from solvers.ngspice_process import NgspiceConvergenceError, NgspiceUnsettledError, parse_raw
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,11 @@ digits."""
 LARGEST_ERROR = 1e-3
 """Of the largest voltage: what depends more on the settings is refused."""
 
+NEAR, FAR = 1e-3, 0.1
+"""Of the largest voltage, how far outputs may be from the charges at time 0 where ngspice found nothing at rest: nearer
+nothing further is looked for, farther the transient is refused."""
+SMALLEST = 1e-9
+"""Volts, below which nothing is compared."""
 
 TENFOLD = "ten times its tolerance and capacitance"
 
@@ -80,6 +86,44 @@ def attempts(own: Numerics, moves: bool) -> tuple[Numerics, ...]:
 def searches(own: Numerics) -> tuple[Numerics, ...]:
     """Settings for an operating point of one amplifier: of arrays these searches take longer than a transient."""
     return tuple(replace(one, search=search) for one in attempts(own, moves=False) for search in SEARCHES)
+
+
+def begun(
+    run: Callable[[str, bool], dict[str, Array]], volts_of: Callable[[dict[str, Array]], Array], begins: Array
+) -> dict[str, Array]:
+    """A transient that begins with amplifiers at rest, or near: what ngspice begins with by a transient of its own may
+    be anywhere.
+
+    Args:
+        run: makes the plot by one of ``SEARCHES``; its second argument: refuse it where it does not begin at rest.
+        volts_of: outputs of a plot, (points, n).
+        begins: V, where they must be at time 0, but for offsets, (n,).
+
+    Raises:
+        NgspiceConvergenceError: no search finds a beginning.
+    """
+    far, nearest = inf, dict[str, Array]()
+    for search in SEARCHES:
+        try:
+            return run(search, True)
+        except NgspiceUnsettledError as error:
+            plot = parse_raw(error.data)[0]
+        except NgspiceConvergenceError:
+            if not nearest:
+                raise
+            continue
+        volts = volts_of(plot)
+        off = float(np.abs(volts[0] - begins).max()) / max(float(np.abs(volts).max()), SMALLEST)
+        if off < far:
+            far, nearest = off, plot
+        if far < NEAR:
+            break
+    if far > FAR:
+        raise NgspiceConvergenceError(
+            f"ngspice finds no operating point with the cells at their charges, but begins {far:.2g} of the largest "
+            "voltage away; check the amplifier and its supply"
+        )
+    return nearest
 
 
 def converged(order: Sequence[Numerics], run: Callable[[Numerics], tuple[Array | None, Array]]) -> Converged:

@@ -1,5 +1,6 @@
 """What ngspice tries where it does not converge: real cases, and the order with what it costs."""
 
+import shutil
 from dataclasses import replace
 from math import inf
 
@@ -17,6 +18,7 @@ from spu_circuit.hardware import Hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 from tests.amplifiers.styles import facts_of_all
 from tests.cases import relative
+from tests.solvers.test_ngspice_process import fake_ngspice
 
 
 def array_of(**amplifier: object) -> Hardware:
@@ -155,3 +157,41 @@ def test_operating_point_that_no_transient_leads_to_gives_way_to_the_transient(t
     assert solution.statistics.ngspice_runs == 2 * (1 + solution.statistics.range_changes)
     shift = abs(solution.value[0] - 1 / (1 + (1 + 625 / 1000) / 10))
     assert (shift * solution.statistics.volts_per_unit > 1e-3) == moved
+
+
+# Where a transient begins
+
+REAL = shutil.which("ngspice")
+SHIFTED = """if grep -q {good} deck.cir; then exec {real} "$@"; fi
+sed -i 's/-({charge!r}))}}$/-({begin!r}))}}/' deck.cir
+{real} "$@"
+echo 'Note: Transient op finished successfully'
+"""
+"""ngspice that begins as version 39 does with an LMC6061's published file: at -0.15 V instead of 0.8 mV, by a transient
+of its own, unless it searches in another way."""
+
+
+def shifted_solution(tmp_path, monkeypatch, good, begin):
+    script = SHIFTED.format(good=good, real=REAL, charge=0.0, begin=begin)
+    fake_ngspice(tmp_path, script, monkeypatch)
+    hardware = corpus_array("uA741")
+    quiet = hardware.model_copy(update={"noise": hardware.noise.model_copy(update={"thermal": False})})
+    return Spu(quiet, Ngspice()).solve(spd_system(2, 3), 1.0)
+
+
+def test_a_transient_begins_where_another_search_finds_its_amplifiers_at_rest(tmp_path, monkeypatch):
+    right = shifted_solution(tmp_path, monkeypatch, "title", 0.0)
+    for begin in (-0.5, 2.0):
+        found = shifted_solution(tmp_path, monkeypatch, "noopiter", begin)
+        assert relative(found.value, right.value) < 1e-9, begin
+        assert found.note == right.note
+
+
+def test_a_transient_that_begins_near_its_charges_is_taken_and_one_far_away_refused(tmp_path, monkeypatch):
+    right = shifted_solution(tmp_path, monkeypatch, "title", 0.0)
+    near = shifted_solution(tmp_path, monkeypatch, "nothing_that_is_there", 1e-4)
+    assert 0 < relative(near.value, right.value) < 1e-3
+    with pytest.raises(
+        NgspiceConvergenceError, match=r"with the cells at their charges, but begins .* voltage away; chec"
+    ):
+        shifted_solution(tmp_path, monkeypatch, "nothing_that_is_there", 2.0)
