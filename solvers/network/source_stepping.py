@@ -14,6 +14,9 @@ Rest = Callable[[Array, Array], Array]
 
 STEPS = 25
 TOLERANCE = 1e-12
+SQUARED = 1e-6
+"""Share of the voltages below which a step of Newton's method squares the change: one that is no smaller than the step
+before it is rounding, of which wires of small resistance have the more."""
 SMALLEST_RISE = 1e-4
 """Least step of the independent sources, as a share of their values, on the way to an operating point."""
 
@@ -56,14 +59,16 @@ def tangents_of(behaviours: Sequence[Element], sources: NDArray[np.intp], values
 
 def _newton(behaviours: Sequence[Element], values: Array, volts: Array, rest: Rest) -> tuple[Array | None, str]:
     """Controls of the behavioural sources, (controls, draws), from a first guess; or None and the worst source."""
-    change = np.zeros_like(volts)
+    change, before = np.zeros_like(volts), np.full(volts.shape[1], np.inf)
     for _ in range(STEPS):
         found = rest(values, _tangents_at(behaviours, volts))
         change, volts = np.abs(found - volts), found
         if not np.isfinite(volts).all():
             break
-        if (change <= TOLERANCE * (1 + np.abs(volts))).all():
+        share = (change / (1 + np.abs(volts))).max(axis=0)
+        if ((share <= TOLERANCE) | ((share <= SQUARED) & (share >= before))).all():
             return volts, ""
+        before = np.minimum(before, share)
     names = [element.name for element in behaviours for _ in element.controls]
     return None, names[int(np.argmax(np.nan_to_num(change, nan=np.inf).max(axis=1)))]
 

@@ -5,13 +5,14 @@ from math import inf, sqrt
 import numpy as np
 import pytest
 
-from experiments.shared.systems import spd_system
+from experiments.shared.systems import ggn_system, spd_system
 from netlists.crossbar import crossbar
 from netlists.device import load, program_array
 from solvers.ideal import law_of
-from solvers.network import state_space
+from solvers.network import Network, state_space
 from solvers.ngspice import Ngspice
-from spu_circuit.hardware import load_hardware
+from solvers.spu import Spu
+from spu_circuit.hardware import changed_hardware, load_hardware
 from spu_circuit.problem import LinearSystem
 from tests.cases import volts_of
 
@@ -91,6 +92,16 @@ def test_wires_and_leakage_agree_between_ngspice_and_network(preset):
     variances = Ngspice().noise_variance(device, law)
     # .noise integrates over a finite band with 40 points a decade.
     np.testing.assert_allclose(space.stationary_covariance().diagonal(), variances, rtol=1e-3)
+
+
+@pytest.mark.parametrize("wire", ["0.01 Ω", "0.1 Ω"])
+def test_amplifiers_that_saturate_rest_behind_small_wires_as_in_ngspice(wire):
+    """Wires of little resistance leave rounding of 1e-9 V in every step of Newton's method."""
+    system = ggn_system(8, 24, 0.5, 0).dual()
+    hardware = changed_hardware("bench", {"array": {"wire_resistance": wire}})
+    network, theirs = (Spu(hardware, engine).solve(system).value for engine in (Network(linearise=True), Ngspice()))
+    # Half a code of 16 bits is 1.5e-5 of the largest voltage, and a rounded reading may be one code off.
+    np.testing.assert_allclose(network, theirs, atol=1e-4 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("preset", ["ideal", "passive"])
