@@ -47,6 +47,7 @@ SOURCES = {
     "images/conditioning.png": "validation/conditioning.png",
     "images/settling.png": "digits/settling.png",
     "images/score.png": "digits/score.png",
+    "images/cells.png": "cells/grid.png",
     "images/resilience.png": "resilience/resilience-1.png",
 }
 """Results in ``docs``, and where the commands leave them: bench, validate --full, claims, demo, sweep
@@ -315,6 +316,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "claim-findings": claim_findings,
     "digits": trainings.digits,
     "tasks": trainings.tasks,
+    "cells": trainings.cells,
     "resistor-tolerance": resistor_tolerance,
     "bench-limits": bench_limits,
     "presets": keys.preset_list,

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from docs.markdown import number, percent, result, table
-from experiments.shared.grid import axis_name, setting_text
+from experiments.shared.grid import axis_name
 from experiments.training.report import steps_text
 from experiments.training.task import Measure
+
+BATCH = 64
+"""Images of a batch of the config `cells`."""
 
 
 def take_resilience(source: Path, target: Path) -> None:
@@ -113,16 +116,19 @@ def cells() -> str:
     """Score and loss by the number of cells."""
 
     def rows() -> Iterator[Sequence[str]]:
+        shown = set()
         for point in result("cells.json"):
+            images = point["setting"].get("optimizers.tngd.curvature_samples", BATCH)
+            labels = point["setting"].get("optimizers.tngd.draws", 1)
+            if (images, labels) in shown:  # without a change in either table of the grid
+                continue
+            shown.add((images, labels))
             (found,) = point["optimizers"].values()
-            ((_, loss),) = found["validation_loss_of_each_learning_rate"].items()
+            (loss,) = found["validation_loss_of_each_learning_rate"].values()
             mean, deviation = map(Measure(**point["score"]).shown, found["final_score"].values())
-            error = 100 * found["median_relative_solve_error"]
-            yield (
-                setting_text(point["setting"]),
-                f"{loss:.3f}",
-                f"{mean:.1f} ± {number(deviation)}",
-                f"{number(error)} %",
-            )
+            error = number(100 * found["median_relative_solve_error"])
+            count = [str(each) for each in (images * labels, images, labels)]
+            yield *count, f"{loss:.3f}", f"{mean:.1f} ± {number(deviation)}", f"{error} %"
 
-    return table(("setting", "validation loss", "test accuracy (%)", "median error of the solves"), rows())
+    head = ("cells", "images", "labels each", "validation loss", "test accuracy (%)", "median error of the solves")
+    return table(head, iter(sorted(rows(), key=lambda row: int(row[0]))))
