@@ -31,7 +31,8 @@ WIRE = 1e-9
 
 FASTEST, LEAST = 1e11, 1e-9
 """Rate, 1/s, and least conductance, S, of the noiseless resistance beside an inductor. Without it the current of one
-behind a current source is no state, and the equations of the others have no solution."""
+behind a current source is no state, and the equations of the others have no solution. The rate is that of what stands
+before a capacitance below 0, too."""
 
 Value = Callable[[str], Number]
 
@@ -60,7 +61,8 @@ def plain_parts(line: str, models: Mapping[str, Model], value: Value, path: str)
     if letter == "L":
         return _inductor(line, number, name)
     if letter in "RC":
-        return [Part(_passive(line, models, number))]
+        text = _passive(line, models, number)
+        return _capacitor(text, value) if letter == "C" else [Part(text)]
     if found := POLYNOMIAL.fullmatch(" ".join(line.split())):
         return [Part(_polynomial(found, number, name))]
     if found := PAIR.fullmatch(" ".join(line.split())):
@@ -81,6 +83,23 @@ def _passive(line: str, models: Mapping[str, Model], number: Callable[[str], flo
         name, first, second = kept[:3]
         return f"G{name} {first} {second} {first} {second} {1 / number(value)!r}"
     return " ".join(kept)
+
+
+def _capacitor(line: str, value: Value) -> list[Part]:
+    """One below 0 F takes minus the current of one above, at its voltage behind a noiseless resistance. Beside that of
+    the circuit around it, which alone would make it grow, the latter is large: the modes of both are beyond all others.
+    """
+    own, first, second, *rest = WORD.findall(line)
+    farads = value(rest[0]) if rest else 0.0
+    if np.ndim(farads) or not farads < 0:
+        return [Part(line)]
+    siemens = -float(farads) * FASTEST
+    return [
+        Part(f"E{own}#v {own}#v 0 {first} {second} 1"),
+        Part(f"G{own}#r {own}#v {own}#n {own}#v {own}#n {siemens!r}"),
+        Part(" ".join([f"C{own}#c {own}#n 0 {-float(farads)!r}", *rest[1:]])),
+        Part(f"G{own}#i {first} {second} {own}#v {own}#n {-siemens!r}"),
+    ]
 
 
 def _inductor(line: str, number: Callable[[str], float], name: str) -> list[Part]:

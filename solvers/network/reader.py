@@ -326,11 +326,6 @@ def _element(name: str, kind: str, nodes: tuple[str, ...], line: str, rest: list
             f"{name}: {strange[0]} is not known here ({line!r}); put what it does into the value, or use ngspice"
         )
     value = scope.only_value(name, line, [word for word in rest if "=" not in word])
-    if kind == "C" and np.any(value < 0):
-        raise InputError(
-            f"{name}: {float(np.min(value)):g} F is below 0 and grows at 1/(R C) with the resistance R around it; "
-            f"ngspice's longer steps do not follow that ({line!r}); use ngspice, or a macromodel of the part without it"
-        )
     if kind in "RC" and not np.all(value > 0):
         raise InputError(
             f"{name}: {float(np.min(value)):g} must be above 0 ({line!r}); leave it out, or use a source of 0 V"

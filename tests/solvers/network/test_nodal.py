@@ -346,7 +346,7 @@ CELL = "V1 in 0 DC 1\nR1 in out 1000\nC1 out 0 1e-9\n"
         (CELL + "I1 0 out SIN(0 1 1k)", r"I1: its value changes with time"),
         (CELL + "F1 0 out V9 2", r"F1: no voltage source 'v9'"),
         (CELL + "R2 out 0 0", r"R2: 0 must be above 0"),
-        (CELL + "C2 out 0 -1p", r"C2: -1e-12 F is below 0 and grows at 1/\(R C\) .* use ngspice"),
+        (CELL + "C2 out 0 0", r"C2: 0 must be above 0 .*; leave it out"),
         (CELL + "G1 0 g out 0 1", r"does not determine the voltage of node 'g'"),
         (CELL + "B1 b 0 v=tanh(V(out))\nR2 b 0 1", r"B1 is not linear \('B1 b 0 v=tanh\(V\(out\)\)'\).*linearise"),
         ("V1 in 0 DC 1\nR1 in 0 1000", r"no capacitor"),
