@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import matrix_balance
 
 from solvers.network.bending import Bending, settling_time, way
 from solvers.network.blocks import Factors, add
@@ -167,17 +168,19 @@ def _inverted(steps: Array) -> Array:
     except np.linalg.LinAlgError:
         inverse = np.full_like(steps, np.inf)
     for k in np.flatnonzero(~(np.abs(inverse).max(axis=(1, 2)) * np.abs(steps).max(axis=(1, 2)) < 1 / NOTHING)):
-        left, values, right = np.linalg.svd(steps[k])
+        # Voltages inside a model may be millions of times those outside, which makes large of what is nothing.
+        balanced, (scale, _) = matrix_balance(steps[k], permute=False, separate=True)
+        left, values, right = np.linalg.svd(balanced)
         none = values <= NOTHING * values[0]
-        if np.isfinite(inverse[k]).all() and not none.any():
-            continue
-        left, right = left[:, none], right[none].T
-        meeting = left.T @ right
-        if not len(meeting) or np.linalg.svd(meeting, compute_uv=False)[-1] < NOTHING**0.5:
-            raise InputError(
-                "a capacitor's voltage is the derivative of others, and no state of these equations; use ngspice"
-            )
-        inverse[k] = np.linalg.inv(steps[k] + AT_ONCE * right @ np.linalg.inv(meeting) @ left.T)
+        if none.any():
+            left, right = left[:, none], right[none].T
+            meeting = left.T @ right
+            if np.linalg.svd(meeting, compute_uv=False)[-1] < NOTHING**0.5:
+                raise InputError(
+                    "a capacitor's voltage is the derivative of others, and no state of these equations; use ngspice"
+                )
+            balanced = balanced + AT_ONCE * right @ np.linalg.inv(meeting) @ left.T
+        inverse[k] = scale[:, None] * np.linalg.inv(balanced) / scale
     return np.asarray(inverse, dtype=np.float64)
 
 

@@ -254,3 +254,36 @@ def test_capacitors_in_loops_and_beside_sources_add_nothing(tmp_path):
     assert len(looped.start) > len(plain.start)
     assert looped.growing is None
     assert relative(looped.trajectory(times)[1:], plain.trajectory(times)[1:]) < 1e-6
+
+
+ZERO = """.subckt zero 1 2 3
+Rin 1 2 1meg
+Gin 0 10 1 2 1m
+Rp 10 0 100meg
+Cp 10 0 159p
+E1 11 0 10 0 1e6
+RZ 11 b 1
+CZ 11 b {zero}
+RY b 0 1u
+E2 3 0 b 0 1
+.ends
+"""
+"""A gain of 1e5, a pole at 10 Hz, and a zero of the other sign at 1/(2 pi 1 ohm C): 1 MHz, the gain-bandwidth product,
+of 159 nF. The voltage of one node is a million times that of all others."""
+
+
+@pytest.mark.parametrize("zero", ["-50n", "-150n"])
+def test_boards_whose_amplifiers_have_capacitances_below_zero_are_those_of_ngspice(tmp_path, zero):
+    (tmp_path / "zero.lib").write_text(ZERO.format(zero=zero))
+    library, pins = str(tmp_path / "zero.lib"), ("plus", "minus", "output")
+    bench = load_hardware("bench")
+    changes = {
+        "amplifier": Amplifier(model="subckt", library=library, subcircuit="zero", pins=pins),
+        "adc": bench.adc.model_copy(update={"bits": None}),
+        "cell": bench.cell.model_copy(update={"capacitance": 1e-9}),
+        "noise": Noise(thermal=False),
+    }
+    hardware, system = bench.model_copy(update=changes), spd_system(2, 3)
+    found = Spu(hardware, Network()).solve(system, 1.0).value
+    exact = Spu(hardware, Ngspice(points=1000, reltol=1e-6, method="gear")).solve(system, 1.0).value
+    assert relative(found, exact) < 1e-5
