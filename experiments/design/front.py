@@ -126,7 +126,7 @@ def _draw(fronts: Fronts) -> tuple[Figure, str]:
         axes.tick_params(axis="x", labelsize=8.5)
         words.append(f"price against {titled(front.metric)}, {len(front.boards)} boards")
     panels[0].set_ylabel(f"price of all parts ({fronts.currency})")
-    panels[-1].legend(loc="upper right", fontsize=9)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return figure, "; ".join(words)
 
 
