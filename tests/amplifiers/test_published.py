@@ -8,11 +8,20 @@ from typing import Any
 import pytest
 
 from experiments.amplifier.bench import Bench
+from experiments.amplifier.limits import limits
 from experiments.amplifier.measure import QUANTITIES
+from experiments.shared.systems import spd_system
+from solvers.network import Network
+from solvers.ngspice import Ngspice
+from solvers.ngspice_process import NgspiceTimeoutError
 from solvers.pins import check
+from solvers.spu import Spu
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.fields import Role
+from spu_circuit.errors import SpuError
+from spu_circuit.hardware import Noise, load_hardware
 from tests.amplifiers.styles import facts_of_all
+from tests.cases import relative
 
 VARIABLE = "SPU_PUBLISHED_AMPLIFIERS"
 """Of the environment: the folder in which the files are."""
@@ -22,6 +31,8 @@ USUAL: tuple[Role, ...] = ("plus", "minus", "positive_supply", "negative_supply"
 WITHIN = {"gain": ("dc_gain", 10.0), "bandwidth": ("gain_bandwidth", 2.5), "slew": ("slew_up", 2.5)}
 """Figure of the facts → quantity of the report, and the factor that a model may be off: gains are at other loads,
 gain-bandwidth products at other gains, and slew rates at other steps than those of the data sheet."""
+LONGEST = 40.0
+"""s, for a board in ngspice."""
 
 
 def fact(name: str, key: str) -> Any:
@@ -38,22 +49,26 @@ def test_at_least_thirty_published_models_are_named_with_their_figures():
         assert not missing or (missing == [*WITHIN] and "current-feedback" in fact(name, "source")), name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_published_model_follows_and_measures_as_its_data_sheet_says(name):
+def part_of(name: str) -> Amplifier:
     folder, own = os.environ.get(VARIABLE), PUBLISHED[name]
     if not folder:
         pytest.skip(f"{VARIABLE} names no folder of fetched files; see published.toml")
     path = Path(folder) / own["file"]
     if not path.is_file():
         pytest.skip(f"{own['file']} is not among the fetched files")
-    part = Amplifier(
+    return Amplifier(
         model="subckt",
         library=str(path),
         subcircuit=own["subcircuit"],
         pins=own.get("pins", USUAL),
         supply=fact(name, "supply"),
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_model_follows_and_measures_as_its_data_sheet_says(name):
+    part = part_of(name)
     assert check(part).follows
     bench = Bench(part)
     for key, (quantity, within) in WITHIN.items():
@@ -61,3 +76,22 @@ def test_a_published_model_follows_and_measures_as_its_data_sheet_says(name):
             measured = QUANTITIES[quantity].measure(bench)
             assert measured is not None
             assert expected / within < measured < expected * within, quantity
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_boards_of_a_published_model_rest_in_network_as_in_ngspice(name):
+    """To 1e-6, which is ngspice's own tolerance; or they are refused for what stands in published.toml."""
+    bench, system = load_hardware("bench"), spd_system(2, 8)
+    adc, quiet = bench.adc.model_copy(update={"bits": None}), Noise(thermal=False)
+    hardware = bench.model_copy(update={"amplifier": limits(Bench(part_of(name))), "adc": adc, "noise": quiet})
+    if (refused := PUBLISHED[name].get("refused")) is not None:
+        with pytest.raises(SpuError, match=refused):
+            Spu(hardware, Network()).solve(system)
+        return
+    found = Spu(hardware, Network()).solve(system).value
+    try:
+        expected = Spu(hardware, Ngspice(timeout=LONGEST, reltol=1e-6)).solve(system).value
+    except NgspiceTimeoutError:
+        pytest.skip(f"ngspice takes longer than {LONGEST:g} s")
+    assert relative(found, expected) < 1e-6
