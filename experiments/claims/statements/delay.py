@@ -11,8 +11,8 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
+from experiments.claims.statements.devices import ENGINE
 from experiments.claims.statements.digits import last_step, trainings
-from experiments.claims.statements.near_ngd import ENGINE
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.figures import FigureEntry
 

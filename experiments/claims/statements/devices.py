@@ -20,6 +20,8 @@ NO_SOLUTION = (MappingError, SimulationError)
 
 CIRCUIT = Network(linearise=True, readout_bandwidth=100e6)
 """In transients by the tangents at rest of what saturates; noise is read through 100 MHz."""
+ENGINE = {"engine": "network", "linearise": True, "readout_bandwidth": "10 MHz"}
+"""That of trainings: 10 MHz are above the modes of an array of catalogue parts."""
 
 
 def solver_named(name: str) -> Solver:

@@ -12,7 +12,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
-from experiments.claims.statements.devices import IDEAL
+from experiments.claims.statements.devices import ENGINE, IDEAL
 from experiments.claims.statements.digits import STANDARD, trained
 from experiments.claims.statements.early_settings import loss_at_the_end
 from experiments.claims.statements.tuning import tuned
@@ -23,7 +23,6 @@ MARGIN = 1.1
 CLAIMED = 50.0
 """τ by which TNGD is near NGD."""
 EXACT = "exact NGD"
-ENGINE = {"engine": "network", "linearise": True, "readout_bandwidth": "10 MHz"}
 Table = dict[str, Any]
 
 

@@ -12,9 +12,8 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
-from experiments.claims.statements.devices import IDEAL
+from experiments.claims.statements.devices import ENGINE, IDEAL
 from experiments.claims.statements.digits import STANDARD, experiment_of, last_step, lost, trainings
-from experiments.claims.statements.near_ngd import ENGINE
 from experiments.shared.figures import FigureEntry
 
 MARGIN = 0.01
