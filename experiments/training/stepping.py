@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache, partial
 from math import nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,28 +34,11 @@ from spu_circuit.sampling import Sample
 if TYPE_CHECKING:
     from optim.kfac import Kfac
 
-ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
-"""Sums have one order, and workers do not fight for cores."""
-RIGHT = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""Without the fusions of jaxlib 0.10.2, whose products of many matrices are wrong by a fifth and more."""
+compiled = partial(jax.jit, compiler_options={"xla_cpu_multi_thread_eigen": False})
+"""XLA computes in one thread, so that sums have one order and workers do not fight for cores. An option of each
+compiled function holds in every process, also in one that has computed with JAX before; XLA_FLAGS would not."""
 DROPPED = 2**31
 """Makes of a step's key another one, of what a model drops."""
-
-
-@cache
-def compiler_options() -> dict[str, Any]:
-    """Of what is compiled here. An option of each function holds in every process, also in one that has computed with
-    JAX before; XLA_FLAGS would not."""
-    try:
-        jax.jit(lambda x: x, compiler_options=RIGHT)(0.0)
-    except jax.errors.JaxRuntimeError:  # another release, which has no such fusions
-        return ONE_THREAD
-    return ONE_THREAD | RIGHT
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """``jax.jit`` in one thread, and without what XLA computes wrongly."""
-    return jax.jit(function, compiler_options=compiler_options())
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def test_half_precision_is_near_and_its_gradients_are_single():
 
 
 def test_compiled_curvature_is_that_of_single_operations():
-    """Of many rows at once: XLA's fusions of jaxlib 0.10.2 are wrong by a quarter here, and right for few rows."""
+    """Of many rows at once: jaxlib 0.10.2 is wrong by a quarter here, and right for few rows."""
     length = 96
     shape = Shape("bert", vocabulary=20, places=length, segments=2, width=32, hidden=32, layers=1, heads=2)
     learner = answer_finder(random_encoder(shape), 0.02, length, 8, Adaptation())
