@@ -29,7 +29,9 @@ def write_reports(results: Sequence[Result], left: Sequence[tuple[Claim, str]], 
     shown = []
     for result in results:
         name, rows = result.claim.name, result.rows
-        write_csv(folder / f"{name}.csv", rows[0], (row.values() for row in rows))
+        # Parts of a claim have columns of their own.
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        write_csv(folder / f"{name}.csv", columns, ([row.get(column) for column in columns] for row in rows))
         table = condition_rows(result)
         write_csv(folder / f"{name}-conditions.csv", CONDITIONS, table)
         shown.append((result, [_shown(row) for row in table], draw_all([result.claim.figure], rows, folder)))

@@ -87,6 +87,21 @@ def test_every_number_is_in_a_csv_file(made, tmp_path):
     assert (first["answer"], second["answer"]) == ("holds", "fails")
 
 
+def test_rows_of_several_parts_stand_under_their_own_columns(made, monkeypatch, tmp_path):
+    def measure(protocol, given):
+        rows = _measure(protocol, given)
+        return [{"seed": row["seed"], "other": 7, **row} if row["x"] == 4 else row for row in rows]
+
+    monkeypatch.setitem(CLAIMS, "made", Claim(**{**vars(made), "measure": measure}))
+    claims("--output", tmp_path)
+    rows = list(csv.DictReader((tmp_path / "made.csv").open(encoding="utf-8")))
+    assert [(row["x"], row["other"], row["error"]) for row in rows[2:5]] == [
+        ("1", "", "1.02"),
+        ("4", "7", "4.0"),
+        ("4", "7", "4.01"),
+    ]
+
+
 def test_what_is_finished_is_not_computed_again(made, tmp_path):
     claims("--output", tmp_path)
     page = (tmp_path / "claims.html").read_bytes()
