@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from docs import keys, ledger, trainings
+from docs import keys, ledger, questions, trainings
 from docs.markdown import DATA, number, percent, result, table
 from experiments.claims.statements import CLAIMS
 from experiments.shared.files import write_csv
@@ -39,6 +39,7 @@ SOURCES = {
     "data/characters.json": "characters/summary.json",
     "data/resilience.json": "resilience/summary.json",
     "data/cells.json": "cells/summary.json",
+    "data/curvatures.csv": "questions/curvatures.csv",
     "data/resistor_tolerance.json": "resistor_tolerance/summary.json",
     "data/bench_limits.json": "bench_limits/summary.json",
     "data/board.json": "board/summary.json",
@@ -317,6 +318,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": trainings.digits,
     "tasks": trainings.tasks,
     "cells": trainings.cells,
+    "curvatures": lambda: questions.curvatures(_rows("curvatures.csv")),
     "resistor-tolerance": resistor_tolerance,
     "bench-limits": bench_limits,
     "presets": keys.preset_list,
