@@ -73,11 +73,11 @@ def test_step_error_of_a_transient_that_ngspice_tries_again_is_known(monkeypatch
     """The trapezoidal rule fails once; what Gear's takes after it has a step error as if it had been asked for."""
     ran = []
 
-    def fails_first(deck, timeout):
+    def fails_first(deck, timeout, at_rest=False):
         ran.append(deck)
         if "method=gear" not in deck:
             raise NgspiceConvergenceError("timestep too small")
-        return run_deck(deck, timeout)
+        return run_deck(deck, timeout, at_rest)
 
     asked = Spu(exact("paper"), Ngspice(method="gear")).solve(spd_system(2, 3), 1.0)
     monkeypatch.setattr(ngspice, "run_deck", fails_first)
