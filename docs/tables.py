@@ -318,6 +318,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": trainings.digits,
     "tasks": trainings.tasks,
     "cells": trainings.cells,
+    "resilience": trainings.resilience,
     "curvatures": lambda: questions.curvatures(_rows("curvatures.csv")),
     "resistor-tolerance": resistor_tolerance,
     "bench-limits": bench_limits,
