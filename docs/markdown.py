@@ -27,6 +27,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def keep(target: Path, found: Any) -> None:
+    """Write a JSON file of results."""
+    target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def result(name: str) -> Any:
     """What a JSON file holds."""
     return json.loads((DATA / name).read_text(encoding="utf-8"))

@@ -5,19 +5,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from docs.markdown import number, table
+from experiments.claims.claim import Rows, grouped
 from experiments.claims.rules import Condition
-
-Rows = Sequence[dict[str, str]]
 
 
 def curvatures(rows: Rows) -> str:
     """How far natural gradients are from those of Gauss-Newton, means over batches."""
-    by: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in rows:
-        by.setdefault((row["curvature"], row["draws"]), []).append(row)
 
     def lines() -> Iterator[Sequence[str]]:
-        for (curvature, draws), own in by.items():
+        for (curvature, draws), own in grouped(rows, "curvature", "draws").items():
             exact = all(float(row["distance"]) == 0 for row in own)
             seconds = [np.median([float(row[f"seconds_to_{what}"]) for row in own]) for what in ("form", "solve")]
             solved = own[0]["rows"] != "0"

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from docs import keys, ledger, questions, trainings
-from docs.markdown import DATA, number, percent, result, table
+from docs.markdown import DATA, keep, number, percent, result, table
 from experiments.claims.statements import CLAIMS
 from experiments.shared.files import write_csv
 from experiments.sweeps.units import metric_text
@@ -99,7 +99,7 @@ def take_claims(source: Path, target: Path) -> None:
 def take_first_finding(source: Path, target: Path) -> None:
     """The table of the first metric, of what a sweep has found at its first point."""
     found = json.loads(source.read_text(encoding="utf-8"))["findings"][0]
-    target.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(target, found)
 
 
 def filled(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs.markdown import number, percent, result, table
+from docs.markdown import keep, number, percent, result, table
 from experiments.shared.grid import axis_name
 from experiments.training.report import steps_text
 from experiments.training.task import Measure
@@ -16,7 +16,7 @@ BATCH = 64
 
 def take_resilience(source: Path, target: Path) -> None:
     """What a grid's optimizers bear, of all that a summary holds."""
-    _keep(target, json.loads(source.read_text(encoding="utf-8"))["resilience"])
+    keep(target, json.loads(source.read_text(encoding="utf-8"))["resilience"])
 
 
 def take_points(source: Path, target: Path) -> None:
@@ -34,11 +34,7 @@ def take_points(source: Path, target: Path) -> None:
         }
         for point in points
     ]
-    _keep(target, kept)
-
-
-def _keep(target: Path, kept: Any) -> None:
-    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    keep(target, kept)
 
 
 def digits() -> str:
@@ -105,11 +101,10 @@ def resilience() -> str:
 
 def _hurts(found: dict[str, Any]) -> tuple[str, str]:
     """The level from which it hurts, and its interval."""
-    level, earliest, latest = ("none" if found[name] is None else str(found[name]) for name in ORDER)
+    level, earliest, latest = (
+        "none" if found[name] is None else str(found[name]) for name in ("level", "earliest", "latest")
+    )
     return level, earliest if earliest == latest else f"{earliest} … {latest}"
-
-
-ORDER = ("level", "earliest", "latest")
 
 
 def cells() -> str:

@@ -11,6 +11,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
+from experiments.claims.statements.devices import ENGINE
 from experiments.claims.statements.digits import STANDARD, lost, trained
 from experiments.shared.figures import FigureEntry
 
@@ -62,9 +63,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     CIRCUIT: {
         **NATURAL,
         "kind": "tngd",
-        "engine": "network",
-        "linearise": True,
-        "readout_bandwidth": "10 MHz",
+        **ENGINE,
         "analog_time": 6.0,
     },
     "NGD-Woodbury": {**NATURAL, "kind": "ngd", "solver": "woodbury"},

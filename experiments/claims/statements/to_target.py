@@ -12,6 +12,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
+from experiments.claims.statements.devices import ENGINE
 from experiments.claims.statements.digits import experiment_of, trainings
 from experiments.claims.statements.early_settings import ADAM, NATURAL, QUICK, Tuning, chosen, steps_needed, told_of
 from experiments.cost.machines import MACHINES
@@ -84,8 +85,7 @@ def _trained(protocol: Protocol, name: str, optimizer: dict[str, Any], damping: 
 
 def _table(device: str, time: float) -> dict[str, Any]:
     """Of an optimizer on this device's circuit."""
-    engine = {"engine": "network", "linearise": True, "readout_bandwidth": "10 MHz"}
-    return {"kind": "tngd", "hardware": device, "mapping": "dual", "analog_time": time, **engine}
+    return {"kind": "tngd", "hardware": device, "mapping": "dual", "analog_time": time, **ENGINE}
 
 
 def _parameters(experiment: Any) -> list[Any]:
