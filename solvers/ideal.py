@@ -58,11 +58,11 @@ class IdealLaw:
         volts, peaks, waveforms, covariances = [], [], [], []
         for k, (time, seed) in enumerate(zip(seconds.tolist(), seeds.tolist(), strict=True)):
             one = device[k]
-            law = law_of(one)
             if time == np.inf:
-                volts.append(law.fixed_point())
+                volts.append(one.at_rest())
                 peaks.append(np.abs(volts[-1]))
                 continue
+            law = law_of(one)
             times = np.linspace(0, time, self.points + 1)
             if not law.diffusion.any():
                 path = law.mean(times, one.initial_volts)
