@@ -300,7 +300,7 @@ CLAIM = Claim(
     "side of 0 in the mean over fresh seeds, paired, for each pair of optimizers: TNGD and AdamW; TNGD-Adam after "
     "0.4 τ and AdamW, sign SGD, TNGD; TNGD-Adam after 0.4 and after 0.1 τ; TNGD with a memory and without it, and "
     "AdamW. A training that breaks off makes its conditions fail.",
-    full=Protocol(FRESH[81:91], (0,)),
+    full=Protocol(FRESH[81:89], (0,)),
     quick=Protocol((1, 2), (0,), 2, (0.1,), (0.001,), train=40, test=8),
     measure=_measure,
     conditions=_conditions,
