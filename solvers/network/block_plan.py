@@ -82,28 +82,27 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
     work = dict(blocks)
     rows, columns = set(range(len(row_sizes))), set(range(len(column_sizes)))
     steps: list[Step] = []
-    known: dict[Key, tuple[Array, Array]] = {}
-
-    def largest(key: Key) -> Array:
-        """Of each row of a block, (batch, n), found once for all steps that leave the block as it is."""
-        block = work[key]
-        if key not in known or known[key][0] is not block:
-            sizes = np.abs(block)
-            known[key] = block, sizes if sizes.ndim == 2 else sizes.max(axis=2)
-        return known[key][1]
+    large: dict[Key, bool] = {}
+    """Whether a pivot is, until a step changes its row."""
 
     while rows:
         best: tuple[float, Step] | None = None
         left = sum(row_sizes[r] for r in rows)
+        in_row: dict[int, list[int]] = {}
+        in_column: dict[int, list[int]] = {}
+        for row, column in sorted(work):
+            in_row.setdefault(row, []).append(column)
+            in_column.setdefault(column, []).append(row)
         for row, column in work:
-            if row not in rows or column not in columns:
-                continue
             if work[row, column].ndim != 2 or row_sizes[row] != column_sizes[column]:
                 continue
-            below = tuple(r for r in sorted(rows) if r != row and (r, column) in work)
-            beside = tuple(c for c in sorted(columns) if c != column and (row, c) in work)
+            below = tuple(r for r in in_column[column] if r != row)
+            beside = tuple(c for c in in_row[row] if c != column)
             # A column singleton causes no fill, so any pivot but 0 is large enough.
-            if not _large(largest((row, column)), [largest((row, c)) for c in (column, *beside)] if below else []):
+            if below and (row, column) not in large:
+                sizes = (np.abs(work[row, c]) for c in (column, *beside))
+                large[row, column] = _large([size if size.ndim == 2 else size.max(axis=2) for size in sizes])
+            if not (large[row, column] if below else work[row, column].all()):
                 continue
             cost = _cost(work, row, column, below, beside, row_sizes, column_sizes)
             saved = 2.0 * left**3 - 2.0 * (left - row_sizes[row]) ** 3
@@ -113,6 +112,7 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
             break
         step = best[1]
         eliminated(work, step)
+        large = {(r, c): known for (r, c), known in large.items() if r not in step.below}
         steps.append(step)
         rows.discard(step.row)
         columns.discard(step.column)
@@ -120,11 +120,9 @@ def plan(blocks: Mapping[Key, Array], row_sizes: tuple[int, ...], column_sizes: 
     return BlockPlan(tuple(steps), tuple(sorted(rows)), tuple(sorted(columns)), row_sizes, column_sizes)
 
 
-def _large(pivot: Array, others: Sequence[Array]) -> bool:
-    """Whether a pivot is not zero, and large enough beside the largest of its row's blocks."""
-    if not pivot.all():
-        return False
-    return all(bool((pivot >= PIVOT_THRESHOLD * other).all()) for other in others)
+def _large(sizes: Sequence[Array]) -> bool:
+    """Whether the first is not zero, and large enough beside all."""
+    return bool(sizes[0].all()) and all(bool((sizes[0] >= PIVOT_THRESHOLD * size).all()) for size in sizes)
 
 
 def _cost(

@@ -101,7 +101,10 @@ def unstable(rate: complex, capacitor: str, modes: int, device: Device, drawn: b
             "the matrix decays, so its amplifiers are too slow for it: take more gain_bandwidth or a larger capacitance"
         )
         if hardware.amplifier.library_text is not None:
-            cure = "the matrix decays, so the amplifier is too slow for it, or pins exchange its plus and minus"
+            cure = (
+                "the matrix decays, so the amplifier is too slow for it, or has too much capacitance at its input for "
+                "the inverter_resistance, or pins exchange its plus and minus"
+            )
     return MappingError(
         f"the array is unstable: 1 of {modes} modes, mostly {capacitor}, grows at {-rate.real:.3g} 1/s; {cure}"
     )

@@ -179,14 +179,14 @@ def newton(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for _ in range(STEPS):
             slopes = structure.slopes(at)
-            try:
-                blocks = structure.blocks({**lowered, **slopes})
-                factors = structure.factors(structure.stepped(blocks, held) if held else blocks, len(moving))
-            except InputError:
-                break
+            blocks = structure.blocks({**lowered, **slopes})
+            blocks = structure.stepped(blocks, held) if held else blocks
             full = dict(right)
             drive(structure, full, intercepts_at(structure, slopes, at))
-            fresh = factors.solve(full, wanted)
+            try:
+                fresh = refined(structure, blocks, full, wanted, len(moving))
+            except InputError:
+                break
             moved = {family: own - volts.get(family, 0.0) for family, own in fresh.items()}
             change = np.maximum(
                 moved_share(moved, fresh, structure.read, len(moving)) / TOLERANCE,
@@ -211,6 +211,27 @@ def newton(
                 held = some(held, left)
                 volts, at = some(volts, left), {k: [of_some(a, left) for a in rows] for k, rows in at.items()}
     return result, found
+
+
+def refined(
+    structure: Structure, blocks: Mapping[Key, Array], right: Mapping[int, Array], wanted: frozenset[int], batch: int
+) -> dict[int, Array]:
+    """The wanted unknowns of linear equations; those of junctions refined once by what their equations lack.
+
+    Refined, each equation holds to its own rounding (Skeel, Math. Comp. 35:817, 1980). Elimination alone leaves 5 µV
+    at nodes of the published OPA211, in which thousands of amperes flow between sources, and it never comes to rest.
+    """
+    factors = structure.factors(blocks, batch)
+    if not structure.steep:
+        return factors.solve(right, wanted)
+    everything = frozenset(range(len(structure.all_sizes)))
+    found, lacking = factors.solve(right, everything), dict(right)
+    for (row, column), block in blocks.items():
+        if column in found:
+            add(lacking, row, -times_of(block, found[column]))
+    for column, value in factors.solve(lacking, wanted).items():
+        add(found, column, value)
+    return {column: found[column] for column in wanted & found.keys()}
 
 
 def intercepts_at(structure: Structure, slopes: Mapping[str, Array], at: Controls) -> dict[str, Array]:

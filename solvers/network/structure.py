@@ -164,13 +164,10 @@ class Structure(FlatTable):
     def planned(self, slopes: Mapping[str, Array]) -> BlockPlan:
         """See ``order``. Args: ``slopes``: of behavioural sources where they are usually."""
         nominal = self.coefficients({})
-        rates = [
-            float(np.median(1 / r.value[np.isfinite(r.value)])) / float(np.median(c.value))
-            for r in self.resistors
-            for c in self.capacitors
-            if np.isfinite(r.value).any()
-        ]
-        typical = float(np.median(rates)) if rates else 1.0
+        finite = [own for r in self.resistors if len(own := r.value[np.isfinite(r.value)])]
+        conductances = [float(np.median(1 / own)) for own in finite]
+        capacitances = [float(np.median(c.value)) for c in self.capacitors]
+        typical = float(np.median(np.divide.outer(conductances, capacitances))) if finite and capacitances else 1.0
         flat = {key: np.zeros_like(slope) for key, slope in slopes.items()}
         cases = [
             self.stepped(self.blocks({**nominal, **own}), self.shares(nominal, step))
