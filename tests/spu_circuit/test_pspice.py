@@ -149,12 +149,40 @@ def test_transfer_function_has_its_step_response(source, law, above, below):
 
 
 @pytest.mark.parametrize(
+    ("law", "numbers"),
+    [
+        ("k/(1+tau*s)", "{k}/(1+{tau}*s)"),
+        ("{k}*(1+2*tau*s)/((1+s*{tau})*(1+1u*s)) - sqrt(k)", "{k}*(1+2*{tau}*s)/((1+s*{tau})*(1+1u*s)) - {k}**0.5"),
+        ("(-k*s)/(tau**2*s*s+tau*s/2+1)", "(-{k}*s)/({tau}**2*s*s+{tau}*s/2+1)"),
+    ],
+)
+def test_transfer_function_has_the_parameters_of_each_call(law, numbers):
+    """Both calls against sources with their numbers written out, which take the same steps, each solved to
+    1e-6; six of them add up."""
+    calls = [{"k": 2.0, "tau": 3e-6}, {"k": 0.5, "tau": 0.4e-6}]
+    lines = [f".subckt filter a b PARAMS: k=1 tau=1u\nE1 b 0 LAPLACE {{V(a)}} = {{{law}}}\n.ends"]
+    lines += [f"X{n} 1 p{n} filter PARAMS: k={own['k']!r} tau={own['tau']!r}" for n, own in enumerate(calls)]
+    for n, own in enumerate(calls):
+        plain = numbers.replace("{k}**0.5", repr(sqrt(own["k"]))).format(**own)
+        lines.append(f"E{n} n{n} 0 LAPLACE {{V(1)}} = {{{plain}}}")
+    library = part(*lines, "E9 3 0 VALUE={V(p0)-V(n0)+5*(V(p1)-V(n1))}", "E8 4 0 VALUE={V(p0)+5*V(p1)}")
+    lines = ["bench", "Va a 0 pwl(0 0 1u 0 1.01u 1)", "Vb b 0 0", "X1 a b c part", used(library)]
+    deck = [*lines, ".save v(c) v(x1.4)", ".print tran v(c)", ".options reltol=1e-6", ".tran 20n 20u 0 20n", ".end", ""]
+    plot = run_deck("\n".join(deck), 60.0)[-1]
+    assert np.abs(plot["v(c)"]).max() < 1e-5 < 0.1 < np.abs(plot["v(x1.4)"]).max()
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("E1 3 0 LAPLACE {V(1)} = {exp(-1u*s)}", "LAPLACE knows no 'exp"),
         ("E1 3 0 LAPLACE {V(1)} = {1/s}", r"LAPLACE of '1/s' cannot be built; write a quotient of polynomials of s"),
         ("E1 3 0 LAPLACE {V(1)} = {1+s}", r"LAPLACE of '1\+s' cannot be built"),
         ("E1 3 0 LAPLACE {V(1)} = {1/(1+k*s)}", "LAPLACE knows no 'k'"),
+        ("E1 3 0 LAPLACE {V(1)} = {1/(1+V(2)*s)}", r"LAPLACE knows no 'V\(2.0\)'"),
+        (".param k=1\nE1 3 0 LAPLACE {V(1)} = {k*s}", r"LAPLACE of 'k\*s' cannot be built"),
+        (".param k=1\nE1 3 0 LAPLACE {V(1)} = {wrong(k)/(1+s)}", "function 'wrong' is not known"),
+        ("E1 3 0 LAPLACE {V(1)} = {1/(1+{1u*s)}", "'{' of .* is not closed"),
         ("E1 3 0 LAPLACE {V(1)} = {1/(1+1e300*s+1e-300*s*s)}", "LAPLACE of .* has coefficients beyond all numbers"),
         (f"E1 3 0 LAPLACE {{V(1)}} = {{1/({'-' * 2000}s+1)}}", "LAPLACE is not understood"),
         ("E1 3 0 LAPLACE V(1) 1", "LAPLACE is not understood; write E1 a b LAPLACE"),
