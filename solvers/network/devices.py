@@ -32,6 +32,9 @@ from spu_circuit.noise import BOLTZMANN
 
 KELVIN = 273.15
 
+IDEAL, AT_ONCE = 1e-17, 1e-11
+"""F, s: a diode of no more capacitance and transit time has no charge. Vendors' ideal diodes, 1 aF behind 1 mΩ, would
+have modes of 1e21/s, beside which rounding hides those of an amplifier."""
 MODEL = re.compile(r"(?i)\.model\s+(?P<name>\S+)\s+(?P<kind>[a-z]+)\s*(?P<rest>.*)")
 VALUE = re.compile(r"(?i)([a-z]\w*)\s*=\s*(\{[^}]*\}|'[^']*'|[^\s(),]+)")
 WITHOUT_EFFECT = frozenset(
@@ -137,6 +140,8 @@ def _diode(
             f"{number_text(saturation)}*junction(max(v({cathode},{inner})-{number_text(begins)},0)/{number_text(wide)})"
         )
         parts.append(source(f"{name}#z", (cathode, inner), current, Junction(wide, begins)))
+    if given["cjo"] * area <= IDEAL and given["tt"] <= AT_ONCE:
+        return parts
     charge = Charge(given["cjo"] * area, given["vj"], given["m"], given["fc"])
     return parts + _capacitor(name, (inner, cathode), charge, given["tt"] * saturation, wide)
 

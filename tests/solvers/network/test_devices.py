@@ -118,6 +118,15 @@ def test_effects_that_are_given_as_none_change_nothing():
     assert [element.expression.text for element in given.elements] == [e.expression.text for e in plain.elements]
 
 
+@pytest.mark.parametrize(
+    ("given", "charged"), [("CJO=1e-18 TT=10p", False), ("", False), ("CJO=1e-18 TT=1n", True), ("CJO=1p TT=10p", True)]
+)
+def test_an_ideal_diode_has_no_charge(given, charged):
+    """That of vendors has 1 aF behind 1 mΩ, a mode of 1e21/s."""
+    elements = read_lines(["D1 a 0 dm", f".model dm D(IS=1e-15 RS=1e-3 {given})"]).elements
+    assert any(element.kind == "C" for element in elements) == charged
+
+
 @pytest.mark.parametrize("controls", ["(b,0)", "( b , 0 )", "(b 0)"])
 def test_controls_of_a_linear_source_may_stand_in_brackets(controls):
     (found,) = read_lines([f"E1 a 0 {controls} 2"]).elements
