@@ -13,7 +13,9 @@ from solvers.ngspice_attempts import searches
 from solvers.ngspice_process import NgspiceConvergenceError, run_deck
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.fields import Role
+from spu_circuit.amplifiers.pin_names import named_roles
 from spu_circuit.errors import InputError, SimulationError
+from spu_circuit.library import lines_of, used_part
 
 Pins = tuple[Role, ...]
 
@@ -110,13 +112,20 @@ def _right(amplifier: Amplifier, volts: Mapping[tuple[str, str], float]) -> bool
 def exchanged(amplifier: Amplifier) -> Pins | None:
     """The roles of the pins with which the amplifier follows, where it does not as they are; None: nothing is known.
 
-    Of the orders of few pins all are tried, and of many those in which two have changed places.
+    First by the names of the pins. Of the orders of few pins all are tried, and of many those in which two have
+    changed places.
     """
     pins = amplifier.pins
+    orders: list[Pins]
     if len(pins) <= FEW:
         orders = sorted(set(permutations(pins)), key=lambda order: (_moved(order, pins), order))
     else:
         orders = [_swapped(pins, *pair) for pair in combinations(range(len(pins)), 2)]
+    lines = lines_of(amplifier.library_text or "", str(amplifier.library))
+    _, names = used_part(lines, str(amplifier.subcircuit))
+    named = named_roles(names)
+    if named is not None and sorted(named) == sorted(pins):
+        orders.insert(0, named)
     until = monotonic() + HINTS
     for order in orders:
         if order == pins or monotonic() > until:

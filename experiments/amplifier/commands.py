@@ -18,6 +18,7 @@ from experiments.shared.plain_json import json_text
 from solvers.pins import check
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.amplifiers.fields import Role
+from spu_circuit.amplifiers.pin_names import named_roles
 from spu_circuit.description import Description
 from spu_circuit.documents import from_document, from_toml
 from spu_circuit.errors import InputError, SimulationError, did_you_mean
@@ -42,8 +43,8 @@ def amplifier(
         str | None,
         typer.Option(
             "--pins",
-            help=f"Roles of its pins in order, each one of {', '.join(get_args(Role))}. Default for five: "
-            f"{', '.join(USUAL[5])}.",
+            help=f"Roles of its pins in order, each one of {', '.join(get_args(Role))}. Default: what "
+            f"they are called, else of five {', '.join(USUAL[5])}.",
         ),
     ] = None,
     supply: Annotated[str, typer.Option("--supply", help="± this voltage at the supply pins.")] = "15 V",
@@ -108,7 +109,7 @@ def amplifier(
 def _amplifier(file: Path, subcircuit: str, pins: str | None, supply: str) -> Amplifier:
     lines = read_library(file)
     _, names = used_part(lines, subcircuit)
-    roles = tuple(pins.replace(",", " ").split()) if pins is not None else USUAL.get(len(names))
+    roles = tuple(pins.replace(",", " ").split()) if pins is not None else named_roles(names) or USUAL.get(len(names))
     if roles is None:
         raise InputError(
             f"pins: {subcircuit!r} has {len(names)} pins ({' '.join(names)}); name a role for each with --pins, one of "

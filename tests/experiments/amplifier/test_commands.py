@@ -21,6 +21,7 @@ from solvers.ngspice_process import NgspiceCrashError, run_deck
 from solvers.pins import check_pins, follows
 from solvers.spu import Spu
 from spu_circuit.amplifier import Amplifier
+from spu_circuit.amplifiers.pin_names import named_roles
 from spu_circuit.documents import read_toml
 from spu_circuit.errors import InputError, SimulationError
 from spu_circuit.hardware import changed_hardware, load_hardware
@@ -151,6 +152,34 @@ def test_exchanged_pins_are_noticed_and_put_right(name, order):
     right = "'plus', 'minus', 'positive_supply', 'negative_supply', 'output'"
     with pytest.raises(InputError, match=rf"look exchanged: .*{right}"):
         check_pins(part(name, tuple(ROLES[k] for k in order)))
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        ("-IN +IN V- V+ Vout", (1, 0, 3, 2, 4)),
+        ("INP INN VCC VEE OUT", (0, 1, 2, 3, 4)),
+        ("out in+ in-", (4, 0, 1)),
+        ("3 2 7 4 6", None),
+        ("in+ +in vcc vee out", None),
+        ("in+ in- vcc vee", None),
+        ("in+ in- vcc vee out null", None),
+    ],
+)
+def test_pins_are_known_by_their_names(names, roles):
+    assert named_roles(names.split()) == (None if roles is None else tuple(ROLES[k] for k in roles))
+
+
+def test_pins_with_names_need_no_roles(tmp_path):
+    """Where roles are given that do not fit, the names say which do."""
+    file, inner = tmp_path / "named.lib", FACTS["uA741"].file.read_text()
+    call = f"X1 +IN -IN V+ V- OUT {FACTS['uA741'].subcircuit}"
+    file.write_text(f".subckt named V- OUT -IN V+ +IN\n{call}\n.ends\n{inner}")
+    done = command(file, "named", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["amplifier"]["pins"] == [ROLES[k] for k in (3, 4, 1, 2, 0)]
+    done = command(file, "named", "--pins", "plus,minus,positive_supply,negative_supply,output")
+    assert "it does with --pins negative_supply,output,minus,positive_supply,plus" in done.stderr
 
 
 def test_solve_refuses_exchanged_pins():
