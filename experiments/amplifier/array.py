@@ -21,6 +21,8 @@ IDEAL = log(1 / CLOSE)
 """Time constants that a cell with ideal amplifiers takes for it."""
 LONGEST = (20.0, 400.0)
 """Time constants that are looked at."""
+POINTS = (1000, 100)
+"""Steps, at least. Shorter ones ngspice does not always finish, such as those of the published LM741/NS."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,16 @@ class Settling:
 
 def settling(hardware: Hardware) -> Settling:
     """Raises SimulationError where the cell does not settle."""
+    try:
+        return _settling(hardware, POINTS[0])
+    except SimulationError:
+        return _settling(hardware, POINTS[1])
+
+
+def _settling(hardware: Hardware, points: int) -> Settling:
     quiet = hardware.model_copy(update={"noise": Noise(thermal=False)})
     for longest in LONGEST:
-        solution = Spu(quiet, Ngspice(points=1000)).solve(LinearSystem(np.eye(1), np.ones(1)), longest)
+        solution = Spu(quiet, Ngspice(points=points)).solve(LinearSystem(np.eye(1), np.ones(1)), longest)
         wave, device = solution.waveform, solution.device
         assert wave is not None
         assert device is not None

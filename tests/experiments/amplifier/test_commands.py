@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from experiments.amplifier import commands
+from experiments.amplifier import array, commands
 from experiments.amplifier.bench import Bench
 from experiments.cli import main
 from experiments.shared.systems import spd_system
@@ -152,6 +152,20 @@ def test_exchanged_pins_are_noticed_and_put_right(name, order):
     right = "'plus', 'minus', 'positive_supply', 'negative_supply', 'output'"
     with pytest.raises(InputError, match=rf"look exchanged: .*{right}"):
         check_pins(part(name, tuple(ROLES[k] for k in order)))
+
+
+def test_a_cell_is_followed_in_longer_steps_where_shorter_ones_never_end(monkeypatch):
+    """They tell the time to one of them: a hundredth of 20 τ."""
+    board = load_hardware("bench").model_copy(update={"amplifier": part("uA741")})
+    exact = array.settling(board).time_constants
+
+    def engine(points):
+        if points == array.POINTS[0]:
+            raise SimulationError("timestep too small")
+        return Ngspice(points=points)
+
+    monkeypatch.setattr(array, "Ngspice", engine)
+    assert array.settling(board).time_constants == pytest.approx(exact, abs=0.2)
 
 
 @pytest.mark.parametrize(
