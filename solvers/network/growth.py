@@ -57,7 +57,22 @@ def growth_of(factors: Factors, total: int) -> Array:
         matrix[:, k + 1, k] = length
         # Where nothing is left the modes found are those of the circuit; zeros add modes in the middle.
         basis[k + 1] = np.where(length[:, None] > 1e-12, after / np.maximum(length, 1e-300)[:, None], 0.0)
-    largest: Array = np.abs(np.linalg.eigvals(matrix[:, :steps])).max(axis=1) - 1
+    return _beyond(matrix[:, :steps])
+
+
+def growth_of_all(factors: Factors, total: int) -> Array:
+    """The same of every mode, by the dense matrix of a step: slow, and sure.
+
+    A mode far faster than 1/h is near 0 of it, whatever rounding makes of its rate: the inverse of the matrix, which
+    has the rates, leaves nothing of the slow modes where a vendor's model has some of 1e20/s.
+    """
+    steps = factors.apply(np.broadcast_to(np.eye(total), (factors.batch, total, total)), total)
+    return _beyond(2 * steps - np.eye(total))
+
+
+def _beyond(matrix: Array) -> Array:
+    """How far the modes of each matrix reach beyond the unit circle, (batch,)."""
+    largest: Array = np.abs(np.linalg.eigvals(matrix)).max(axis=1) - 1
     return np.where(largest > ROUNDING, largest, np.minimum(largest, 0.0))
 
 

@@ -17,7 +17,7 @@ from solvers.network.block_plan import Key
 from solvers.network.blocks import Factors
 from solvers.network.dense import Motion, Reduced, one_of, reduced
 from solvers.network.groups import NOTHING
-from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, unstable
+from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, growth_of_all, unstable
 from solvers.network.irregular import Irregular, is_irregular
 from solvers.network.noise import sampled
 from solvers.network.operating_point import Rest, at_rest, intercepts_of
@@ -348,7 +348,10 @@ class ProgrammedNetwork:
             alone = all("." not in g.key for g in self.structure.capacitors)
             if alone or (driven(device.array, device.hardware) <= self._prepared.decaying).all():
                 return
-        growth = np.ones(self.batch) if self.bending else self.growth(rest.slopes, device.time_constant)
+        growth = np.ones(self.batch)
+        for look in () if self.bending else (growth_of, growth_of_all):
+            if (growth > 0).any():
+                growth = self.growth(rest.slopes, device.time_constant, look)
         self.spaces_beyond(np.where(growth > 0, np.inf, 0.0), device)
 
     def _refuse_growing_samples(self, device: Device) -> None:
@@ -371,10 +374,12 @@ class ProgrammedNetwork:
                     raise unstable(first.rate, first.capacitor, len(space.capacitors), one, drawn=True)
         self._decays_at_bias = True
 
-    def growth(self, slopes: Mapping[str, Array], time_constants: Array) -> Array:
+    def growth(
+        self, slopes: Mapping[str, Array], time_constants: Array, look: Callable[[Factors, int], Array] = growth_of
+    ) -> Array:
         """See ``growth_of``, of arrays with these time constants, s, (batch,) or one for all."""
         steps = self._steps(slopes, SHARE * np.reshape(time_constants, (-1, 1)) * np.ones((self.batch, 1)))
-        return growth_of(steps, sum(g.count for g in self.structure.capacitors))
+        return look(steps, sum(g.count for g in self.structure.capacitors))
 
     def spaces_beyond(self, growth: Array, device: Device) -> dict[int, StateSpace]:
         """The dense laws of those whose modes the series of implicit steps does not hold for: they turn.
