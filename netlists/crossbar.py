@@ -1,5 +1,8 @@
 """A matrix of resistors between column wires, which outputs drive, and row wires, which end in summing nodes."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,7 @@ from netlists.elements import Elements, Nodes, NoiseCurrents
 from spu_circuit.noise import johnson_current_density
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 
 def resistances(conductances: Array) -> Array:
@@ -20,50 +24,62 @@ def crossbar(
     conductances: Array,
     columns: str,
     rows: str,
-    part: str = "array_resistor",
     which: int = 0,
     wire_resistance: float = 0.0,
-) -> list[Elements]:
+) -> Elements:
     """Join every column wire to every row wire.
 
-    Column j starts at node j of the family ``columns`` and crosses row 0 first; row i starts at node i of ``rows`` and
-    crosses column 0 first. A wire has ``wire_resistance`` to its first crossing and from each crossing to the next;
-    behind its last resistor it carries no current, so it ends there.
+    Column j begins at node j of the family ``columns``, row i at node i of ``rows``.
 
     Args:
-        label: of the array's resistors, ``<label><i>_<j>``; those of column and row wires, which lie before that
-            crossing, are ``<label>c<i>_<j>`` and ``<label>r<i>_<j>``, the nodes at their far ends the same without R.
-        conductances: (..., rows, columns), S; zero: an open resistor, and with wires none at all.
-        wire_resistance: Ω per segment; 0: all resistors of a wire meet in one node.
+        label: of the array's resistors, ``<label><i>_<j>``.
+        conductances: (..., rows, columns), S; zero: an open resistor.
+        wire_resistance: Ω per segment, see ``laid_out``; 0: all resistors of a wire meet in one node.
     """
     m, n = conductances.shape[-2:]
-    if not wire_resistance:
-        i, j = np.repeat(np.arange(m), n), np.tile(np.arange(n), m)
-        nodes = Nodes(columns, j), Nodes(rows, i)
-        return [Elements(label, nodes, resistances(conductances), i, j, part, which)]
-    i, j = np.nonzero(conductances)
-    name = label[1:]
-    ends = Nodes(f"{name}c", i, j), Nodes(f"{name}r", i, j)
-    found = [Elements(label, ends, 1 / conductances[i, j], i, j, part, which)]
+    i, j = np.repeat(np.arange(m), n), np.tile(np.arange(n), m)
+    nodes, ohms = (Nodes(columns, j), Nodes(rows, i)), resistances(conductances)
+    return Elements(label, nodes, ohms, i, j, "array_resistor", which, wire_resistance=wire_resistance)
+
+
+def laid_out(group: Elements) -> list[Elements]:
+    """The elements of a group with the wires between them: of a crossbar behind wires more than its resistors.
+
+    A column wire crosses row 0 first, a row wire column 0. A wire has ``wire_resistance`` to its first crossing and
+    from each to the next; behind its last resistor it carries no current, so it ends there. Parts of column and row
+    wires, which lie before the resistor ``<label><i>_<j>``, are ``<label>c<i>_<j>`` and ``<label>r<i>_<j>``, the nodes
+    at their far ends the same without R.
+    """
+    if not group.wire_resistance:
+        return [group]
+    assert group.column is not None
+    (columns, rows), i, j, name = group.nodes, group.row, group.column, group.label[1:]
+    found = [replace(group, nodes=(Nodes(f"{name}c", i, j), Nodes(f"{name}r", i, j)), wire_resistance=0.0)]
     for wire, along, across, start in (("c", i, j, columns), ("r", j, i, rows)):
-        order = np.lexsort((along, across))
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = across[order][1:] != across[order][:-1]
-        before = np.empty_like(along)
-        before[order] = np.where(first, -1, np.roll(along[order], 1))
-        length = wire_resistance * (along - before).astype(float)
+        before = _before(along, across)
+        length = group.wire_resistance * (along - before).astype(float)
         for begins in (True, False):
             at = np.flatnonzero((before < 0) == begins)
             if not len(at):
                 continue
             previous = (before[at], j[at]) if wire == "c" else (i[at], before[at])
-            near = Nodes(start, across[at]) if begins else Nodes(f"{name}{wire}", *previous)
+            near = Nodes(start.family, start.index[at]) if begins else Nodes(f"{name}{wire}", *previous)
             far = Nodes(f"{name}{wire}", i[at], j[at])
-            found.append(Elements(f"{label}{wire}", (near, far), length[at], i[at], j[at]))
+            found.append(Elements(f"{group.label}{wire}", (near, far), length[at], i[at], j[at]))
     return found
 
 
-def own_noise(groups: list[Elements], temperature: float) -> list[NoiseCurrents]:
+def _before(along: Indices, across: Indices) -> Indices:
+    """Of each crossing, which one its wire passes before; -1: none."""
+    order = np.lexsort((along, across))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = across[order][1:] != across[order][:-1]
+    before = np.empty_like(along)
+    before[order] = np.where(first, -1, np.roll(along[order], 1))
+    return before
+
+
+def own_noise(groups: Sequence[Elements], temperature: float) -> list[NoiseCurrents]:
     """A noise current of its own for each resistor: where some do not end in a virtual ground."""
     return [
         NoiseCurrents(
@@ -73,6 +89,7 @@ def own_noise(groups: list[Elements], temperature: float) -> list[NoiseCurrents]
             group.row,
             group.column,
         )
-        for group in groups
-        if group.kind == "R"
+        for each in groups
+        if each.kind == "R"
+        for group in laid_out(each)
     ]

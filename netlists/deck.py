@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netlists.capacitors import bent_lines
+from netlists.crossbar import laid_out
 from netlists.elements import Elements, ElementTable
 from netlists.spice import empty_circuit
 from spu_circuit.noise import white_current
@@ -158,7 +159,7 @@ def circuit_of(table: ElementTable, noise_hold: float | None = None) -> "Circuit
     circuit = empty_circuit(table.title)
     if table.amplifier is not None:
         table.amplifier.define(circuit, noise_hold)
-    lines = [line for group in table.elements for line in _lines(group, table)]
+    lines = [line for group in table.elements for part in laid_out(group) for line in _lines(part, table)]
     if noise_hold:
         for noise in table.noise:
             names = zip(noise.names, noise.nodes[0].names, noise.nodes[1].names, strict=True)

@@ -59,6 +59,8 @@ class Elements:
         part: which kind of part of the board they are; "": none that varies.
         which: number among the groups of the same kind of part.
         parameters: of subcircuits, and "start" of capacitors: the voltage at time 0, V, (..., elements) each.
+        wire_resistance: of a crossbar's resistors, Ω: their nodes are where its wires begin, each of whose segments has
+            as much. See ``netlists.crossbar.laid_out``.
     """
 
     label: str
@@ -69,6 +71,7 @@ class Elements:
     part: str = ""
     which: int = 0
     parameters: Mapping[str, Array] = field(default_factory=dict)
+    wire_resistance: float = 0.0
 
     @property
     def kind(self) -> str:

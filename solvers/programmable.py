@@ -97,16 +97,13 @@ class Programmable:
         """
         _check_samples(self.sample, len(systems))
         each = self.sample if isinstance(self.sample, tuple) else None
-        for chosen in slices(len(systems), self._together(systems, time=analog_time)):
+        for chosen in slices(len(systems), self._together(systems, analog_time)):
             yield chosen, self if each is None else self.of_samples(each[chosen])
 
-    def _together(self, systems: Batch, deviations: Mapping[str, Array] = NO_DEVIATIONS, time: float = inf) -> int:
-        """How many systems may be solved together. With wires the parts of a board depend on its matrix."""
+    def _together(self, systems: Batch, time: float = inf) -> int:
+        """How many systems may be solved together."""
         if isinstance(self.sample, Samples):
             return self.sample.count
-        varied = self.sample is not None or bool(deviations)
-        if varied and self.hardware.array.wire_resistance > 0:
-            return 1
         return together(systems, time)
 
     def _samples(self, board: Board, deviations: Mapping[str, Array]) -> Samples | None:
@@ -136,20 +133,16 @@ class Programmable:
 
     def _prepare(self, array: ProgrammedArray) -> tuple[Board, Prepared]:
         """The board and its structure, prepared once for each size."""
-        wires = self.hardware.array.wire_resistance > 0
         key = tuple(np.shape(value)[-1] for value in one_of(array, 0).values().values())
-        known = None if wires else self._prepared.get(key)
+        known = self._prepared.get(key)
         if known is not None:
             return known
-        table = one_of(array, 0).circuit(self.hardware)
-        # Which wires there are depends on which resistors there are.
-        board = Board(self.hardware, table if wires else populated(table, self.hardware))
+        board = Board(self.hardware, populated(one_of(array, 0).circuit(self.hardware), self.hardware))
         found = board, self.engine.prepare(board)
-        if not wires:
-            # Other threads may do the same: each step is whole, and who comes late finds nothing to drop.
-            for oldest in list(self._prepared)[: 1 - KEPT]:
-                self._prepared.pop(oldest, None)
-            self._prepared[key] = found
+        # Other threads may do the same: each step is whole, and who comes late finds nothing to drop.
+        for oldest in list(self._prepared)[: 1 - KEPT]:
+            self._prepared.pop(oldest, None)
+        self._prepared[key] = found
         return found
 
     def _refuse_oversize(self, systems: Batch) -> None:

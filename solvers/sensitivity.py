@@ -66,8 +66,7 @@ def adjoint_of(programmed: Programmed, device: Device, seconds: Array | None = N
     """
     if not isinstance(programmed, ProgrammedNetwork):
         raise InputError(
-            "derivatives need the equations of the circuit, which only engine 'network' has, without wire_resistance; "
-            "take engine = 'network' and wire_resistance = 0"
+            "derivatives need the equations of the circuit, which only engine 'network' has; take engine = 'network'"
         )
     return Adjoint(programmed, device) if seconds is None else RelaxationAdjoint(programmed, device, seconds)
 

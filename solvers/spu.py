@@ -231,7 +231,7 @@ class Spu(Programmable):
             InputError: a kind or a number of parts that the board does not have; and as ``solve_batch``.
         """
         found = []
-        for rows in slices(len(systems), self._together(systems, deviations)):
+        for rows in slices(len(systems), self._together(systems)):
             some, own = some_of(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
             seeds = [0] * len(some)
             found.append(self._set(some, seeds, own).read(some.b, inf, None, seeds))
@@ -261,7 +261,7 @@ class Spu(Programmable):
         from solvers.sensitivity import adjoint_of
 
         by_A, by_b, by_parts = [], [], []
-        for rows in slices(len(systems), self._together(systems, deviations)):
+        for rows in slices(len(systems), self._together(systems)):
             some, own = some_of(systems, rows), {kind: off[rows] for kind, off in deviations.items()}
             array = self._programmed(some, [0] * len(some))
             board, prepared = self._prepare(array)

@@ -14,7 +14,7 @@ from experiments.shared.systems import spd_system
 from netlists.board import Board
 from netlists.device import Device, batch_of
 from solvers.network import Network
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.solution import Solution
 from solvers.spu import Spu
 from spu_circuit.hardware import Noise, load_hardware

@@ -20,7 +20,6 @@ from experiments.validation.evidence import (
 )
 from experiments.validation.sampled import noisy_transient, sampler_of_blocks
 from experiments.validation.subject import Subject
-from solvers.network.irregular import is_irregular
 
 Array = NDArray[np.float64]
 
@@ -164,14 +163,9 @@ def blocks_and_text(subject: Subject) -> Outcome:
     return Outcome(tuple(checks))
 
 
-def has_blocks(subject: Subject) -> bool:
-    """With wires there are none: the engine reads the text itself."""
-    return not is_irregular(subject.device.circuit)
-
-
 COMPARISONS: tuple[Comparison, ...] = (
     Comparison(OPERATING_POINT, operating_point),
-    Comparison(BLOCKS, blocks_and_text, has_blocks),
+    Comparison(BLOCKS, blocks_and_text),
     Comparison(IDEAL, ideal_law, lambda subject: subject.law_is_exact),
     Comparison(MEAN, transient_mean, lambda subject: bool(subject.setup.times)),
     Comparison(VARIANCE, stationary_variance, lambda s: has_thermal_noise_alone(s) and s.noise_is_bounded),

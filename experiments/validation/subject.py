@@ -13,7 +13,7 @@ from netlists.board import Board
 from netlists.device import Device, batch_of, load, program_array, voltage_limits
 from solvers.ideal import law_of
 from solvers.network import Network, state_space
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.network.state_space import StateSpace
 from solvers.ngspice import Ngspice
 from solvers.ornstein_uhlenbeck import OrnsteinUhlenbeck

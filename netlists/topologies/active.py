@@ -73,8 +73,8 @@ class ActiveArray(ProgrammedArray):
         ins, g, v, h, inverse = (Nodes(family, i) for family in ("in", "g", "v", "h", "n"))
         wire_resistance = hardware.array.wire_resistance
         array = [
-            *crossbar("Rp", self.direct, "v", "g", which=0, wire_resistance=wire_resistance),
-            *crossbar("Rm", self.inverted, "n", "g", which=1, wire_resistance=wire_resistance),
+            crossbar("Rp", self.direct, "v", "g", 0, wire_resistance),
+            crossbar("Rm", self.inverted, "n", "g", 1, wire_resistance),
         ]
         elements = [
             Elements("Vin", (ins, ground(n)), 0 * each, i, part="dac"),

@@ -106,13 +106,15 @@ class FactoredArray(ProgrammedFactor):
             density = own(self.summing_noise_density(stage, hardware), stage.resistors)
             noise.append(NoiseCurrents(f"Ig{tag}", (ground(rows), node), density, k))
             inverters(tag, f"u{tag}", rows, 1 + s)
-            arrays += crossbar(f"Rs{s}p", stage.resistors.direct, output, f"g{tag}", which=2 * s, wire_resistance=wires)
-            arrays += crossbar(
-                f"Rs{s}m", stage.resistors.inverted, inverse, f"g{tag}", which=2 * s + 1, wire_resistance=wires
-            )
+            arrays += [
+                crossbar(f"Rs{s}p", stage.resistors.direct, output, f"g{tag}", 2 * s, wires),
+                crossbar(f"Rs{s}m", stage.resistors.inverted, inverse, f"g{tag}", 2 * s + 1, wires),
+            ]
             output, inverse = f"u{tag}", f"n{tag}"
-        arrays += crossbar("Rbp", self.backward.direct, output, "g", which=4, wire_resistance=wires)
-        arrays += crossbar("Rbm", self.backward.inverted, inverse, "g", which=5, wire_resistance=wires)
+        arrays += [
+            crossbar("Rbp", self.backward.direct, output, "g", 4, wires),
+            crossbar("Rbm", self.backward.inverted, inverse, "g", 5, wires),
+        ]
         if noise_each:
             noise += own_noise(arrays, hardware.temperature)
         injected = self.injected_noise_density(hardware)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from netlists.array import ProgrammedArray
 from netlists.capacitors import capacitors
-from netlists.crossbar import crossbar as crossbar_of
 from netlists.crossbar import own_noise, resistances
 from netlists.elements import Elements, ElementTable, Nodes, NoiseCurrents, Values, ground
 from netlists.levels import Rounding, nearest_level, smallest_step
@@ -67,18 +66,12 @@ class PassiveArray(ProgrammedArray):
         cell, n = hardware.cell, self.scaling.shape[-1]
         i = np.arange(n)
         each: Array = np.ones(n)
-        wire_resistance = hardware.array.wire_resistance
         elements: list[Elements] = []
         for which, (kind, row, column) in enumerate(
             (("pp", "p", "p"), ("qq", "q", "q"), ("pq", "p", "q"), ("qp", "q", "p"))
         ):
             held = self.straight if row == column else self.crossed
-            if wire_resistance:
-                elements += crossbar_of(
-                    f"R{kind}", np.tril(held, -1), column, row, "array_resistor", which, wire_resistance
-                )
-            else:
-                elements.append(_pairs(f"R{kind}", held, column, row, which))
+            elements.append(_pairs(f"R{kind}", held, column, row, which, hardware.array.wire_resistance))
         for which, node in enumerate("pq"):
             own, into = Nodes(node, i), Nodes(f"in{node}", i)
             zero = ground(n)
@@ -153,10 +146,11 @@ def _ohms(conductances: Array) -> Array:
     return resistances(conductances[..., None, :])
 
 
-def _pairs(label: str, held: Array, column: str, row: str, which: int) -> Elements:
+def _pairs(label: str, held: Array, column: str, row: str, which: int, wire_resistance: float) -> Elements:
     """A resistor for each pair of cells, the later one's row crossing the earlier one's column."""
     i, j = np.tril_indices(held.shape[-1], -1)
-    return Elements(label, (Nodes(column, j), Nodes(row, i)), _ohms(held[..., i, j]), i, j, "array_resistor", which)
+    nodes, ohms = (Nodes(column, j), Nodes(row, i)), _ohms(held[..., i, j])
+    return Elements(label, nodes, ohms, i, j, "array_resistor", which, wire_resistance=wire_resistance)
 
 
 def program_passive(A: Array, hardware: Hardware, rounding: Rounding = nearest_level) -> PassiveArray:

@@ -18,7 +18,7 @@ from netlists.board import AMPLIFIER, CURVE, OF_ADC, OF_DAC, PROGRAMMING, Board,
 from netlists.device import Device
 from netlists.elements import Elements
 from solvers.network.blocks import add
-from solvers.network.groups import Group
+from solvers.network.groups import Group, Wired
 from solvers.network.newton import sources_of
 from solvers.network.operating_point import intercepts_of
 from spu_circuit.errors import SimulationError
@@ -165,7 +165,23 @@ class Adjoint:
 
     def _at_rest(self, right: Mapping[int, Array], wide: int) -> dict[str, Array]:
         adjoint = self.factors.solve(right, range(len(self.structure.all_sizes)), transposed=True)
-        return {group.key: self._by_group(group, adjoint, self.unknowns, wide) for group in self.structure.groups}
+        found = {group.key: self._by_group(group, adjoint, self.unknowns, wide) for group in self.structure.groups}
+        return found | {
+            wired.key: self._by_wired(wired, adjoint, self.unknowns, wide) for wired in self.structure.wired
+        }
+
+    def _by_wired(self, wired: Wired, adjoint: Mapping[int, Array], unknowns: Mapping[int, Array], wide: int) -> Array:
+        """By the resistors of a crossbar behind wires, whose nodes have the same equations transposed."""
+        conductances, sizes = self.coefficients[wired.key], wired.shape[::-1]
+
+        def across(volts: Mapping[int, Array], count: int) -> Array:
+            begin = [
+                volts.get(family, np.zeros((1, size, count)))
+                for (family, _), size in zip(wired.nodes, sizes, strict=True)
+            ]
+            return wired.across(conductances, *begin)
+
+        return across(adjoint, wide) * across(unknowns, 1)
 
     def _by_group(self, group: Group, adjoint: Mapping[int, Array], unknowns: Mapping[int, Array], wide: int) -> Array:
         structure = self.structure

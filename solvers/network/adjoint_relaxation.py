@@ -105,6 +105,9 @@ class RelaxationAdjoint(Adjoint):
                 if group.kind not in ("C", "V", "I", "BV", "BI"):
                     own = self._by_group(group, adjoint, self.steps[k], wide)
                     total[group.key] = total[group.key] + own if group.key in total else own
+            for wired in structure.wired:
+                own = self._by_wired(wired, adjoint, self.steps[k], wide)
+                total[wired.key] = total[wired.key] + own if wired.key in total else own
             for key, own in self._by_slopes(adjoint, self.steps[k], wide).items():
                 slopes[key] = slopes[key] + own if key in slopes else own
             now: States = {}

@@ -71,8 +71,8 @@ def refuse_semiconductors(elements: Sequence[Element]) -> None:
     for element in elements:
         if element.junction:
             raise InputError(
-                f"{element.name}: semiconductors ({element.line!r}) are in boards without wires alone; leave "
-                "wire_resistance out, or use ngspice"
+                f"{element.name}: semiconductors ({element.line!r}) have no tangents element by element; take engine "
+                "'network' itself, or ngspice"
             )
 
 

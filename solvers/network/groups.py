@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -14,6 +15,7 @@ from solvers.network.devices import KELVIN
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.parts import Junction
 from solvers.network.reader import Element, FlatCircuit, read_lines
+from solvers.network.wires import Mesh
 from spu_circuit.noise import WHITE
 
 Array = NDArray[np.float64]
@@ -39,6 +41,7 @@ class Group:
         expression: of a behavioural source, or a junction's capacitance, with its controls as pairs of nodes, or a
             group's key for its current.
         junction, silent: see ``Element``.
+        stray: resistors that nobody wants, far weaker than others.
     """
 
     key: str
@@ -51,10 +54,70 @@ class Group:
     controls: tuple[Control, ...] = ()
     junction: Junction | None = None
     silent: bool = False
+    stray: bool = False
 
     @property
     def count(self) -> int:
         return len(self.value)
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A crossbar behind wires: its resistors, and the three groups that do the same between where its wires begin.
+
+    Args:
+        key: of its resistors' values.
+        nodes: where the wires of each resistor begin, of its column and of its row.
+        shape: rows and columns; some crossings may have no resistor.
+        value: Ω, nominal, (elements,).
+        wire_resistance: Ω per segment.
+    """
+
+    key: str
+    nodes: tuple[tuple[int, Indices], tuple[int, Indices]]
+    shape: tuple[int, int]
+    value: Array
+    wire_resistance: float
+
+    def mesh(self, conductances: Array) -> Mesh:
+        """Of resistors (batch, elements), S."""
+        (_, column), (_, row) = self.nodes
+        placed = np.zeros((len(conductances), *self.shape))
+        placed[:, row, column] = conductances
+        return Mesh(placed, self.wire_resistance)
+
+    def conductances(self, conductances: Array) -> dict[str, Array]:
+        """Of its three groups, (batch, elements), S, from those of its resistors."""
+        crossing, columns, rows = self.mesh(conductances).between_beginnings()
+        # Of each two wires that run alike there are two resistors, one from either.
+        found = (crossing, columns / 2, rows / 2)
+        return {key: own.reshape(len(own), -1) for key, own in zip(self._keys, found, strict=True)}
+
+    @cached_property
+    def nominal(self) -> dict[str, Array]:
+        return self.conductances(1 / self.value[None])
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        (columns, _), (rows, _) = self.nodes
+        found = []
+        for key, first, second in zip(self._keys, (columns, columns, rows), (rows, columns, rows), strict=True):
+            size = {columns: self.shape[1], rows: self.shape[0]}
+            i, j = np.repeat(np.arange(size[second]), size[first]), np.tile(np.arange(size[first]), size[second])
+            with np.errstate(divide="ignore"):
+                ohms = 1 / self.nominal[key][0]
+            stray = key != self._keys[0]
+            found.append(Group(key, "R", ((first, j), (second, i)), ohms, np.full(len(i), np.nan), stray=stray))
+        return tuple(found)
+
+    def across(self, conductances: Array, columns: Array, rows: Array) -> Array:
+        """Voltages across its resistors, (batch, elements, k), by those of families of nodes, (batch, n, k)."""
+        (_, column), (_, row) = self.nodes
+        return self.mesh(conductances).across(columns, rows)[:, row, column]
+
+    @property
+    def _keys(self) -> tuple[str, str, str]:
+        return f"{self.key}:crossings", f"{self.key}:columns", f"{self.key}:rows"
 
 
 class FlatTable:
@@ -70,6 +133,7 @@ class FlatTable:
         self.sizes: list[int] = []
         self._family: dict[str, int] = {}
         self.groups: list[Group] = []
+        self.wired: list[Wired] = []
         self._amplifiers: list[tuple[Elements, tuple[Group, ...]]] = []
         self._flatten()
         self.capacitors = [g for g in self.groups if g.kind == "C"]
@@ -90,6 +154,11 @@ class FlatTable:
                 inner = self._expanded(group, self.inner(group, {}))
                 self._amplifiers.append((group, inner))
                 self.groups += inner
+            elif group.wire_resistance:
+                column, row = (self.pin(nodes) for nodes in group.nodes)
+                shape = self.sizes[row[0]], self.sizes[column[0]]
+                self.wired.append(Wired(group.label, (column, row), shape, group.value, group.wire_resistance))
+                self.groups += self.wired[-1].groups
             else:
                 initial = group.parameters.get("start", np.full(group.count, np.nan))
                 pins = tuple(self.pin(nodes) for nodes in group.nodes)
@@ -165,7 +234,8 @@ class FlatTable:
         return tuple(found)
 
     def coefficients(self, values: Values, conductances: Values = NOTHING) -> dict[str, Array]:
-        """What each group has, (batch, elements): conductances of resistors, other values as they are.
+        """What each group has, (batch, elements): conductances of resistors, those behind wires too, other values as
+        they are.
 
         Args:
             values: what differs from the table, (batch, elements) each; see ``Values``.
@@ -173,8 +243,14 @@ class FlatTable:
         """
         found = dict(conductances)
         inner = self._inner_values(values)
+        for wired in self.wired:
+            if wired.key not in {**values, **conductances}:
+                found |= {wired.key: 1 / wired.value[None], **wired.nominal}
+                continue
+            own = conductances[wired.key] if wired.key in conductances else 1 / np.atleast_2d(values[wired.key])
+            found |= {wired.key: own, **wired.conductances(own)}
         for group in self.groups:
-            if group.key in conductances:
+            if group.key in found:
                 continue
             value = inner.get(group.key, values.get(group.key, group.value))
             value = value[None] if value.ndim == 1 else value

@@ -104,6 +104,7 @@ def bias_of(structure: Structure, begin: Mapping[int, Array], still: bool = Fals
 def _weak(structure: Structure, nominal: Mapping[str, Array], slopes: Mapping[str, Array]) -> frozenset[Key]:
     """Dense blocks that carry next to nothing: such as loads that see what is left of virtual grounds.
 
+    Not those of a family with itself: they hold its loads, of which amplifiers' inner voltages know more than outputs.
     Resistors are anywhere between open and their nominal value: with equal ones, differences of two arrays vanish.
     """
     draws = np.random.default_rng(0)
@@ -111,7 +112,7 @@ def _weak(structure: Structure, nominal: Mapping[str, Array], slopes: Mapping[st
     blocks = structure.blocks({**nominal, **drawn, **slopes})
     factors, found = structure.factors(blocks, 1), set()
     for (row, column), block in blocks.items():
-        if block.ndim == 3:
+        if block.ndim == 3 and row != column:
             signs = draws.choice([-1.0, 1.0], (1, block.shape[2], SIGNS))
             back = factors.solve({row: times_of(block, signs)}, {column}).get(column, np.zeros(1))
             if np.abs(back).max() < WEAK:

@@ -8,19 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netlists.board import Board
-from netlists.capacitors import straight
-from netlists.deck import circuit_of, lines_of
-from netlists.elements import ElementTable
-from solvers.network.devices import KELVIN
 from solvers.network.follower import resting
 from solvers.network.newton import Bias, bias_of
-from solvers.network.nodal import NodalAnalysis
 from solvers.network.noise import Pace, pace_of
 from solvers.network.parameters import parameter_slopes
-from solvers.network.reader import read_lines
 from solvers.network.structure import Structure
 from spu_circuit.errors import InputError
-from spu_circuit.noise import WHITE
 
 Array = NDArray[np.float64]
 
@@ -61,11 +54,6 @@ class Preparation:
         return Structure(self.board.table)
 
     @cached_property
-    def analysis(self) -> NodalAnalysis:
-        """The equations element by element, of a table that is irregular."""
-        return analysis_of(self.board.table)
-
-    @cached_property
     def bias(self) -> Bias:
         begin = resting(self.structure, self.board.hardware.temperature) if self.structure.steep else {}
         return bias_of(self.structure, begin)
@@ -88,12 +76,3 @@ class Preparation:
     def parameter_slopes(self) -> dict[str, dict[str, dict[str, Array]]]:
         """Of nominal amplifiers; see ``parameters.parameter_slopes``."""
         return parameter_slopes(self.structure, {})
-
-
-def analysis_of(table: ElementTable) -> NodalAnalysis:
-    """The equations of a table, by way of its text: an oracle for the blocks."""
-    parameters = {} if table.amplifier is None else {"temper": table.amplifier.hardware.temperature - KELVIN}
-    silent = frozenset() if table.amplifier is None else table.amplifier.silent
-    circuit = read_lines(lines_of(circuit_of(straight(table), WHITE)), parameters, silent)
-    nodes = [name for nodes, _ in table.injected for name in nodes.names]
-    return NodalAnalysis(circuit, table.probes, nodes)

@@ -18,7 +18,6 @@ from solvers.network.blocks import Factors
 from solvers.network.dense import Motion, Reduced, one_of, reduced
 from solvers.network.groups import NOTHING
 from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, growth_of_all, unstable
-from solvers.network.irregular import Irregular, is_irregular
 from solvers.network.noise import sampled
 from solvers.network.operating_point import Rest, at_rest, intercepts_of
 from solvers.network.parameters import parameter_slopes
@@ -62,11 +61,10 @@ class PreparedNetwork(Preparation):
 
     @property
     def _steep(self) -> bool:
-        return not is_irregular(self.board.table) and self.structure.steep
+        return self.structure.steep
 
-    def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork | Irregular":
+    def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork":
         """See ``Prepared``."""
-        irregular = is_irregular(self.board.table)
         kelvin = self.board.hardware.temperature
         if samples is not None and self._steep and (samples.temperature != kelvin).any():
             raise InputError(
@@ -75,14 +73,11 @@ class PreparedNetwork(Preparation):
             )
         injected = np.atleast_1d(array.injected_noise_density(self.board.hardware))
         noise = injected if injected.any() else None
-        if samples is None and not irregular and (conductances := array.conductances()):
+        if samples is None and (conductances := array.conductances()):
             return ProgrammedNetwork(self, {}, None, noise, batched(conductances))
         values: Values = batched(array.values())
         if samples is not None:
-            # Of an array with wires the table has only the resistors that its matrix needs.
-            values = self.board.values(samples, {} if irregular else values)
-        if irregular:
-            return Irregular(self, values, samples)
+            values = self.board.values(samples, values)
         return ProgrammedNetwork(self, values, samples, noise)
 
 

@@ -49,8 +49,8 @@ class Structure(FlatTable):
         self._branch = {key: len(self.families) + k for k, key in enumerate(self.branches)}
         by_key = {g.key: g for g in self.groups}
         self.all_sizes = (*self.sizes, *(by_key[key].count for key in self.branches))
-        self.resistors = [g for g in self.groups if g.kind == "R"]
-        self.noisy = [g for g in self.resistors if not g.silent]
+        self.resistors = [g for g in self.groups if g.kind == "R" and not g.stray]
+        self.noisy = [g for g in self.groups if g.kind == "R" and not g.silent]
         self.sources = [g for g in self.groups if g.kind in ("V", "I")]
         self.behavioural = [g for g in self.groups if g.kind in ("BV", "BI")]
         self.steep = any(g.junction for g in self.behavioural)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.shared.systems import ggn_system, spd_system
-from netlists.crossbar import crossbar
+from netlists.crossbar import crossbar, laid_out
 from netlists.device import load, program_array
 from solvers.ideal import law_of
 from solvers.network import Network, state_space
@@ -18,10 +18,10 @@ from tests.cases import volts_of
 
 
 def short_circuit_currents(conductances, volts, wire):
-    """Current into each grounded row wire, by dense nodal analysis of the resistors that ``crossbar`` adds."""
+    """Current into each grounded row wire, by dense nodal analysis of the resistors of a crossbar that is laid out."""
     added = [
         (name, a, b, ohms)
-        for group in crossbar("Rx", conductances, "v", "g", wire_resistance=wire)
+        for group in laid_out(crossbar("Rx", conductances, "v", "g", wire_resistance=wire))
         for name, a, b, ohms in zip(group.names, *(nodes.names for nodes in group.nodes), group.value, strict=True)
         if ohms < inf
     ]

@@ -18,7 +18,7 @@ from optim.natural_gradient import scale_by_natural_gradient
 from solvers.engine import Reading
 from solvers.ideal import IdealLaw, law_of
 from solvers.network import Network, state_space
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.ngspice import Ngspice
 from solvers.sde import Sde
 from solvers.spu import Spu

@@ -64,7 +64,7 @@ def test_a_stack_of_systems_has_the_derivatives_of_each() -> None:
         np.testing.assert_allclose(each[2]["input_resistor"][0, 1], (high - low) / 2e-4, rtol=1e-6)
 
 
-def test_systems_on_boards_with_wires_settle_each_on_its_own() -> None:
+def test_systems_on_a_board_with_wires_settle_together_as_each_alone() -> None:
     hardware = load_hardware("ideal")
     hardware = hardware.model_copy(update={"array": hardware.array.model_copy(update={"wire_resistance": 1.0})})
     spu, systems = Spu(hardware, Network()), [system_of(3, seed) for seed in range(3)]

@@ -10,6 +10,4 @@ def without_derivatives(sweep: Sweep) -> str:
         return f"a copy of workload {sweep.workload.kind!r} solves many systems"
     if sweep.precision is not None:
         return "it is about a device's own solution, and [precision] refines that"
-    if sweep.device().array.wire_resistance:
-        return "there are no derivatives behind wires (hardware.array.wire_resistance)"
     return ""

@@ -38,7 +38,6 @@ HARDWARE = {
         "capacitor": {"local": SIGMA},
     },
 }
-WIRED = HARDWARE | {"array": {"wire_resistance": "1 Ohm"}}
 
 
 def sweep(**more: Any) -> Sweep:
@@ -149,7 +148,6 @@ def test_parts_of_a_kind_add_to_their_kind_but_for_its_lot() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"time": 3, "hardware": WIRED}, "no derivatives behind wires"),
         ({"metrics": ["power"]}, "is not among the metrics"),
         ({"precision": {"refine": 2}}, "refines that"),
     ],

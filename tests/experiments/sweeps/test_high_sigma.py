@@ -28,8 +28,6 @@ SIGMA = 0.01
 NORMAL = {"tolerance": "1 %", "meaning": "sigma"}
 UNIFORM = {"distribution": "uniform", "tolerance": "1 %", "meaning": "limit"}
 
-WIRED = {"base": "ideal", "array": {"wire_resistance": "1 Ohm"}, "variation": {"dac_gain": {"local": NORMAL}}}
-
 
 def sweep(folder: Path, cells: int, limit: float, spread: dict[str, str], samples: int = 512, **more: Any) -> Sweep:
     """A device that solves x = b with the gains of its DACs off, each for itself: exactly linear."""
@@ -139,7 +137,6 @@ def test_yield_of_uniform_parts_is_the_one_that_is_known(tmp_path: Path) -> None
         ({"limits": {"relative_error": {"min": "1 %", "max": "2 %"}}}, "no min"),
         ({"engine": "ngspice"}, "--audit"),
         ({"time": 3}, "leave time out"),
-        ({"hardware": WIRED}, "no derivatives behind wires"),
         ({"precision": {"refine": 2}}, "refines that"),
     ],
 )

@@ -50,9 +50,11 @@ def ggn(seed: int = 0) -> GgnSystem:
 
 
 def hardware_of(name: str) -> Hardware:
-    """A preset whose levels are continuous."""
-    hardware = load_hardware(name)
-    array = hardware.array.model_copy(update={"bits": None, "levels": None, "G_min": 1e-9})
+    """A preset whose levels are continuous, or one "with wires"."""
+    base, wires, _ = name.partition(" with wires")
+    hardware = load_hardware(base)
+    continuous = {"bits": None, "levels": None, "G_min": 1e-9}
+    array = hardware.array.model_copy(update=continuous | {"wire_resistance": 5.0 if wires else 0.0})
     return hardware.model_copy(update={"array": array, "noise": hardware.noise.model_copy(update={"thermal": False})})
 
 
@@ -71,6 +73,9 @@ CASES: dict[str, tuple[str, System]] = {
     "active, low gain": ("low gain", system_of(5)),
     "passive": ("passive", dominant(5)),
     "factored": ("factored", ggn()),
+    "active, wires": ("bench with wires", system_of(5)),
+    "passive, wires": ("passive with wires", dominant(5)),
+    "factored, wires": ("factored with wires", ggn()),
 }
 
 

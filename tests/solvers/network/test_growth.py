@@ -11,8 +11,8 @@ from netlists.board import Board, populated
 from netlists.device import batch_of, load, program_array, stacked
 from netlists.topologies.active import ActiveArray
 from solvers.network import Network
+from solvers.network.by_text import space_of
 from solvers.network.growth import SHARE, decaying_drive, driven, growth_of, growth_of_all
-from solvers.network.irregular import space_of
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.errors import InputError
 from spu_circuit.hardware import load_hardware

@@ -13,7 +13,7 @@ from experiments.shared.systems import spd_system
 from netlists.device import batch_of, load, program_array, stacked
 from solvers.network import Network
 from solvers.network.blocks import add, times_of
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.network.newton import intercepts_at, refined, sources_of
 from solvers.network.structure import Structure
 from solvers.ngspice import Ngspice

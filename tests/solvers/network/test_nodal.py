@@ -12,9 +12,8 @@ from experiments.shared.systems import spd_system
 from netlists.deck import circuit_of, lines_of
 from netlists.device import load, program_array
 from solvers.moments import moments
-from solvers.network.irregular import start_of
+from solvers.network.by_text import analysis_of, start_of
 from solvers.network.nodal import NodalAnalysis
-from solvers.network.preparation import analysis_of
 from solvers.network.reader import read_lines
 from solvers.network.state_space import StateSpace
 from solvers.ngspice_process import run_deck
@@ -329,7 +328,10 @@ CELL = "V1 in 0 DC 1\nR1 in out 1000\nC1 out 0 1e-9\n"
         (CELL + "T1 out 0 in 0 z0=50", r"T1: the network engine does not know this element \('T1 out .*ngspice"),
         (CELL + "D1 out 0 model", r"D1: no model of a semiconductor \('D1 out 0 model'\).*ngspice"),
         (CELL + ".tran 1n 1u", r"line '.tran 1n 1u': .* reads elements and subcircuits only"),
-        (CELL + "D1 out 0 model\n.model model D", r"D1#d: semiconductors .* in boards without wires alone; .*ngspice"),
+        (
+            CELL + "D1 out 0 model\n.model model D",
+            r"D1#d: semiconductors .* have no tangents element by element; .*ngspice",
+        ),
         (CELL + "R2 out 0 1k m=2", r"R2: m is not known here \('R2 out 0 1k m=2'\); put what it does into the value"),
         (CELL + "R2 out 0 1k scale=2", r"R2: scale is not known here"),
         (CELL + "R2 out 0 1k temp=100 tc=0.01", r"R2: temp is not known here"),

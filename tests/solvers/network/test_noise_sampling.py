@@ -7,7 +7,7 @@ from scipy.stats import chi2
 from experiments.shared.systems import spd_system
 from netlists.device import batch_of, load, program_array, stacked
 from solvers.network import Network
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.network.noise import sampled
 from spu_circuit.amplifier import Amplifier
 from spu_circuit.hardware import load_hardware
@@ -83,6 +83,13 @@ def test_drawn_noise_has_the_standard_error_of_the_dense_law(case, time):
     expected = space_of(device.circuit, case.hardware.temperature, True, BANDWIDTH).covariance(seconds)
     np.testing.assert_allclose(np.sqrt(found.diagonal() / expected.diagonal()), 1, atol=0.01)
     assert np.abs(found - expected).max() < 0.02 * expected.diagonal().max()
+
+
+@pytest.mark.parametrize("name", ["noisy", "bench", "passive", "factored"])
+def test_drawn_noise_behind_wires_has_the_standard_error_of_all_their_nodes(name):
+    (case,) = (case for case in CASES if case.name == name)
+    wired = case.hardware.array.model_copy(update={"wire_resistance": 20.0})
+    test_drawn_noise_has_the_standard_error_of_the_dense_law(case.changed(array=wired), 2.0)
 
 
 @pytest.mark.parametrize("name", ["noisy", "factored"])

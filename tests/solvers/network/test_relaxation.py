@@ -10,7 +10,7 @@ import pytest
 from experiments.shared.systems import dominant_system, ggn_system, spd_system
 from netlists.device import batch_of, load, program_array, stacked
 from solvers.network import Network
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.network.relaxation import STEP, relaxation_series
 from solvers.spu import Spu
 from spu_circuit.errors import InputError

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from netlists.crossbar import laid_out
 from netlists.deck import circuit_of
 from netlists.device import batch_of
 from netlists.elements import Nodes
-from solvers.network.irregular import space_of
+from solvers.network.by_text import space_of
 from solvers.network.reader import GROUND, read_circuit
 from solvers.network.relaxation import charges, joined, split
 from solvers.network.structure import Structure
@@ -21,7 +22,7 @@ ROUNDING = 1e-15
 def listed(table):
     """What is no subcircuit, in the reader's words: name → kind, nodes, value, initial voltage; without open ones."""
     found = {}
-    for group in table.elements:
+    for group in (part for each in table.elements for part in laid_out(each)):
         if group.kind == "X":
             continue
         nodes = zip(*(nodes.names for nodes in group.nodes), strict=True)
