@@ -1,8 +1,7 @@
-"""A digital solve with a device's errors: its levels, drawn resistors, converters and noise, without its circuit."""
+"""A digital solve with a device's errors: its resistors, wires, converters, offsets and noise, without its circuit."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from netlists.board import Board
 from netlists.device import Device
 from netlists.topologies.active import ActiveArray
 from solvers.engine import Reading
+from solvers.network.wires import Mesh
 from spu_circuit.errors import InputError, MappingError
 from spu_circuit.sampling import Samples
 
@@ -23,9 +23,10 @@ Array = NDArray[np.float64]
 class Arithmetic:
     """An engine that computes instead of settling: what digital natural gradients lose by the same errors.
 
-    The matrix is the one that the resistors hold, each as far off as in the sample; inputs and outputs take the codes
-    of the converters with their errors; injected noise adds what it adds to settled cells, covariance ``κ₀ A⁻¹``. There
-    are no amplifiers, no wires, no thermal noise, and nothing takes time.
+    The matrix is the one that the resistors hold, each as far off as in the sample, as virtual grounds see it behind
+    wires; inputs and outputs take the codes of the converters with their errors. Right-hand sides are off by what
+    offsets of amplifiers do to settled cells, and each solution has noise of its own, thermal and injected, with the
+    covariance of settled cells. Amplifiers are ideal but for these, without bias currents, and nothing takes time.
 
     Args:
         iterations: of conjugate gradients from zero, which end early where the matrix is not positive along their
@@ -65,11 +66,16 @@ class PreparedArithmetic:
             MappingError: with the parts of a sample an eigenvalue is not positive, and the matrix is to be factorised.
         """
         assert isinstance(array, ActiveArray)
-        if samples is not None:
-            values = self.board.values(samples, array.values())
-            direct, inverted = (1 / np.reshape(values[key], (-1, *array.direct.shape[-2:])) for key in ("Rp", "Rm"))
-            array = replace(array, direct=direct, inverted=inverted)
-        found = ProgrammedArithmetic(self.engine, self.board, array, samples)
+        values = array.values() if samples is None else self.board.values(samples, array.values())
+        wire, square = self.board.hardware.array.wire_resistance, array.direct.shape[-2:]
+        if samples is not None or wire:
+            held = [1 / np.reshape(values[key], (-1, *square)) for key in ("Rp", "Rm")]
+            seen = [Mesh(own, wire).between_beginnings()[0] for own in held] if wire else held
+            array = replace(array, direct=seen[0], inverted=seen[1])
+        nominal = self.board.hardware.amplifier.offset
+        offsets = [nominal + values.get(f"{label}.offset", np.zeros((1, square[0]))) for label in ("Xv", "Xn")]
+        off = array.offset_currents(offsets[0], offsets[1], self.board.hardware)
+        found = ProgrammedArithmetic(self.engine, self.board, array, off, samples)
         if self.engine.iterations is None and found.grows:
             raise MappingError("with the parts of this sample no array would settle; add a damping λ to the matrix")
         return found
@@ -81,11 +87,13 @@ class ProgrammedArithmetic:
 
     Args:
         array: of the resistors as they are.
+        off: currents that offsets add to those of the inputs, A, (batch, n) or (1, n).
     """
 
     engine: Arithmetic
     board: Board
     array: ActiveArray
+    off: Array
     samples: Samples | None
 
     @cached_property
@@ -114,27 +122,35 @@ class ProgrammedArithmetic:
         if self.samples is not None:
             inputs = self.board.inputs(self.samples, inputs)
         unit = np.asarray(self.array.siemens_per_unit)[..., None]
-        right = self.array.drive * inputs["Vin"] / hardware.cell.input_resistance / unit
+        right = (self.array.drive * inputs["Vin"] / hardware.cell.input_resistance + self.off) / unit
         right = np.broadcast_to(right, self.matrix.shape[:-1])
         if self.engine.iterations is None:
             volts = np.linalg.solve(self.matrix, right[..., None])[..., 0]
         else:
             volts = conjugate_gradients(self.matrix, right, self.engine.iterations)
-        noise = self._noise(seeds) if hardware.noise.injected else None
+        noisy = hardware.noise.injected > 0 or hardware.noise.thermal
+        noise = partial(self._noise, seeds) if noisy else None
         return Reading(volts, ("",) * len(volts), np.abs(volts), noise=noise)
 
-    def _noise(self, seeds: Array) -> Callable[[], Array]:
-        def noise() -> Array:
-            batch, cells = self.matrix.shape[:2]
-            found = np.zeros((batch, cells))
-            for k, seed in enumerate(seeds.tolist()):
-                white = np.random.default_rng(seed).standard_normal(cells)
-                # Where it is not definite nothing settles; then the noise is that of A = 1.
-                definite = not np.isnan(self.roots[k, 0, 0])
-                found[k] = np.linalg.solve(np.triu(self.roots[k]), white) if definite else white
-            return self.board.hardware.noise.injected * found
+    def _noise(self, seeds: Array) -> Array:
+        white = [np.random.default_rng(seed).standard_normal(self.matrix.shape[-1]) for seed in seeds.tolist()]
+        return np.asarray((np.linalg.cholesky(self.covariance) @ np.stack(white)[:, :, None])[:, :, 0])
 
-        return noise
+    @cached_property
+    def covariance(self) -> Array:
+        """Of the noise of settled cells with amplifiers that are ideal but for theirs, V², (batch, n, n).
+
+        That of ``dV = −M V dt + N(0, 2 D dt)``: ``M Σ + Σ M = 2 D``, in the eigenvectors of M's symmetric part; and
+        what amplifiers add past the capacitors. Of a matrix that is not definite nothing settles; then it is D's of M
+        with eigenvalues of 1 beside those that are not positive.
+        """
+        hardware = self.board.hardware
+        rate = np.asarray(self.array.siemens_per_unit)[..., None, None] / hardware.cell.capacitance
+        eigenvalues, Q = np.linalg.eigh((self.matrix + self.matrix.swapaxes(-1, -2)) / 2)
+        eigenvalues = np.where(eigenvalues > 0, eigenvalues, 1.0)
+        D = Q.swapaxes(-1, -2) @ self.array.diffusion(hardware) @ Q
+        settled = Q @ (2 * D / (rate * (eigenvalues[..., :, None] + eigenvalues[..., None, :]))) @ Q.swapaxes(-1, -2)
+        return settled + self.array.direct_noise(hardware)[..., None] * np.eye(self.matrix.shape[-1])
 
 
 def conjugate_gradients(A: Array, b: Array, iterations: int) -> Array:

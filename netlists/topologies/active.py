@@ -212,6 +212,17 @@ class ActiveArray(ProgrammedArray):
         """What ends in each integrator's virtual ground and does not begin at its own output's capacitor, S."""
         return self.direct.sum(axis=-1) + self.inverted.sum(axis=-1) + 1 / hardware.cell.input_resistance
 
+    def offset_currents(self, integrators: Array, inverters: Array, hardware: Hardware) -> Array:
+        """Currents into virtual grounds that do to the settled array what offsets of its amplifiers do, A, (..., n).
+
+        A virtual ground at its amplifier's offset takes ``ΣG`` of it from its row; an inverse is off by twice its own.
+
+        Args:
+            integrators, inverters: offsets of their amplifiers, V, (..., n).
+        """
+        through = (self.inverted @ np.asarray(inverters)[..., None])[..., 0]
+        return self._row_conductance(hardware) * integrators - 2 * through
+
     def direct_noise(self, hardware: Hardware) -> Array:
         """See ``ProgrammedArray``: the e in ``V = W + e``, in the bandwidth of the amplifier's own loop.
 
