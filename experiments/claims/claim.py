@@ -11,7 +11,7 @@ from experiments.shared.figures import FigureEntry
 Row = Mapping[str, Any]
 """A line of what was measured: texts, numbers, None where there was no solution."""
 Rows = Sequence[Row]
-FRESH = tuple(range(100, 400))
+FRESH = tuple(range(100, 500))
 """Seeds that no rule or setting was chosen by: full protocols take theirs here, quick ones count from 0."""
 
 
