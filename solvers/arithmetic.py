@@ -12,7 +12,7 @@ from netlists.board import Board
 from netlists.device import Device
 from netlists.topologies.active import ActiveArray
 from solvers.engine import Reading
-from solvers.network.wires import Mesh
+from solvers.network.wires import between_beginnings
 from spu_circuit.errors import InputError, MappingError
 from spu_circuit.sampling import Samples
 
@@ -70,7 +70,7 @@ class PreparedArithmetic:
         wire, square = self.board.hardware.array.wire_resistance, array.direct.shape[-2:]
         if samples is not None or wire:
             held = [1 / np.reshape(values[key], (-1, *square)) for key in ("Rp", "Rm")]
-            seen = [Mesh(own, wire).between_beginnings()[0] for own in held] if wire else held
+            seen = [between_beginnings(own, wire)[0] for own in held] if wire else held
             array = replace(array, direct=seen[0], inverted=seen[1])
         nominal = self.board.hardware.amplifier.offset
         offsets = [nominal + values.get(f"{label}.offset", np.zeros((1, square[0]))) for label in ("Xv", "Xn")]

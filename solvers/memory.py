@@ -17,6 +17,9 @@ def bytes_needed(hardware: Hardware, engine: Engine, unknowns: int, rows: int | 
         rows: of its factor B, K; None: it has none, or the topology takes none.
     """
     resistors = topology_of(hardware).resistors(unknowns, rows)
+    if hardware.array.wire_resistance:
+        # Wires make resistors of outputs among themselves, and of virtual grounds, of either sign.
+        resistors += 4 * (unknowns**2 + (rows or 0) ** 2)
     return devices * (engine.bytes_per_resistor * resistors + PER_POINT * engine.points * unknowns)
 
 

@@ -15,7 +15,7 @@ from solvers.network.devices import KELVIN
 from solvers.network.expression import CURRENT, Expression
 from solvers.network.parts import Junction
 from solvers.network.reader import Element, FlatCircuit, read_lines
-from solvers.network.wires import Mesh
+from solvers.network.wires import Mesh, between_beginnings
 from spu_circuit.noise import WHITE
 
 Array = NDArray[np.float64]
@@ -79,16 +79,9 @@ class Wired:
     value: Array
     wire_resistance: float
 
-    def mesh(self, conductances: Array) -> Mesh:
-        """Of resistors (batch, elements), S."""
-        (_, column), (_, row) = self.nodes
-        placed = np.zeros((len(conductances), *self.shape))
-        placed[:, row, column] = conductances
-        return Mesh(placed, self.wire_resistance)
-
     def conductances(self, conductances: Array) -> dict[str, Array]:
         """Of its three groups, (batch, elements), S, from those of its resistors."""
-        crossing, columns, rows = self.mesh(conductances).between_beginnings()
+        crossing, columns, rows = between_beginnings(self._placed(conductances), self.wire_resistance)
         # Of each two wires that run alike there are two resistors, one from either.
         found = (crossing, columns / 2, rows / 2)
         return {key: own.reshape(len(own), -1) for key, own in zip(self._keys, found, strict=True)}
@@ -113,7 +106,14 @@ class Wired:
     def across(self, conductances: Array, columns: Array, rows: Array) -> Array:
         """Voltages across its resistors, (batch, elements, k), by those of families of nodes, (batch, n, k)."""
         (_, column), (_, row) = self.nodes
-        return self.mesh(conductances).across(columns, rows)[:, row, column]
+        return Mesh(self._placed(conductances), self.wire_resistance).across(columns, rows)[:, row, column]
+
+    def _placed(self, conductances: Array) -> Array:
+        """Resistors (batch, elements) at their crossings."""
+        (_, column), (_, row) = self.nodes
+        found = np.zeros((len(conductances), *self.shape))
+        found[:, row, column] = conductances
+        return found
 
     @property
     def _keys(self) -> tuple[str, str, str]:

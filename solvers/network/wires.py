@@ -13,11 +13,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.batches import slices
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 SMALLEST = 4
 """Rows or columns of the smallest blocks, at least; they have less than twice as many."""
+TOGETHER = 20_000
+"""Crossings that are eliminated together: enough to share what Python costs, few enough for the caches."""
 COLUMNS, ROWS = 0, 1
 """Ports where column wires begin, and row wires; those where they end come two later."""
 
@@ -101,6 +105,14 @@ def _joined(blocks: _Blocks, wires: int) -> tuple[_Blocks, _Joint]:
         law[..., at[:, None], at] += block[..., own[:, None], own]
     ports = ((of_pair[0], owns[0]), (of_pair[1], owns[1]))
     return pair, _Joint(wires, ports, (leaving, entering), (currents, volts))
+
+
+def between_beginnings(conductances: Array, wire_resistance: float) -> tuple[Array, Array, Array]:
+    """See ``Mesh``, for batches of any size."""
+    size = max(1, TOGETHER // conductances[0].size)
+    parts = [Mesh(conductances[some], wire_resistance).between_beginnings() for some in slices(len(conductances), size)]
+    crossing, columns, rows = (np.concatenate(own) for own in zip(*parts, strict=True))
+    return crossing, columns, rows
 
 
 @lru_cache(maxsize=16)

@@ -83,6 +83,7 @@ CASES = {
     "active": (bending("paper"), spd_system(4, 8)),
     "passive": (bending("passive", array={"G_min": "1 nS", "G_max": "50 µS"}), dominant_system(4, 8)),
     "factored": (bending("factored"), ggn_system(3, 5, 0.3)),
+    "behind wires": (bending("paper", array={"wire_resistance": "20 Ω"}), spd_system(4, 8)),
     "real amplifiers": (
         bending("paper", amplifier={"model": "macromodel", "dc_gain": 2e4, "gain_bandwidth": "50 MHz"}),
         spd_system(4, 8),
