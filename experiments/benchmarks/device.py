@@ -17,7 +17,7 @@ from solvers.network import Network
 from solvers.network.by_text import space_of
 from solvers.solution import Solution
 from solvers.spu import Spu
-from spu_circuit.hardware import Noise, load_hardware
+from spu_circuit.hardware import Noise, changed_hardware, load_hardware
 from spu_circuit.problem import GgnSystem, LinearSystem, LinearSystems
 
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ def one_by_one(cells: int = 72, count: int = 40) -> list[Figure]:
     for time, bounds in ((inf, {"paper": 1, "bench": 3}), (TIME, {"paper": 3, "bench": 12})):
         for name, bound in bounds.items():
             found.append(_single(name, cells, count, time, bound))
-    return [*found, _single("bench", 144, count // 2, TIME, 40)]
+    return [*found, _single("bench", 144, count // 2, TIME, 40), _single("bench", cells, count // 2, inf, 50, "1 Ω")]
 
 
 def batches(cells: int = 72, count: int = 64) -> list[Figure]:
@@ -121,14 +121,15 @@ def gradient(cells: int = 64) -> list[Figure]:
     return figures
 
 
-def _single(name: str, cells: int, count: int, time: float, bound: float) -> Figure:
-    spu, took = Spu(load_hardware(name), ENGINES[name]), {}
+def _single(name: str, cells: int, count: int, time: float, bound: float, wires: str = "0 Ω") -> Figure:
+    spu, took = Spu(changed_hardware(name, {"array": {"wire_resistance": wires}}), ENGINES[name]), {}
     for kind, systems in _systems(cells, count + 2).items():
         for system in systems[:2]:
             spu.solve(system, time)
         each = [seconds(partial(spu.solve, system, time, seed=k)) for k, system in enumerate(systems[2:])]
         took[kind] = 1e3 * median(each)
-    what = f"network, {name}: one solve of {cells} cells, {_at(time)}"
+    behind = "" if wires == "0 Ω" else f" behind wires of {wires} a segment"
+    what = f"network, {name}: one solve of {cells} cells{behind}, {_at(time)}"
     return at_most(what, max(took.values()), "ms", bound, _worse(took, "{:.2f} ms", f"{count} systems"))
 
 

@@ -21,6 +21,7 @@ from solvers.network.blocks import add
 from solvers.network.groups import Group, Wired
 from solvers.network.newton import sources_of
 from solvers.network.operating_point import intercepts_of
+from solvers.network.wires import Mesh
 from spu_circuit.errors import SimulationError
 from spu_circuit.hardware import Converter
 from spu_circuit.sampling import Samples
@@ -172,16 +173,17 @@ class Adjoint:
 
     def _by_wired(self, wired: Wired, adjoint: Mapping[int, Array], unknowns: Mapping[int, Array], wide: int) -> Array:
         """By the resistors of a crossbar behind wires, whose nodes have the same equations transposed."""
-        conductances, sizes = self.coefficients[wired.key], wired.shape[::-1]
+        ((columns, column), (rows, row)), (m, n) = wired.nodes, wired.shape
 
-        def across(volts: Mapping[int, Array], count: int) -> Array:
-            begin = [
-                volts.get(family, np.zeros((1, size, count)))
-                for (family, _), size in zip(wired.nodes, sizes, strict=True)
-            ]
-            return wired.across(conductances, *begin)
+        def across_each(volts: Mapping[int, Array], count: int) -> Array:
+            begin = volts.get(columns, np.zeros((1, n, count))), volts.get(rows, np.zeros((1, m, count)))
+            return self._meshes[wired.key].across(*begin)[:, row, column]
 
-        return across(adjoint, wide) * across(unknowns, 1)
+        return across_each(adjoint, wide) * across_each(unknowns, 1)
+
+    @cached_property
+    def _meshes(self) -> dict[str, Mesh]:
+        return {wired.key: wired.mesh(self.coefficients[wired.key]) for wired in self.structure.wired}
 
     def _by_group(self, group: Group, adjoint: Mapping[int, Array], unknowns: Mapping[int, Array], wide: int) -> Array:
         structure = self.structure

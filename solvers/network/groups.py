@@ -103,10 +103,9 @@ class Wired:
             found.append(Group(key, "R", ((first, j), (second, i)), ohms, np.full(len(i), np.nan), stray=stray))
         return tuple(found)
 
-    def across(self, conductances: Array, columns: Array, rows: Array) -> Array:
-        """Voltages across its resistors, (batch, elements, k), by those of families of nodes, (batch, n, k)."""
-        (_, column), (_, row) = self.nodes
-        return Mesh(self._placed(conductances), self.wire_resistance).across(columns, rows)[:, row, column]
+    def mesh(self, conductances: Array) -> Mesh:
+        """Of resistors (batch, elements), S."""
+        return Mesh(self._placed(conductances), self.wire_resistance)
 
     def _placed(self, conductances: Array) -> Array:
         """Resistors (batch, elements) at their crossings."""

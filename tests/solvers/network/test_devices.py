@@ -148,8 +148,8 @@ def board(name, cells=3, **values):
     )
 
 
-def solved(name, time, engine):
-    return Spu(board(name), engine).solve(spd_system(3, 8), time)
+def solved(name, time, engine, **values):
+    return Spu(board(name, **values), engine).solve(spd_system(3, 8), time)
 
 
 QUICK = ("uA741", "TL072", "AD711", "OPA197", "LT1013", "LM741", "LMC660")
@@ -170,6 +170,15 @@ def test_transients_of_fast_amplifiers_are_those_of_ngspice(name):
     expected = solved(name, 1.0, Ngspice(points=1000, reltol=1e-5))
     assert relative(found.value, expected.value) < 1e-4
     assert not found.note
+
+
+@pytest.mark.parametrize(("name", "time"), [("uA741", inf), ("AD711", 1.0)])
+def test_boards_behind_wires_are_those_of_ngspice(name, time):
+    wires = {"array": load_hardware("bench").array.model_copy(update={"wire_resistance": 5.0})}
+    found = solved(name, time, Network(linearise=True), **wires)
+    expected = solved(name, time, Ngspice(points=1000, reltol=1e-6), **wires)
+    assert relative(found.value, expected.value) < (1e-6 if time == inf else 1e-4)
+    assert relative(found.value, solved(name, time, Network(linearise=True)).value) > 1e-3
 
 
 def test_slewing_amplifiers_are_told_or_refused():
