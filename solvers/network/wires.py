@@ -141,7 +141,7 @@ class Mesh:
 
     def __init__(self, conductances: Array, wire_resistance: float) -> None:
         batch, m, n = conductances.shape
-        self._shape, self._wire = (m, n), wire_resistance
+        self._shape = m, n
         (rows, down), (columns, across) = _cut(m), _cut(n)
         padded = np.zeros((batch, rows * down, columns * across))
         padded[:, :m, :n] = conductances
