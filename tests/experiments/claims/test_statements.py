@@ -183,6 +183,7 @@ def _language_rows(reached):
 PAPERS = {
     language.LONG: (1.0, 0.5),
     language.SHORT: (1.5, 0.4),
+    language.MEMORY: (1.8, 0.35),
     language.ADAM: (2.0, 0.3),
     language.SIGN: (2.5, 0.25),
     language.TNGD: (3.0, 0.2),
@@ -190,12 +191,13 @@ PAPERS = {
 }
 
 
-def test_the_papers_curves_would_confirm_its_language_results():
+def test_the_papers_curves_and_a_memory_that_helps_would_confirm_the_claim_on_questions():
     found = verdict(language.CLAIM.conditions(_language_rows(PAPERS)))
     assert found.kind == "confirmed"
-    assert len(found.answers) == 10
+    assert len(found.answers) == 14
     assert verdict(language.CLAIM.conditions(_language_rows({**PAPERS, language.LONG: (9.0, 0.0)}))).shares == (
-        "TNGD worse than AdamW 2 of 2; TNGD-Adam better 0 of 6; more analog time better 0 of 2"
+        "TNGD worse than AdamW 2 of 2; TNGD-Adam better 0 of 6; more analog time better 0 of 2; "
+        "TNGD with a memory better 4 of 4"
     )
     good_newton = verdict(language.CLAIM.conditions(_language_rows({**PAPERS, language.TNGD: (1.2, 0.45)})))
     assert good_newton.shares.startswith("TNGD worse than AdamW 0 of 2; TNGD-Adam better 6 of 6")
@@ -207,7 +209,10 @@ def test_a_training_on_questions_that_breaks_off_fails():
         if (row["optimizer"], row["seed"], row["part"]) == (language.LONG, 3, "verdict"):
             row.update(loss=None, f1=None, exact_match=None)
     shares = verdict(language.CLAIM.conditions(rows)).shares
-    assert shares == "TNGD worse than AdamW 2 of 2; TNGD-Adam better 0 of 6; more analog time better 0 of 2"
+    assert shares == (
+        "TNGD worse than AdamW 2 of 2; TNGD-Adam better 0 of 6; more analog time better 0 of 2; "
+        "TNGD with a memory better 4 of 4"
+    )
     assert "nan" in language.CLAIM.finding(rows)
 
 
