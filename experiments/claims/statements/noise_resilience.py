@@ -123,17 +123,24 @@ def _conditions(rows: Rows) -> list[Condition]:
 
 
 def _finding(rows: Rows) -> str:
+    losses = _losses(rows)
+    names = list(dict.fromkeys(name for name, _, _ in losses))
     told = []
-    for (name, error), own in grouped([row for row in rows if row["error"] != NONE], "optimizer", "error").items():
-        losses = {level: _losses(rows)[name, error, level] for (level,) in grouped(own, "level")}
-        shown = (f"{level} {100 * np.mean(values):.1f}" for level, values in losses.items())
-        told.append(f"{name}, {error}: {', '.join(shown)} ({_hurts(list(losses), list(losses.values()))})")
+    for error in dict.fromkeys(error for _, error, _ in losses):
+        levels = [level for name, own, level in losses if (name, own) == (names[0], error)]
+        shown = (f"{level} {', '.join(_points(losses[name, error, level]) for name in names)}" for level in levels)
+        from_when = _hurts(levels, [losses[names[0], error, level] for level in levels])
+        told.append(f"{error}: {'; '.join(shown)} ({names[0]} {from_when})")
     raised = sum(row["raised"] for row in rows if row["optimizer"] == CIRCUIT)
     return (
-        f"Points of test accuracy that are lost, mean over seeds (nan: a training failed), and the level from which on "
-        f"that is {100 * MARGIN:g} or more, with its 95 % interval. {'; '.join(told)}. The "
-        f"circuit raised λ in {raised} steps in all."
+        f"Points of test accuracy that are lost, means over seeds, of {', '.join(names)} (nan: a training failed), and "
+        f"the level from which on the first loses {100 * MARGIN:g} or more, with its 95 % interval. "
+        f"{'. '.join(text[0].upper() + text[1:] for text in told)}. The circuit raised λ in {raised} steps in all."
     )
+
+
+def _points(losses: tuple[float, ...]) -> str:
+    return f"{round(100 * float(np.mean(losses)), 1) + 0.0:.1f}"  # no minus before what is rounded to 0
 
 
 def _hurts(levels: list[str], losses: list[tuple[float, ...]]) -> str:

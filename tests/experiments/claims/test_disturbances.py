@@ -80,8 +80,9 @@ def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
     ):
         assert verdict(noise_resilience.CLAIM.conditions(rows(losses))).kind == kind
     told = noise_resilience.CLAIM.finding(rows((0.20, None, 0.001)))
-    assert "TNGD, levels: 3 bits 20.2 (hurts from 3 bits, 3 bits to 3 bits)" in told
-    assert "NGD-CG(10), levels: 3 bits 0.3 (hurts from none, none to none)" in told
+    assert "of TNGD, NGD-Woodbury, NGD-CG(10)" in told
+    assert "Levels: 3 bits 20.2, nan, 0.3 (TNGD hurts from 3 bits, 3 bits to 3 bits)" in told
+    assert "Levels: 3 bits 0.0, " in noise_resilience.CLAIM.finding(rows((-0.0021, 0.0, 0.0)))
 
 
 def _delay_rows(apart):
