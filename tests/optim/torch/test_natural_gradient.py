@@ -105,28 +105,36 @@ def test_coordinates_bear_certainty_of_the_wrong_answer(name):
     np.testing.assert_allclose(torch.einsum("bro,br->bo", columns, found), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.fixture
+def double_precision():
+    """In every thread, unlike ``jax.enable_x64``: JAX may call back in another one."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
 @pytest.mark.parametrize("memory", [0.0, 0.9])
 @pytest.mark.parametrize("solver", [Digital(), Spu(BENCH, IdealLaw())])
+@pytest.mark.usefixtures("double_precision")
 def test_a_training_is_that_of_the_jax_path(solver, memory):
-    """Three steps with the same device, seed and batch, in double precision."""
-    with jax.enable_x64(True):
-        model = mlp().double()
-        params = [jnp.asarray(p.detach().numpy()) for p in model.parameters()]
-        inputs, targets = jnp.asarray(INPUTS.double().numpy()), jnp.asarray(LABELS.numpy())
-        time = 6.0 if solver.analog else np.inf
-        theirs = scale_by_natural_gradient(solver, 0.5, time, seed=3, memory=memory)
-        state = theirs.init(params)
-        ours = natural_of(model, solver, analog_time=time, seed=3, memory=memory)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        for _ in range(3):
-            value, gradient = loss_and_gradient(jax_mlp, softmax_cross_entropy, params, inputs, targets)
-            B = gauss_newton_factor(jax_mlp, softmax_cross_entropy, params, inputs, targets)
-            updates, state = theirs.update(gradient, state, curvature=B)
-            params = optax.apply_updates(params, [-0.5 * update for update in updates])
-            assert ours.step(INPUTS.double(), LABELS).item() == pytest.approx(float(value), abs=1e-5)
-            optimizer.step()
-            for parameter, expected in zip(model.parameters(), updates, strict=True):
-                np.testing.assert_allclose(parameter.grad, expected, atol=1e-5)
+    """Three steps with the same device, seed and batch."""
+    model = mlp().double()
+    params = [jnp.asarray(p.detach().numpy()) for p in model.parameters()]
+    inputs, targets = jnp.asarray(INPUTS.double().numpy()), jnp.asarray(LABELS.numpy())
+    time = 6.0 if solver.analog else np.inf
+    theirs = scale_by_natural_gradient(solver, 0.5, time, seed=3, memory=memory)
+    state = theirs.init(params)
+    ours = natural_of(model, solver, analog_time=time, seed=3, memory=memory)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(3):
+        value, gradient = loss_and_gradient(jax_mlp, softmax_cross_entropy, params, inputs, targets)
+        B = gauss_newton_factor(jax_mlp, softmax_cross_entropy, params, inputs, targets)
+        updates, state = theirs.update(gradient, state, curvature=B)
+        params = optax.apply_updates(params, [-0.5 * update for update in updates])
+        assert ours.step(INPUTS.double(), LABELS).item() == pytest.approx(float(value), abs=1e-5)
+        optimizer.step()
+        for parameter, expected in zip(model.parameters(), updates, strict=True):
+            np.testing.assert_allclose(parameter.grad, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", CURVATURES)
