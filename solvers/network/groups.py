@@ -243,7 +243,7 @@ class FlatTable:
         found = dict(conductances)
         inner = self._inner_values(values)
         for wired in self.wired:
-            if wired.key not in {**values, **conductances}:
+            if wired.key not in values and wired.key not in conductances:
                 found |= {wired.key: 1 / wired.value[None], **wired.nominal}
                 continue
             own = conductances[wired.key] if wired.key in conductances else 1 / np.atleast_2d(values[wired.key])

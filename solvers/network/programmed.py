@@ -53,20 +53,16 @@ class PreparedNetwork(Preparation):
 
     def refuse_temperatures(self) -> None:
         """Raises InputError where copies of the board have temperatures that its semiconductors do not follow."""
-        if self.board.hardware.variation.temperature is not None and self._steep:
+        if self.board.hardware.variation.temperature is not None and self.structure.steep:
             raise InputError(
                 "variation.temperature: semiconductors of a library's amplifier have one temperature in engine "
                 "'network'; leave it out, give temperatures as hardware.temperature in [grid], or use engine 'ngspice'"
             )
 
-    @property
-    def _steep(self) -> bool:
-        return self.structure.steep
-
     def program(self, array: ProgrammedArray, samples: Samples | None = None) -> "ProgrammedNetwork":
         """See ``Prepared``."""
         kelvin = self.board.hardware.temperature
-        if samples is not None and self._steep and (samples.temperature != kelvin).any():
+        if samples is not None and self.structure.steep and (samples.temperature != kelvin).any():
             raise InputError(
                 f"samples have another temperature than the {kelvin:g} K of the amplifier's semiconductors, which have "
                 "one here; leave variation.temperature out, or use ngspice"

@@ -26,6 +26,11 @@ COLUMNS, ROWS = 0, 1
 """Ports where column wires begin, and row wires; those where they end come two later."""
 
 
+def _every_other(blocks: Array, wires: int, first: int) -> Array:
+    """Every second block along the column wires, or the row wires, (batch, down, across, ...)."""
+    return blocks[:, first::2] if wires == COLUMNS else blocks[:, :, first::2]
+
+
 @dataclass(frozen=True)
 class _Blocks:
     """Like blocks of crossbars.
@@ -41,10 +46,6 @@ class _Blocks:
     def ports(self, *kinds: int) -> Indices:
         starts = np.cumsum([0, *self.sizes])
         return np.concatenate([np.arange(starts[k], starts[k + 1]) for k in kinds] or [np.zeros(0, dtype=np.intp)])
-
-    def every_other(self, wires: int, first: int) -> Array:
-        """The law of every second block along the column wires, or the row wires."""
-        return self.law[:, first::2] if wires == COLUMNS else self.law[:, :, first::2]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class _Joint:
         shape[3] = len(self.ports[0][1]) + len(self.ends[0])
         found = np.zeros(shape)
         for first, ((of_pair, own), end, inner) in enumerate(zip(self.ports, self.ends, self.between, strict=True)):
-            block = found[:, first::2] if self.wires == COLUMNS else found[:, :, first::2]
+            block = _every_other(found, self.wires, first)
             block[..., own, :] = given[..., of_pair, :]
             block[..., end, :] = inner @ given
         return found
@@ -78,7 +79,7 @@ class _Joint:
 def _joined(blocks: _Blocks, wires: int) -> tuple[_Blocks, _Joint]:
     """Pairs of blocks that follow one another along their column or row wires."""
     begin, end, across, beyond = wires, wires + 2, 1 - wires, 3 - wires
-    one, two = blocks.every_other(wires, 0), blocks.every_other(wires, 1)
+    one, two = _every_other(blocks.law, wires, 0), _every_other(blocks.law, wires, 1)
     sizes = [count * (2 if kind in (across, beyond) else 1) for kind, count in enumerate(blocks.sizes)]
     # The last of all blocks ends where its wires do.
     outer = () if one.shape[1 + wires] == 1 else (end,)

