@@ -34,6 +34,7 @@ class Claim:
         figure: of the rows.
         lacks: of a claim on data: what is missing to measure it with a file, and how to get it; empty where nothing is.
             None: it needs no data.
+        minutes: of a core that the full protocol takes, about; the longest claims begin first.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Claim:
     finding: Callable[[Rows], str]
     figure: FigureEntry[Rows]
     lacks: Callable[[Path | None], str] | None = None
+    minutes: float = 1.0
 
     def protocol(self, quick: bool) -> Any:
         """What is run."""

@@ -30,7 +30,8 @@ def results(
 ) -> Iterator[Result]:
     """The results of claims as they are there: first those of before, then each as it is finished and written.
 
-    What is finished of an interrupted claim is not computed again.
+    The longest claims begin first, so that no worker is left alone with one in the end. What is finished of an
+    interrupted claim is not computed again.
 
     Args:
         folder: exists.
@@ -43,12 +44,11 @@ def results(
     make_folder(folder / FOLDER)
     left: deque[Job] = deque()
     of_data = digest_of(data)
-    for name in names:
-        claim = claim_named(name)
+    for claim in sorted(map(claim_named, names), key=lambda claim: -claim.minutes):
         if (result := kept(folder, claim, quick, of_data)) is not None:
             yield result
         else:
-            left.append(Job(name, quick, given(folder, claim, quick, data)))
+            left.append(Job(claim.name, quick, given(folder, claim, quick, data)))
     if not left:
         return
     with executor(min(workers, len(left)), scheduler) as machine:

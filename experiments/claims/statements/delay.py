@@ -13,7 +13,8 @@ from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import ENGINE
 from experiments.claims.statements.digits import last_step, trainings
-from experiments.claims.statements.tuning import tuned
+from experiments.claims.statements.early_settings import told_of
+from experiments.claims.statements.tuning import FORGOTTEN, Range, settings, tuned
 from experiments.shared.figures import FigureEntry
 
 Table = dict[str, Any]
@@ -37,7 +38,11 @@ NETWORKS: dict[str, Table] = {
     },
 }
 EXACT = "exact NGD"
-CURVED: Table = {"curvature": "sampled fisher"}
+CURVED: Table = {
+    "curvature": "sampled fisher",
+    "learning_rates": [Range(0.05, 5.0)],
+    "damping": Range(0.03, 3.0),
+}
 WARM: Table = CURVED | {"kind": "tngd", "hardware": "none", "mapping": "primal", "warm_start": True, "analog_time": 5.0}
 WAYS: dict[str, Table] = {
     EXACT: CURVED | {"kind": "ngd"},
@@ -48,25 +53,24 @@ WAYS: dict[str, Table] = {
 }
 ON_A_CIRCUIT = [way for way in WAYS if way != EXACT]
 CONTROLS: dict[str, Table] = {
-    "NGD with momentum": CURVED | {"kind": "ngd", "momentum": 0.9},
-    "NGD with memory": CURVED | {"kind": "ngd", "memory": 0.9},
-    "SGD with momentum": {"kind": "sgd", "momentum": 0.9},
+    "NGD with momentum": CURVED | {"kind": "ngd", "momentum": FORGOTTEN},
+    "NGD with memory": CURVED | {"kind": "ngd", "memory": FORGOTTEN},
+    "SGD with momentum": {"kind": "sgd", "learning_rates": [Range(0.03, 3.0)], "momentum": FORGOTTEN},
 }
 """What else carries old steps on. They are shown, and are no conditions of the claim."""
 LINEAR = 0.02
 """Difference of losses up to which the figure's scale is linear."""
 DIGITAL = "none"
 """In the place of a preset: the ideal equation, or none at all."""
-SLOWER = {"SGD with momentum": 0.5}
-"""Times the learning rates of the others."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Trainings; learning rates are chosen on the tuning seeds, for each network and way.
+    """Trainings; settings are chosen on the tuning seeds, for each network and way.
 
     Args:
-        circuits: presets that train the small perceptron, with the rates of the ideal equation.
+        count: settings that are tried of each.
+        circuits: presets that train the small perceptron, with the settings of the ideal equation.
         batch: where a network has none of its own.
     """
 
@@ -75,8 +79,7 @@ class Protocol:
     steps: int = 100
     networks: tuple[str, ...] = tuple(NETWORKS)
     ways: tuple[str, ...] = (*WAYS, *CONTROLS)
-    rates: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-    damping: float = 0.3
+    count: int = 16
     batch: int = 64
     circuits: tuple[str, ...] = ("paper", "bench", "rram")
 
@@ -85,11 +88,10 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     for network in protocol.networks:
         for way in protocol.ways:
-            rates = [rate * SLOWER.get(way, 1.0) for rate in protocol.rates]
             rows, chosen = tuned(
                 (
-                    (rate, given.kept(_trained, protocol, network, DIGITAL, way, rate, protocol.tuning, "tuning"))
-                    for rate in rates
+                    (setting, given.kept(_trained, protocol, network, DIGITAL, way, setting, protocol.tuning, "tuning"))
+                    for setting in settings((WAYS | CONTROLS)[way], protocol.count)
                 ),
                 lambda rows: float(np.mean([np.inf if row["loss"] is None else row["loss"] for row in rows])),
             )
@@ -100,26 +102,22 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
 
 
 def _trained(
-    protocol: Protocol, network: str, device: str, way: str, rate: float, seeds: Sequence[int], part: str
+    protocol: Protocol, network: str, device: str, way: str, setting: Table, seeds: Sequence[int], part: str
 ) -> Iterator[Row]:
     """A row for each seed: the validation loss at the end, None where a training broke off."""
     from experiments.training.config import read_experiment
 
-    optimizer = (WAYS | CONTROLS)[way] | {"learning_rates": [rate]}
-    if optimizer["kind"] != "sgd":
-        optimizer |= {"damping": protocol.damping}
-    if device != DIGITAL:
-        optimizer |= {"hardware": device, **ENGINE}
+    optimizer = setting if device == DIGITAL else {**setting, "hardware": device, **ENGINE}
     sizes = {"steps": protocol.steps, "batch_size": protocol.batch, "evaluate_every": protocol.steps}
     experiment = read_experiment(
         {"name": "claim", **sizes, **NETWORKS[network], "seeds": list(seeds), "optimizers": {"one": optimizer}}, "claim"
     )
     for seed, chunk in trainings(experiment):
         last = last_step(chunk, protocol.steps)
-        told: Table = {"network": network, "device": device, "way": way, "rate": rate, "part": part, "seed": seed}
+        told: Table = {"network": network, "device": device, "way": way, "settings": told_of(setting), "part": part}
         ended: Table = {"loss": last.validation_loss if last else None, "score": last.score if last else None}
         raised = sum(step.doublings > 0 for step in chunk.steps)
-        yield told | ended | {"raised": raised, "failure": str(chunk.error or "")}
+        yield told | {"seed": seed} | ended | {"raised": raised, "failure": str(chunk.error or "")}
 
 
 def _conditions(rows: Rows) -> list[Condition]:
@@ -151,7 +149,7 @@ def _apart(rows: Rows, exact: Rows) -> tuple[float, ...]:
 def _finding(rows: Rows) -> str:
     told: dict[str, list[str]] = {}
     for (network, device, way), own in _judged(rows).items():
-        end = f"{way} {np.mean(column(own, 'loss')):.3f} (rate {own[0]['rate']:g})"
+        end = f"{way} {np.mean(column(own, 'loss')):.3f} ({own[0]['settings']})"
         told.setdefault(_place(network, device), []).append(end)
     ends = "; ".join(f"{place}: {', '.join(own)}" for place, own in told.items())
     raised = sum(row["raised"] for row in rows)
@@ -198,18 +196,19 @@ CLAIM = Claim(
     method="The ideal equation in all parameters, warm, read after 5 τ, with no delay, 0.2 τ and 1 τ, and after 1 τ; "
     "exact NGD; and as controls NGD with a momentum, and with the memory of SPRING, and SGD with a momentum. A "
     "perceptron and a convolutional network on digits, gated recurrent units and a transformer on characters, in "
-    "batches of 64; a perceptron of 61 parameters on Friedman's function, in batches of 32. One drawn label each, "
-    "λ = 0.3. Learning rates are chosen on tuning seeds, of the same ones for everything but SGD, which has half of "
-    "them. A state can be kept in the parameters alone, with a cell for each of them (in the dual mapping cells stand "
-    "for samples, others in every batch), so the smallest network is trained on circuits, too: those of three presets "
-    "with their noise and the rates of the ideal equation. What they hold is read in every step, and put back at the "
-    "scale of the next one's voltages.",
+    "batches of 64; a perceptron of 61 parameters on Friedman's function, in batches of 32. One drawn label each. "
+    "Of every way 16 settings are tried on tuning seeds, points of Sobol's sequence in its learning rate, λ of natural "
+    "gradients, and momentum or memory; the least validation loss at the end chooses. A state can be kept in "
+    "the parameters alone, with a cell for each of them (in the dual mapping cells stand for samples, others in every "
+    "batch), so the smallest network is trained on circuits, too: those of three presets with their noise and the "
+    "settings of the ideal equation. What they hold is read in every step, and put back at the scale of the next one's "
+    "voltages.",
     rule="The validation loss at the end is below that of exact NGD in the mean over seeds, paired, for each network, "
     "device and delay. A training that breaks off makes its condition fail; seeds in which exact NGD itself does count "
     "for nothing.",
-    full=Protocol(FRESH[20:30] + FRESH[293:299], (0, 1, 2, 3, 4, 5)),
+    full=Protocol(FRESH[372:388], (0, 1, 2, 3, 4, 5)),
     quick=Protocol(
-        *((2, 3), (0,), 30, ("perceptron", SMALL), (EXACT, "no delay", "delay of 1 τ"), (0.1,)), circuits=("bench",)
+        *((2, 3), (0,), 30, ("perceptron", SMALL), (EXACT, "no delay", "delay of 1 τ"), 2), circuits=("bench",)
     ),
     measure=_measure,
     conditions=_conditions,

@@ -14,7 +14,7 @@ from experiments.claims.claim import FRESH, Claim, Row, Rows, grouped
 from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition, answers
-from experiments.claims.statements.tuning import tuned
+from experiments.claims.statements.tuning import Range, settings, tuned
 from experiments.shared.figures import FigureEntry
 from solvers.digital import Digital
 from solvers.precision.refined import Refined
@@ -31,6 +31,7 @@ EVERY, CORRECTIONS, TOLERANCE = 3, 30, 1e-6
 """Steps from one renewal of the eigenvectors to the next; corrections, and the residual at which they end."""
 MORE = 9.0
 """Times λ that a preconditioning device has more on its diagonal."""
+SEARCHED = {"damping": Range(0.01, 30.0), "rate": Range(0.1, 1.0)}
 EXACT, ALONE = "exact", "no device"
 DEVICES: dict[str, Table] = {
     "8 bits": {"base": "ideal", "array": {"bits": 8}, "dac": {"bits": 8}, "adc": {"bits": 8}},
@@ -114,14 +115,14 @@ class Protocol:
     Args:
         seeds: of the verdict.
         tuning: seeds that choose.
-        settings: pairs of λ and η that are tried of everything.
+        count: of pairs of λ and η that are tried of everything.
         interior: collocation points, the same in each step; two more points are the boundary.
     """
 
     seeds: tuple[int, ...]
     tuning: tuple[int, ...]
     steps: int
-    settings: tuple[tuple[float, float], ...] = ((0.03, 0.3), (0.1, 0.3), (1.0, 0.3), (10.0, 1.0))
+    count: int = 8
     devices: tuple[str, ...] = tuple(DEVICES)
     ways: tuple[str, ...] = tuple(WAYS)
     controls: tuple[str, ...] = tuple(CONTROLS)
@@ -134,7 +135,7 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
     cases += [(device, way) for device in protocol.devices for way in protocol.ways]
     found: list[Row] = []
     for device, way in cases:
-        methods = (_Trained(protocol, device, way, damping, rate) for damping, rate in protocol.settings)
+        methods = (_Trained(protocol, device, way, **setting) for setting in settings(SEARCHED, protocol.count))
         rows, chosen = tuned(
             ((method, given.kept(_Trained.rows, method, protocol.tuning, "tuning")) for method in methods),
             lambda rows: float(np.mean(np.log([_finite(row["loss"]) for row in rows]))),
@@ -163,9 +164,9 @@ class _Trained:
         from experiments.training.config import read_experiment
 
         if self.device == ALONE:
-            settings = {"kind": "tngd", "hardware": "none", "damping": self.damping, **CONTROLS[self.way][0]}
+            table = {"kind": "tngd", "hardware": "none", "damping": self.damping, **CONTROLS[self.way][0]}
         else:
-            settings = WAYS[self.way].settings(DEVICES[self.device], self.damping)
+            table = WAYS[self.way].settings(DEVICES[self.device], self.damping)
         protocol = self.protocol
         points = protocol.interior + 2
         return read_experiment(
@@ -179,7 +180,7 @@ class _Trained:
                 "seeds": [*protocol.tuning, *protocol.seeds],
                 "data": {"train": points, "validation": points, "test": 400, "waves": 2, "interior": protocol.interior},
                 "network": {"hidden": list(protocol.hidden)},
-                "optimizers": {"one": {**settings, "learning_rates": [self.rate]}},
+                "optimizers": {"one": {**table, "learning_rates": [self.rate]}},
             },
             "claim",
         )
@@ -308,21 +309,22 @@ CLAIM = Claim(
     source="open question of this project: a relative error ε of the array's solution is one of about εσ²/λ of the "
     "natural gradient, which is fatal where curvature spans many decades",
     method="1-D Poisson, 64 fixed collocation points and 2 of the boundary, one cell each. An ideal array with levels "
-    "and converters of 8 bits, and bench, at rest. The same pairs of λ and rate are tried on tuning seeds for "
-    f"everything; the smallest residual at other points chooses. Eigenvectors are renewed every {EVERY} steps; at most "
-    f"{CORRECTIONS} corrections to {TOLERANCE:g}; a preconditioning device has {MORE:g} λ more on its diagonal; "
-    "averages are of 4 programs; the mapping is the dual one where no other is named. λ is doubled in steps whose "
-    "matrix cannot be programmed or refined. Controls without a device: exact solves by the kernel mapping, exact "
-    "solves whose λ follows its rule, old eigenvectors alone, and as a preconditioner of CG, and CG with scaling.",
+    "and converters of 8 bits, and bench, at rest. The same 8 pairs of λ and rate, points of Sobol's sequence, are "
+    "tried on tuning seeds for everything; the smallest residual at other points chooses. Eigenvectors are renewed "
+    f"every {EVERY} steps; at most {CORRECTIONS} corrections to {TOLERANCE:g}; a preconditioning device has {MORE:g} λ "
+    "more on its diagonal; averages are of 4 programs; the mapping is the dual one where no other is named. λ is "
+    "doubled in steps whose matrix cannot be programmed or refined. Controls without a device: exact solves by the "
+    "kernel mapping, exact solves whose λ follows its rule, old eigenvectors alone, and as a preconditioner of CG, and "
+    "CG with scaling.",
     rule=f"The error at the end is less than {BOUND:g} times that of exact NGD in the geometric mean over seeds, "
     "paired, for each device and way. A training that breaks off makes its condition fail; seeds in which "
     "exact NGD itself breaks off count for nothing.",
-    full=Protocol(FRESH[203:213], (0, 1, 2, 3, 4), 150),
+    full=Protocol(FRESH[388:398], (0, 1, 2, 3, 4), 150),
     quick=Protocol(
         (2, 3),
         (0,),
         40,
-        ((1.0, 0.3),),
+        2,
         ways=("plain", "scaling", "rotation, CG"),
         controls=(EXACT, "old eigenvectors"),
     ),

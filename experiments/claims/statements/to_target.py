@@ -160,12 +160,12 @@ CLAIM = Claim(
     method="Digits, a network of 2,410 parameters, batches of 64. Steps to a loss are those of trainings through each "
     "preset's circuit, read after 6 τ, with a memory and a sampled Fisher matrix on 64 cells; time and energy of a "
     "step are those of the ledger of `spu-circuit cost`, with a GPU at a tenth of its peak rate for all digital work. "
-    "Settings are those that early-lead tries, fifteen of each optimizer; the fewest steps to both losses on tuning "
+    "Settings are those that early-lead tries, 64 of each optimizer; the fewest steps to both losses on tuning "
     f"seeds choose, those of exact solves for all natural gradients. Training loss: mean of {SMOOTH} batches.",
     rule="The ratio to the rival is below 1 in the geometric mean over seeds, paired, for each device and loss. A loss "
     "that the device does not reach, or a step whose λ had to be raised, makes its condition fail; a rival that does "
     "not reach it counts with all steps. Where a description does not say an energy there is no condition.",
-    full=Protocol(FRESH[10:20], Tuning()),
+    full=Protocol(FRESH[322:332], Tuning()),
     quick=Protocol((5, 6), QUICK, ("bench",)),
     measure=_measure,
     conditions=_conditions,

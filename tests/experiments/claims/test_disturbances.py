@@ -17,6 +17,7 @@ from experiments.claims.statements import (
     to_target,
 )
 from experiments.claims.statements.early_settings import ADAM
+from experiments.claims.statements.tuning import settings
 
 
 def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
@@ -88,8 +89,8 @@ def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
 def _delay_rows(apart):
     ends = {delay.EXACT: 0.0, **dict.fromkeys([way for way in delay.WAYS if way != delay.EXACT], apart)}
     return [
-        {"network": network, "device": device, "way": way, "rate": 0.1, "part": "verdict", "seed": seed, "score": 0.9}
-        | {"loss": loss, "raised": 0}
+        {"network": network, "device": device, "way": way, "settings": "rate 0.1", "part": "verdict"}
+        | {"seed": seed, "score": 0.9, "loss": loss, "raised": 0}
         for network in delay.NETWORKS
         for device in (delay.DIGITAL, *(["made"] if network == delay.SMALL else []))
         for way, end in ends.items()
@@ -115,20 +116,21 @@ def test_delays_are_judged_beside_exact_steps_of_the_same_seed():
     assert claim.figure.draw(rows) is not None
 
 
-def test_circuits_train_the_smallest_network_with_the_rates_of_the_ideal_equation(monkeypatch, tmp_path):
+def test_circuits_train_the_smallest_network_with_the_settings_of_the_ideal_equation(monkeypatch, tmp_path):
     asked = []
 
-    def trained(protocol, network, device, way, rate, seeds, part):
-        asked.append((network, device, way, rate, part))
-        return [{"part": part, "seed": seed, "loss": abs(rate - 0.2)} for seed in seeds]
+    def trained(protocol, network, device, way, setting, seeds, part):
+        asked.append((network, device, way, setting, part))
+        return [{"part": part, "seed": seed, "loss": tried[way].index(setting) == 0} for seed in seeds]
 
     monkeypatch.setattr(delay, "_trained", trained)
-    protocol = delay.Protocol((3,), (0,), 3, ("perceptron", delay.SMALL), (delay.EXACT, "no delay"), (0.1, 0.2))
+    protocol = delay.Protocol((3,), (0,), 3, ("perceptron", delay.SMALL), (delay.EXACT, "no delay"), 2)
+    tried = {way: settings(delay.WAYS[way], 2) for way in protocol.ways}
     delay.CLAIM.measure(protocol, Given(None, tmp_path))
     judged = [place[:4] for place in asked if place[4] == "verdict"]
     assert judged == [
-        *((network, delay.DIGITAL, way, 0.2) for network in protocol.networks for way in protocol.ways),
-        *((delay.SMALL, circuit, "no delay", 0.2) for circuit in protocol.circuits),
+        *((network, delay.DIGITAL, way, tried[way][1]) for network in protocol.networks for way in protocol.ways),
+        *((delay.SMALL, circuit, "no delay", tried["no delay"][1]) for circuit in protocol.circuits),
     ]
     assert {place[1] for place in asked if place[4] == "tuning"} == {delay.DIGITAL}
 
@@ -136,9 +138,10 @@ def test_circuits_train_the_smallest_network_with_the_rates_of_the_ideal_equatio
 @pytest.mark.slow
 def test_a_state_is_kept_on_a_circuit():
     protocol, way = replace(delay.CLAIM.full, steps=3), "delay of 1 τ"
+    own = {"learning_rates": [0.5], "damping": 0.3}
     exact, ideal, paper = (
-        next(delay._trained(protocol, delay.SMALL, device, own, 0.5, (0,), ""))["loss"]
-        for device, own in ((delay.DIGITAL, delay.EXACT), (delay.DIGITAL, way), ("paper", way))
+        next(delay._trained(protocol, delay.SMALL, device, name, {**delay.WAYS[name], **own}, (0,), ""))["loss"]
+        for device, name in ((delay.DIGITAL, delay.EXACT), (delay.DIGITAL, way), ("paper", way))
     )
     # Of 16 bits, and amplifiers of 1 GHz. The state changes 5e-4, and the delay 4e-5.
     assert abs(paper - ideal) < 0.05 * abs(exact - ideal)
@@ -174,7 +177,10 @@ def test_relaxed_trainings_are_near_exact_ones_by_their_ratio_after_fifty_times(
 
 
 def test_every_time_has_a_rate_of_its_own(monkeypatch, tmp_path):
-    best = {"ngd": 0.1, 0.5: 0.4, 50.0: 0.2}
+    first, second, third, _ = (
+        setting["learning_rates"][0] for setting in settings({"learning_rates": [near_ngd.RATES]}, 4)
+    )
+    best = {"ngd": first, 0.5: second, 50.0: third}
 
     def trained(optimizer, seeds, steps):
         wanted = best[optimizer.get("analog_time", optimizer["kind"])]
@@ -186,7 +192,7 @@ def test_every_time_has_a_rate_of_its_own(monkeypatch, tmp_path):
         )
 
     monkeypatch.setattr(near_ngd, "trained", trained)
-    protocol = near_ngd.Protocol((3, 4), (0,), 3, (0.1, 0.2, 0.4), (0.5, 50.0), (("primal", 0.01), ("dual", 0.5)))
+    protocol = near_ngd.Protocol((3, 4), (0,), 3, 4, (0.5, 50.0), (("primal", 0.01), ("dual", 0.5)))
     rows = near_ngd.CLAIM.measure(protocol, Given(None, tmp_path))
     judged = {
         (row["case"], row["device"], row["time_tau"], row["seed"]): row["rate"]
@@ -200,8 +206,8 @@ def test_every_time_has_a_rate_of_its_own(monkeypatch, tmp_path):
             ("dual, λ = 0.5", [near_ngd.IDEAL, "bench"]),
         )
         for device, time, rate in (
-            (near_ngd.EXACT, "inf", 0.1),
-            *((device, time, rate) for device in devices for time, rate in (("0.5", 0.4), ("50.0", 0.2))),
+            (near_ngd.EXACT, "inf", first),
+            *((device, time, rate) for device in devices for time, rate in (("0.5", second), ("50.0", third))),
         )
         for seed in (3, 4)
     }
@@ -290,7 +296,7 @@ def test_time_and_energy_to_a_target_are_steps_times_what_a_step_takes():
 def test_a_rival_is_judged_by_its_own_shares():
     def rows(ours):
         counts = {rival.CIRCUIT: ours, rival.MOMENTUM: 40, rival.ADAM: 80}
-        told = {"part": "verdict", "rate": 0.1, "settings": "", "score": 0.9, "raised": 0, "error": "", "steps": 150}
+        told = {"part": "verdict", "settings": "rate 0.1", "score": 0.9, "all_steps": 150}
         return [
             {**told, "optimizer": name, "seed": seed, "steps_to_0.3": count + seed % 2}
             for name, count in counts.items()

@@ -14,22 +14,37 @@ from experiments.claims.statements.early_settings import (
     MUON,
     NATURAL,
     RIVALS,
+    SEARCHED,
     Tuning,
     chosen,
     loss_at_the_end,
-    settings_of,
     steps_needed,
+    told_of,
 )
+from experiments.claims.statements.tuning import FORGOTTEN, Range, settings
 
 
 @pytest.mark.parametrize("claim", [early_lead.CLAIM, to_target.CLAIM], ids=lambda claim: claim.name)
 def test_all_optimizers_are_tuned_as_much_on_other_seeds(claim):
     for protocol in (claim.full, claim.quick):
-        counts = {name: len(settings) for name, settings in settings_of(protocol.tuning).items()}
-        assert set(counts) == {NATURAL, *RIVALS}
-        assert len(set(counts.values())) == 1
+        tried = {name: settings(table, protocol.tuning.count) for name, table in SEARCHED.items()}
+        assert set(tried) == {NATURAL, *RIVALS}
+        assert all(len({told_of(setting) for setting in own}) == protocol.tuning.count for own in tried.values())
         assert not set(protocol.tuning.seeds) & set(protocol.seeds)
-    assert set(counts.values()) == {2}
+
+
+def test_every_range_is_tried_once_in_each_part():
+    least, greatest = 0.01, 100.0
+    table = {"kind": "adam", "learning_rates": [Range(least, greatest)], "betas": [FORGOTTEN, Range(1e-3, 0.1, True)]}
+    tried = settings(table, 8)
+    places = [np.log(own["learning_rates"][0] / least) / np.log(greatest / least) for own in tried]
+    np.testing.assert_allclose(sorted(places), (np.arange(8) + 0.5) / 8, atol=2e-3)  # rates have three digits
+    for least, greatest, part in ((0.02, 0.5, 0), (1e-3, 0.1, 1)):
+        forgotten = np.array([1 - own["betas"][part] for own in tried])
+        places = np.log(forgotten / least) / np.log(greatest / least)
+        np.testing.assert_allclose(sorted(places), (np.arange(8) + 0.5) / 8, atol=2e-3)
+    assert len({(*own["learning_rates"], *own["betas"]) for own in tried}) == 8
+    assert {own["kind"] for own in tried} == {"adam"}
 
 
 def test_time_to_a_target_is_that_of_the_settings_that_lead_early():
@@ -39,21 +54,22 @@ def test_time_to_a_target_is_that_of_the_settings_that_lead_early():
 
 def test_each_question_chooses_its_own_setting(monkeypatch, tmp_path):
     def trained(tuning, name, setting, seeds, part):
-        (rate,) = setting["learning_rates"]
+        place = tried.index(setting)
         for seed in seeds:
-            # The fastest rate ends worst, and one breaks off.
-            ends = {0.2: 0.5, 0.4: 0.3, 0.8: 0.4}.get(rate)
-            yield {"steps_to_0.3": round(10 / rate), "all_steps": 100, "validation_loss": ends, "seed": seed}
+            # The fastest breaks off.
+            ends = (0.5, 0.3, 0.4, None)[place]
+            yield {"steps_to_0.3": 10 - place, "all_steps": 100, "validation_loss": ends, "seed": seed}
 
     monkeypatch.setattr(early_settings, "trained", trained)
-    tuning = Tuning((0, 1), rates=(0.2, 0.4, 0.8, 1.6), dampings=(1.0,))
+    tuning = Tuning((0, 1), count=4)
+    tried = settings(SEARCHED[NATURAL], 4)
     rows, (fast, low) = chosen(tuning, Given(None, tmp_path), NATURAL, [steps_needed, loss_at_the_end])
     assert len(rows) == 4 * 2
-    assert (fast["learning_rates"], low["learning_rates"]) == ([1.6], [0.4])
+    assert (fast, low) == (tried[3], tried[1])
 
 
 def test_a_training_counts_steps_and_says_its_setting():
-    (setting,) = settings_of(Tuning(sgd_rates=(0.5,), sgd_momenta=(0.9,)))[MOMENTUM]
+    setting = {"kind": "sgd", "learning_rates": [0.5], "momentum": 0.9}
     tuning = Tuning(steps=6, targets=(9.0, 1e-6), hidden=8)
     (row,) = early_settings.trained(tuning, MOMENTUM, setting, (3,), "tuning")
     assert row["settings"] == "rate 0.5, momentum 0.9"

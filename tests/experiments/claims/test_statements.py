@@ -239,7 +239,7 @@ def test_the_law_of_a_design_point_needs_bandwidth_while_it_moves(tmp_path):
 @pytest.mark.slow
 def test_ways_out_of_the_tension_are_tuned_alike_and_counted(tmp_path):
     protocol = precision_tension.Protocol(
-        *((3, 4), (0,), 4, ((10.0, 0.3),), ("bench",), ("rotation, CG",)),
+        *((3, 4), (0,), 4, 1, ("bench",), ("rotation, CG",)),
         controls=(precision_tension.EXACT, "old eigenvectors, CG"),
         interior=6,
         hidden=(4,),
