@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from experiments.training.config import Experiment
     from experiments.training.store import Chunk, Step
@@ -90,3 +92,8 @@ def lost(rows: Sequence[Mapping[str, Any]], undisturbed: Sequence[Mapping[str, A
     before = {row["seed"]: row["score"] for row in undisturbed}
     known = [(before[row["seed"]], row["score"]) for row in rows]
     return tuple(float("nan") if was is None or now is None else was - now for was, now in known)
+
+
+def in_points(losses: Sequence[float]) -> str:
+    """Points of accuracy in the mean, in words."""
+    return f"{round(100 * float(np.mean(losses)), 1) + 0.0:.1f}"  # no minus before what is rounded to 0

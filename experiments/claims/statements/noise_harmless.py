@@ -13,7 +13,7 @@ from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import ENGINE, IDEAL
-from experiments.claims.statements.digits import STANDARD, experiment_of, last_step, lost, trainings
+from experiments.claims.statements.digits import STANDARD, experiment_of, in_points, last_step, lost, trainings
 from experiments.shared.figures import FigureEntry
 
 MARGIN = 0.01
@@ -115,13 +115,17 @@ def _conditions(rows: Rows) -> list[Condition]:
 
 
 def _finding(rows: Rows) -> str:
-    told: dict[str, list[str]] = {}
+    told: dict[str, dict[str, list[str]]] = {}
+    noises: dict[str, list[str]] = {}
     for (case, rate, time, noise), values in _losses(rows).items():
-        if noise >= HARMLESS:
-            told.setdefault(case, []).append(
-                f"η = {rate:g}, t = {time:g} τ, κ₀ = {noise:g}: {100 * np.mean(values):.1f}"
-            )
-    groups = ". ".join(f"{case.capitalize()}: {'; '.join(points)}" for case, points in told.items())
+        place = f"η = {rate:g}, t = {time:g} τ"
+        told.setdefault(case, {}).setdefault(place, []).append(in_points(values))
+        noises.setdefault(case, []).append(f"{noise:g}")
+    groups = ". ".join(
+        f"{case.capitalize()}, κ₀ = {', '.join(dict.fromkeys(noises[case]))}: "
+        + "; ".join(f"{place}: {', '.join(points)}" for place, points in own.items())
+        for case, own in told.items()
+    )
     return f"Points of test accuracy that are lost, mean over seeds. {groups}.{_voltages(rows)}"
 
 

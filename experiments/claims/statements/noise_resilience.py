@@ -12,7 +12,7 @@ from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import ENGINE
-from experiments.claims.statements.digits import STANDARD, lost, trained
+from experiments.claims.statements.digits import STANDARD, in_points, lost, trained
 from experiments.shared.figures import FigureEntry
 
 MARGIN = 0.01
@@ -128,7 +128,7 @@ def _finding(rows: Rows) -> str:
     told = []
     for error in dict.fromkeys(error for _, error, _ in losses):
         levels = [level for name, own, level in losses if (name, own) == (names[0], error)]
-        shown = (f"{level} {', '.join(_points(losses[name, error, level]) for name in names)}" for level in levels)
+        shown = (f"{level} {', '.join(in_points(losses[name, error, level]) for name in names)}" for level in levels)
         from_when = _hurts(levels, [losses[names[0], error, level] for level in levels])
         told.append(f"{error}: {'; '.join(shown)} ({names[0]} {from_when})")
     raised = sum(row["raised"] for row in rows if row["optimizer"] == CIRCUIT)
@@ -137,10 +137,6 @@ def _finding(rows: Rows) -> str:
         f"the level from which on the first loses {100 * MARGIN:g} or more, with its 95 % interval. "
         f"{'. '.join(text[0].upper() + text[1:] for text in told)}. The circuit raised λ in {raised} steps in all."
     )
-
-
-def _points(losses: tuple[float, ...]) -> str:
-    return f"{round(100 * float(np.mean(losses)), 1) + 0.0:.1f}"  # no minus before what is rounded to 0
 
 
 def _hurts(levels: list[str], losses: list[tuple[float, ...]]) -> str:

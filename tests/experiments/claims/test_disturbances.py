@@ -33,6 +33,7 @@ def test_noise_is_harmless_where_no_point_of_accuracy_is_lost():
     told = noise_harmless.CLAIM.finding(rows)
     assert "κ₀ = 0.01 is a noise of 3.0 to 7.0 V" in told
     assert "have κ₀ of 0.002 to 0.4, the middle one 0.01." in told
+    assert "Dual, bench, κ₀ = 0.01, 0.1: η = 0.5, t = 1 τ: " in told
     assert noise_harmless.CLAIM.figure.draw(rows) is not None
 
 
