@@ -49,7 +49,7 @@ class Claim:
     finding: Callable[[Rows], str]
     figure: FigureEntry[Rows]
     lacks: Callable[[Path | None], str] | None = None
-    minutes: float = 1.0
+    minutes: float = 1
 
     def protocol(self, quick: bool) -> Any:
         """What is run."""

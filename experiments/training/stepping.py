@@ -27,6 +27,9 @@ from experiments.training.task import Learner
 from optim.curvature import CURVATURES, Model, in_micro_batches, loss_and_gradient
 from optim.damping import adapted, predicted_change
 from optim.systems import Ggn
+from solvers.digital import Digital
+from solvers.precision.rotated import Rotating
+from solvers.sde import Sde
 from solvers.solution import Solutions
 from solvers.spu import Spu
 from spu_circuit.sampling import Sample
@@ -122,7 +125,7 @@ def stacked(experiment: Experiment, method: Method, places: Sequence[Place], wid
         if state:
             state = state._replace(seed=np.uint32(trial.seed % 2**32), copy=np.int32(trial.copy))
         plain = build_plain(method.settings, trial.learning_rate, method.steps)
-        damping = np.float32(method.settings.damping)
+        damping = np.float64(method.settings.damping)
         return Stack(params, state, plain.init(params), damping, scaling.init() if scaling else None)
 
     tree = jax.tree.structure(begun(places[0].trial))
@@ -233,12 +236,18 @@ class _Exchangeable:
 
 
 def _solution(method: Method) -> Callable[..., Any]:
-    """See ``_compiled``; on the method's own device."""
-    if not isinstance(method.solver, Spu):
-        return _compiled(method)
+    """See ``_compiled``; on the method's own device.
+
+    Learning rates and λ are arguments of what is compiled, and which hardware a device is made of changes nothing of
+    it: methods that differ in nothing else share it.
+    """
     device = method.solver
-    # Which hardware it is made of changes nothing of what is compiled.
-    settings = method.settings.model_copy(update={"hardware": {"base": method.settings.hardware["base"]}})
+    settings = method.settings.model_copy(update={"learning_rates": (1.0,), "damping": 1.0})
+    if device is None or isinstance(device, Digital | Sde | Rotating):
+        return _of_values(settings, device, method.steps)
+    if not isinstance(device, Spu):
+        return _compiled(method)
+    settings = settings.model_copy(update={"hardware": {"base": settings.hardware["base"]}})
     place, take = _with_device(settings, method.steps)
 
     def solve(*arguments: Any) -> Any:
@@ -246,6 +255,11 @@ def _solution(method: Method) -> Callable[..., Any]:
         return jax.block_until_ready(take(*arguments))
 
     return solve
+
+
+@lru_cache(maxsize=16)
+def _of_values(settings: Optimizer, solver: Digital | Sde | Rotating | None, steps: int) -> Callable[..., Any]:
+    return _compiled(Method(settings, solver, steps))
 
 
 @lru_cache(maxsize=16)
@@ -264,13 +278,14 @@ def _compiled(method: Method) -> Callable[..., Any]:
         with what the solves say, None where there is none; and natural gradients (m, N).
     """
     natural = build_natural(method.settings, method.solver, method.steps) if method.solver else None
-    chooses = method.settings.damping_rule != "given"
+    strength = partial(method.settings.schedules.of, "damping", steps=method.steps)
 
     def one(own: Stack, rate: jax.Array, gradient: jax.Array, factor: jax.Array, coordinates: jax.Array) -> Any:
         solved, state = gradient, own.natural
         if natural:
-            strength = {"damping": own.damping} if chooses else {}
-            solved, state = natural.update(gradient, own.natural, curvature=factor, coordinates=coordinates, **strength)
+            solved, state = natural.update(
+                gradient, own.natural, curvature=factor, coordinates=coordinates, damping=strength(own.damping)
+            )
         updates = ravel_pytree(own.params)[1](solved)
         updates, plain = build_plain(method.settings, rate, method.steps).update(updates, own.plain, own.params)
         return own._replace(params=optax.apply_updates(own.params, updates), natural=state, plain=plain), solved

@@ -214,4 +214,5 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("delay", "What a kept state is worth", "Means over seeds with 95 % intervals.", _draw),
+    minutes=30,
 )

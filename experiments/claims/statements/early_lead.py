@@ -141,4 +141,5 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("early-lead", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", _draw),
+    minutes=12,
 )

@@ -307,4 +307,5 @@ CLAIM = Claim(
     finding=_finding,
     figure=FigureEntry("language", "Training loss", "Means over seeds of ten batches each, 95 % intervals.", _draw),
     lacks=_lacks,
+    minutes=110,
 )

@@ -203,4 +203,5 @@ CLAIM = Claim(
         "Means over seeds, with 95 % intervals. A training that fails has lost all.",
         _draw,
     ),
+    minutes=20,
 )

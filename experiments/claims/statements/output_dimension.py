@@ -253,4 +253,5 @@ CLAIM = Claim(
     figure=FigureEntry(
         "output-dimension", "Share of Gauss-Newton's decrease", "Means over seeds, 95 % intervals.", _draw
     ),
+    minutes=15,
 )

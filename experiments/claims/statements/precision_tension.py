@@ -338,4 +338,5 @@ CLAIM = Claim(
         "is not shown.",
         _draw,
     ),
+    minutes=40,
 )

@@ -157,4 +157,5 @@ CLAIM = Claim(
         "difference is more than the margin.",
         _draw,
     ),
+    minutes=5,
 )
