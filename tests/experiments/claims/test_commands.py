@@ -126,6 +126,26 @@ def test_claims_before_one_that_fails_are_kept(made, monkeypatch, tmp_path):
     assert len(MEASURED) == 1
 
 
+def test_the_longest_claims_begin_first_and_stand_in_the_order_asked(made, monkeypatch, tmp_path):
+    begun = []
+
+    def measure(name):
+        def measured(protocol, given):
+            begun.append(name)
+            return _measure(protocol, given)
+
+        return measured
+
+    for name, minutes in (("short", 2), ("long", 30)):
+        monkeypatch.setitem(
+            CLAIMS, name, Claim(**{**vars(made), "name": name, "measure": measure(name), "minutes": minutes})
+        )
+    assert claims("short", "made", "long", "--output", tmp_path).exit_code == 0
+    assert begun == ["long", "short"]
+    verdicts = csv.DictReader((tmp_path / "claims.csv").open(encoding="utf-8"))
+    assert [row["claim"] for row in verdicts] == ["short", "made", "long"]
+
+
 def test_an_interrupted_claim_goes_on_where_it_was(made, monkeypatch, tmp_path):
     computed, stops = [], [3]
 

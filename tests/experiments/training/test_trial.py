@@ -9,7 +9,7 @@ import pytest
 from experiments.shared.systems import ggn_system
 from experiments.training.config import read_experiment
 from experiments.training.methods import WIDTH, Method, build_solver, width
-from experiments.training.stepping import Place
+from experiments.training.stepping import Place, _of_values
 from experiments.training.store import Trial
 from experiments.training.tasks import task_named
 from experiments.training.trial import advance, exact_solution
@@ -152,6 +152,28 @@ def test_the_kernel_mapping_trains():
     last = systems[5]
     g = GgnSystem(last["B"], float(last["damping"]), last["gradient"])
     assert g.residual(exact_solution(g.B, g.damping, g.gradient)) < 1e-9
+
+
+def test_learning_rates_and_damping_share_what_is_compiled_and_each_is_its_own():
+    def trained(damping, rate, **more):
+        own = {"kind": "ngd", "damping": damping, "learning_rates": [rate], "curvature_samples": 1, **more}
+        experiment = read_experiment({**tomllib.loads(TEXT), "optimizers": {"one": own}}, "test")
+        data = task_named(experiment.task).load(experiment.data, None)
+        (chunk,) = advance(experiment, [Place(Trial(0, "one", rate, 0))], data, 6)
+        return [replace(step, wall_seconds=0.0) for step in chunk.steps]
+
+    falling = {"damping": {"shape": "linear", "end": 0.5}}
+    cases = ((0.8, 0.3, {}), (0.1, 0.2, {}), (0.8, 0.3, {"schedules": falling}))
+    alone = []
+    for damping, rate, more in cases:
+        _of_values.cache_clear()
+        alone.append(trained(damping, rate, **more))
+    _of_values.cache_clear()
+    assert [trained(damping, rate, **more) for damping, rate, more in cases] == alone
+    assert _of_values.cache_info().misses == 2
+    assert [step.damping for step in alone[1]] == pytest.approx([0.1] * 6)
+    assert [step.damping for step in alone[2]] == pytest.approx([0.8 * (1 - 0.5 * k / 5) for k in range(6)])
+    assert alone[0][-1].loss != alone[1][-1].loss
 
 
 @pytest.mark.parametrize("name", ["adam", "dual", "primal", "kernel"])
