@@ -94,6 +94,13 @@ def lost(rows: Sequence[Mapping[str, Any]], undisturbed: Sequence[Mapping[str, A
     return tuple(float("nan") if was is None or now is None else was - now for was, now in known)
 
 
+def risen(rows: Sequence[Mapping[str, Any]], undisturbed: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    """By which share of it each seed's validation loss is above that without disturbance; NaN where it failed."""
+    before = {row["seed"]: row["validation_loss"] for row in undisturbed}
+    known = [(before[row["seed"]], row["validation_loss"]) for row in rows]
+    return tuple(float("nan") if was is None or now is None else now / was - 1 for was, now in known)
+
+
 def in_points(losses: Sequence[float]) -> str:
     """Points of accuracy in the mean, in words."""
     return f"{round(100 * float(np.mean(losses)), 1) + 0.0:.1f}"  # no minus before what is rounded to 0

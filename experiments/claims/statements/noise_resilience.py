@@ -12,7 +12,7 @@ from experiments.claims.figures import PALETTE
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import ENGINE
-from experiments.claims.statements.digits import STANDARD, in_points, lost, trained
+from experiments.claims.statements.digits import STANDARD, in_points, lost, risen, trained
 from experiments.shared.figures import FigureEntry
 
 MARGIN = 0.01
@@ -123,32 +123,49 @@ def _conditions(rows: Rows) -> list[Condition]:
 
 
 def _finding(rows: Rows) -> str:
-    losses = _losses(rows)
+    from experiments.training.resilience import SHARE
+
+    losses, rises = _losses(rows), _rises(rows)
     names = list(dict.fromkeys(name for name, _, _ in losses))
     told = []
     for error in dict.fromkeys(error for _, error, _ in losses):
         levels = [level for name, own, level in losses if (name, own) == (names[0], error)]
-        shown = (f"{level} {', '.join(in_points(losses[name, error, level]) for name in names)}" for level in levels)
-        from_when = _hurts(levels, [losses[names[0], error, level] for level in levels])
-        told.append(f"{error}: {'; '.join(shown)} ({names[0]} {from_when})")
+        points = (f"{level} {', '.join(in_points(losses[name, error, level]) for name in names)}" for level in levels)
+        onsets = (
+            f"{what} from {', '.join(_onset({at: worse[name, error, at] for at in levels}, margin) for name in names)}"
+            for what, worse, margin in (
+                (f"{100 * MARGIN:g} point", losses, MARGIN),
+                (f"{100 * SHARE:g} % of loss", rises, SHARE),
+            )
+        )
+        told.append(f"{error[0].upper()}{error[1:]}: {'; '.join(points)}; {', and '.join(onsets)}")
     raised = sum(row["raised"] for row in rows if row["optimizer"] == CIRCUIT)
     return (
         f"Points of test accuracy that are lost, means over seeds, of {', '.join(names)} (nan: a training failed), and "
-        f"the level from which on the first loses {100 * MARGIN:g} or more, with its 95 % interval. "
-        f"{'. '.join(text[0].upper() + text[1:] for text in told)}. The circuit raised λ in {raised} steps in all."
+        f"the levels from which on each of them loses {100 * MARGIN:g} point, and has {100 * SHARE:g} % more loss of "
+        f"validation samples, in the mean, with 95 % intervals. {'. '.join(told)}. The circuit raised λ in {raised} "
+        "steps in all."
     )
 
 
-def _hurts(levels: list[str], losses: list[tuple[float, ...]]) -> str:
-    """The first level at which the mean loss reaches the margin, with its interval by drawing seeds."""
+def _rises(rows: Rows) -> dict[tuple[str, str, str], tuple[float, ...]]:
+    """By which share of it an error raises each seed's validation loss: by optimizer, error and level."""
+    groups = grouped(rows, "optimizer", "error", "level")
+    return {key: risen(own, groups[key[0], NONE, NONE]) for key, own in groups.items()}
+
+
+def _onset(worse: Mapping[str, tuple[float, ...]], margin: float) -> str:
+    """The first level at which the mean reaches the margin, with its interval by drawing seeds.
+
+    Args:
+        worse: what each seed loses, by level, the mildest first; NaN where it failed, which is all there is to lose.
+    """
     from experiments.training.resilience import onset
 
-    worse = np.vstack([np.zeros(len(losses[0])), np.nan_to_num(np.array(losses), nan=1.0)])
-    found = onset(worse, MARGIN)
-    level, earliest, latest = (
-        levels[n - 1] if n <= len(levels) else "none" for n in (found.level, found.earliest, found.latest)
-    )
-    return f"hurts from {level}, {earliest} to {latest}"
+    own = np.nan_to_num(np.array(list(worse.values())), nan=1.0)
+    found = onset(np.vstack([np.zeros(own.shape[1]), own]), margin)
+    level, earliest, latest = (["none", *worse, "none"][n] for n in (found.level, found.earliest, found.latest))
+    return level if earliest == latest == level else f"{level} ({earliest} to {latest})"
 
 
 def _draw(rows: Rows) -> tuple[Figure, str] | None:

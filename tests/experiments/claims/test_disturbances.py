@@ -66,6 +66,7 @@ def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
     def rows(losses):
         return [
             {"optimizer": name, "error": error, "level": level, "seed": seed, "score": score, "raised": 0}
+            | {"validation_loss": None if score is None else 1.1 - score}
             for seed in range(5)
             for name, lost in zip(noise_resilience.OPTIMIZERS, losses, strict=True)
             for error, level, score in (
@@ -83,7 +84,10 @@ def test_a_circuit_is_judged_by_what_its_rivals_lose_by_the_same_error():
         assert verdict(noise_resilience.CLAIM.conditions(rows(losses))).kind == kind
     told = noise_resilience.CLAIM.finding(rows((0.20, None, 0.001)))
     assert "of TNGD, NGD-Woodbury, NGD-CG(10)" in told
-    assert "Levels: 3 bits 20.2, nan, 0.3 (TNGD hurts from 3 bits, 3 bits to 3 bits)" in told
+    assert (
+        "Levels: 3 bits 20.2, nan, 0.3; 1 point from 3 bits, 3 bits, none, and 10 % of loss from 3 bits, 3 bits, none"
+        in told
+    )
     assert "Levels: 3 bits 0.0, " in noise_resilience.CLAIM.finding(rows((-0.0021, 0.0, 0.0)))
 
 
