@@ -52,7 +52,7 @@ def results(
     if not left:
         return
     with executor(min(workers, len(left)), scheduler) as machine:
-        for job, found in machine.results(measured, left):
+        for job, found in machine.results(measured, left, ahead=1):
             if found is None:
                 raise SimulationError(f"claim {job.name!r}: its process died; run it alone, with --workers 1")
             rows, seconds = found

@@ -19,7 +19,7 @@ PATIENCE = "20 s"
 DEATHS = 1
 """Workers that may die of a job before it is given up."""
 AHEAD = 2
-"""Jobs that each worker thread has at a time, so that it never waits for the next one."""
+"""Jobs that each worker thread has at a time, so that it never waits for the next one, where they are short."""
 WORKER_MEMORY = 150_000_000
 """Bytes that a worker process takes when it has imported what it needs."""
 GONE = "the Dask scheduler is gone; what is finished is kept, and the same command goes on from there"
@@ -40,7 +40,9 @@ which zeroes it page by page: more than half of the time of a block of a sweep."
 class Executor(Protocol):
     """Computes jobs."""
 
-    def results(self, work: Callable[[Job], Result], queue: deque[Job]) -> Iterator[tuple[Job, Result | None]]:
+    def results(
+        self, work: Callable[[Job], Result], queue: deque[Job], ahead: int = AHEAD
+    ) -> Iterator[tuple[Job, Result | None]]:
         """Each job of a queue with its result, as they get ready; None: its worker process died, twice.
 
         Jobs are taken from the left, each when a worker is about to be free. What is put into the queue meanwhile is
@@ -48,6 +50,8 @@ class Executor(Protocol):
 
         Args:
             work: a function of a module, so that a worker finds it by its name.
+            ahead: jobs that each worker thread has at a time; 1 where a job takes minutes, so that none waits behind
+                another while a thread is free.
 
         Raises:
             SimulationError: the scheduler is gone; InputError: a worker lacks a package. Whatever ``work`` raises.
@@ -65,7 +69,9 @@ class Here:
     def processes(self) -> int:
         return 1
 
-    def results(self, work: Callable[[Job], Result], queue: deque[Job]) -> Iterator[tuple[Job, Result | None]]:
+    def results(
+        self, work: Callable[[Job], Result], queue: deque[Job], ahead: int = AHEAD
+    ) -> Iterator[tuple[Job, Result | None]]:
         while queue:
             job = queue.popleft()
             yield job, work(job)
@@ -77,14 +83,16 @@ class Cluster:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def results(self, work: Callable[[Job], Result], queue: deque[Job]) -> Iterator[tuple[Job, Result | None]]:
+    def results(
+        self, work: Callable[[Job], Result], queue: deque[Job], ahead: int = AHEAD
+    ) -> Iterator[tuple[Job, Result | None]]:
         from distributed import CancelledError, KilledWorker, as_completed
         from distributed.comm import CommClosedError
 
         running: dict[Any, Job] = {}
         ready = as_completed()
         while queue or running:
-            wanted = AHEAD * self.processes()
+            wanted = ahead * self.processes()
             while queue and len(running) < wanted:
                 job = queue.popleft()
                 future = self._client.submit(work, job, pure=False)
