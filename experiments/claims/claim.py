@@ -11,7 +11,7 @@ from experiments.shared.figures import FigureEntry
 Row = Mapping[str, Any]
 """A line of what was measured: texts, numbers, None where there was no solution."""
 Rows = Sequence[Row]
-FRESH = tuple(range(100, 500))
+FRESH = tuple(range(100, 1000))
 """Seeds that no rule or setting was chosen by: full protocols take theirs here, quick ones count from 0."""
 
 
@@ -34,7 +34,6 @@ class Claim:
         figure: of the rows.
         lacks: of a claim on data: what is missing to measure it with a file, and how to get it; empty where nothing is.
             None: it needs no data.
-        minutes: of a core that the full protocol takes, about; the longest claims begin first.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Claim:
     finding: Callable[[Rows], str]
     figure: FigureEntry[Rows]
     lacks: Callable[[Path | None], str] | None = None
-    minutes: float = 1
 
     def protocol(self, quick: bool) -> Any:
         """What is run."""

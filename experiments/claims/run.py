@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from experiments.claims.claim import Rows
 from experiments.claims.given import Given
-from experiments.claims.statements import claim_named
+from experiments.claims.statements import MINUTES, claim_named
 from experiments.claims.store import FOLDER, Result, digest_of, given, keep, kept
 from experiments.shared.executor import executor
 from experiments.shared.files import make_folder
@@ -30,7 +30,7 @@ def results(
 ) -> Iterator[Result]:
     """The results of claims as they are there: first those of before, then each as it is finished and written.
 
-    The longest claims begin first, so that no worker is left alone with one in the end. What is finished of an
+    The longest claims begin first, so that those that end are short. What is finished of an
     interrupted claim is not computed again.
 
     Args:
@@ -44,7 +44,7 @@ def results(
     make_folder(folder / FOLDER)
     left: deque[Job] = deque()
     of_data = digest_of(data)
-    for claim in sorted(map(claim_named, names), key=lambda claim: -claim.minutes):
+    for claim in map(claim_named, sorted(names, key=lambda name: -MINUTES.get(name, 0))):
         if (result := kept(folder, claim, quick, of_data)) is not None:
             yield result
         else:

@@ -239,14 +239,14 @@ def _solution(method: Method) -> Callable[..., Any]:
     """See ``_compiled``; on the method's own device.
 
     Learning rates and λ are arguments of what is compiled, and which hardware a device is made of changes nothing of
-    it: methods that differ in nothing else share it.
+    it: methods that differ in nothing else share it, but for solvers that are made of a device and more.
     """
     device = method.solver
     settings = method.settings.model_copy(update={"learning_rates": (1.0,), "damping": 1.0})
     if device is None or isinstance(device, Digital | Sde | Rotating):
         return _of_values(settings, device, method.steps)
     if not isinstance(device, Spu):
-        return _compiled(method)
+        return _of_method(method)
     settings = settings.model_copy(update={"hardware": {"base": settings.hardware["base"]}})
     place, take = _with_device(settings, method.steps)
 
@@ -263,12 +263,16 @@ def _of_values(settings: Optimizer, solver: Digital | Sde | Rotating | None, ste
 
 
 @lru_cache(maxsize=16)
+def _of_method(method: Method) -> Callable[..., Any]:
+    return _compiled(method)
+
+
+@lru_cache(maxsize=16)
 def _with_device(settings: Optimizer, steps: int) -> tuple[_Exchangeable, Callable[..., Any]]:
     place = _Exchangeable()
     return place, _compiled(Method(settings, place, steps))  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=16)
 def _compiled(method: Method) -> Callable[..., Any]:
     """The rest of a step, after gradients (m, N), factors (m, K, N) and coordinates (m, K) are known, of those that
     ``going`` (m,) chooses.
@@ -312,10 +316,9 @@ def _scaling(experiment: Experiment, name: str, method: Method) -> Callable[...,
 
 @lru_cache(maxsize=16)
 def _scaled_by(preconditioner: "Kfac", method: Method) -> Callable[..., Any]:
-    damping = method.settings.schedules.of("damping", method.settings.damping, method.steps)
-
     def scaled(own: Stack, gradient: Any, inputs: Any, targets: Any, draw: Any) -> Any:
         tree = ravel_pytree(own.params)[1](gradient)
+        damping = method.settings.schedules.of("damping", own.damping, method.steps)
         strength = damping(draw[1]) if callable(damping) else damping
         found, state = preconditioner.update(tree, own.scaling, own.params, inputs, targets, _key(draw), strength)
         return state, ravel_pytree(found)[0]

@@ -147,7 +147,7 @@ OF_TRIAL = "WHERE point = ? AND optimizer = ? AND learning_rate = ? AND seed = ?
 class Store(StoreBase):
     """The store of a run's folder. Safe for several processes at a time."""
 
-    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 6
+    NAME, HOLDS, CLAIM, LAYOUT = NAME, "run", "experiment", 7
     NEWS = "whose rows tell what else test samples say beside the score"
     TABLES = {  # noqa: RUF012
         "history": f"({', '.join(COLUMNS)}, checksum, PRIMARY KEY ({KEY}, step))",

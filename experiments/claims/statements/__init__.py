@@ -47,6 +47,22 @@ CLAIMS: dict[str, Claim] = {
     )
 }
 
+MINUTES = {
+    "language": 110,
+    "precision-tension": 42,
+    "delay": 29,
+    "noise-harmless": 25,
+    "noise-resilience": 20,
+    "output-dimension": 15,
+    "early-lead": 12,
+    "rival": 12,
+    "to-target": 8,
+    "near-ngd": 5,
+    "sign-descent": 5,
+    "ablation": 5,
+}
+"""Of a core that a claim's full protocol takes, about, where it is more than a few."""
+
 
 def claim_named(name: str) -> Claim:
     """A claim by its name. Raises InputError where there is none."""

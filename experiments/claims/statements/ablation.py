@@ -156,5 +156,4 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("ablation", "Which λ a device can hold", "Means over seeds, with 95 % intervals.", _draw),
-    minutes=5,
 )

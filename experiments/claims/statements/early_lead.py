@@ -1,6 +1,5 @@
 """Whether natural gradients with a memory, on as many cells as a batch has samples, are ahead of tuned rivals."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +21,12 @@ from experiments.claims.statements.early_settings import (
     trained,
 )
 from experiments.claims.statements.reached import drawn, field_of, targets_of
+from experiments.claims.statements.tuning import Cost, rank
 from experiments.shared.figures import FigureEntry
 from experiments.training.summary import SMOOTH
 
 STEPS, END = "steps", "end"
-COSTS: dict[str, Callable[[Rows], float]] = {STEPS: steps_needed, END: loss_at_the_end}
+COSTS: dict[str, Cost] = {STEPS: steps_needed, END: loss_at_the_end}
 """What is asked, and what chooses the settings that answer it."""
 
 
@@ -74,8 +74,8 @@ def _judged(rows: Rows, asked: str) -> dict[str, list[Row]]:
 def best_rival(rows: Rows, asked: str) -> str:
     """The first-order optimizer that does best on the tuning seeds, by what chose its setting."""
     tried = grouped([row for row in rows if row["part"] == "tuning"], "optimizer", "settings")
-    costs = {key: COSTS[asked](own) for key, own in tried.items() if key[0] in RIVALS}
-    return str(min(costs, key=lambda key: costs[key])[0])
+    ranks = {key: rank(own, COSTS[asked]) for key, own in tried.items() if key[0] in RIVALS}
+    return str(min(ranks, key=lambda key: ranks[key])[0])
 
 
 def _conditions(rows: Rows) -> list[Condition]:
@@ -141,5 +141,4 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("early-lead", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", _draw),
-    minutes=12,
 )

@@ -1,17 +1,15 @@
 """Settings of optimizers on digits, as many of each, and which of them do best on tuning seeds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from experiments.claims.claim import Row, Rows, column
+from experiments.claims.claim import Row
 from experiments.claims.given import Given
 from experiments.claims.statements.digits import experiment_of, last_step, trainings
-from experiments.claims.statements.reached import mean_steps, reached
-from experiments.claims.statements.tuning import FORGOTTEN, Range, settings, tuned
+from experiments.claims.statements.reached import field_of, reached, targets_of
+from experiments.claims.statements.tuning import FORGOTTEN, Cost, Range, settings, tuned
 
 NATURAL, ADAM, MUON, MOMENTUM = "NGD with memory, exact", "Adam", "Muon", "SGD with momentum"
 RIVALS = (ADAM, MUON, MOMENTUM)
@@ -81,20 +79,19 @@ def told_of(setting: Setting) -> str:
     return ", ".join([f"rate {rate:g}", *rest])
 
 
-def steps_needed(rows: Rows) -> float:
-    """In the mean over the targets."""
-    return mean_steps(rows, rows[0]["all_steps"])
+def steps_needed(row: Row) -> float:
+    """In the mean over the targets; one that is not reached counts as one more than all."""
+    return fmean(row[field_of(target)] or row["all_steps"] + 1 for target in targets_of([row]))
 
 
-def loss_at_the_end(rows: Rows) -> float:
-    """Of the validation samples, in the mean; infinite where a training broke off."""
-    return float(np.mean(np.nan_to_num(column(rows, "validation_loss"), nan=inf)))
+def loss_at_the_end(row: Row) -> float | None:
+    """Of the validation samples; None where the training broke off."""
+    loss: float | None = row["validation_loss"]
+    return loss
 
 
-def chosen(
-    tuning: Tuning, given: Given, name: str, costs: Sequence[Callable[[Rows], float]]
-) -> tuple[list[Row], list[Setting]]:
-    """Rows of all settings of an optimizer on the tuning seeds, and the setting of least cost, for each cost."""
+def chosen(tuning: Tuning, given: Given, name: str, costs: Sequence[Cost]) -> tuple[list[Row], list[Setting]]:
+    """Rows of all settings of an optimizer on the tuning seeds, and the best setting, for each cost."""
     tried = [
         (setting, given.kept(trained, tuning, name, setting, tuning.seeds, "tuning"))
         for setting in settings(SEARCHED[name], tuning.count)

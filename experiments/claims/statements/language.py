@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from experiments.claims.figures import curves
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
 from experiments.claims.statements.devices import ENGINE, NO_SOLUTION
-from experiments.claims.statements.tuning import tuned
+from experiments.claims.statements.tuning import rank, tuned
 from experiments.shared.extras import missing
 from experiments.shared.figures import FigureEntry
 from spu_circuit.errors import InputError
@@ -123,7 +122,7 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
     found: list[Row] = []
     chosen: dict[str, float] = {}
     for name, rows in tried.items():
-        tuning, chosen[name] = tuned(((rate, own) for (rate,), own in grouped(rows, "rate").items()), _cost)
+        tuning, chosen[name] = tuned(((rate, own) for (rate,), own in grouped(rows, "rate").items()), _loss)
         found += tuning
     for name, (other, own) in _copies(protocol).items():
         settings[name], chosen[name] = own, chosen[other]
@@ -135,16 +134,17 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
     return found
 
 
-def _cost(rows: Rows) -> float:
-    """Training loss at the end, the mean over seeds; infinite where one broke off."""
-    return float(np.mean([inf if row["loss"] is None else row["loss"] for row in rows]))
+def _loss(row: Row) -> float | None:
+    """Training loss at the end; None where the training broke off."""
+    loss: float | None = row["loss"]
+    return loss
 
 
 def _further(rows: Rows) -> float | None:
     """The learning rate beyond the best of those tried, by the same factor; None where the best lies between others."""
-    costs = {rate: _cost(own) for (rate,), own in grouped(rows, "rate").items()}
-    rates = sorted(costs)
-    place = rates.index(min(costs, key=lambda rate: costs[rate]))
+    ranks = {rate: rank(own, _loss) for (rate,), own in grouped(rows, "rate").items()}
+    rates = sorted(ranks)
+    place = rates.index(min(ranks, key=lambda rate: ranks[rate]))
     if len(rates) == 1 or 0 < place < len(rates) - 1:
         return None
     neighbour = rates[1] if place == 0 else rates[-2]
@@ -307,5 +307,4 @@ CLAIM = Claim(
     finding=_finding,
     figure=FigureEntry("language", "Training loss", "Means over seeds of ten batches each, 95 % intervals.", _draw),
     lacks=_lacks,
-    minutes=110,
 )

@@ -169,5 +169,4 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("near-ngd", "How near NGD", "Geometric means over seeds, 95 % intervals.", _draw),
-    minutes=6,
 )

@@ -204,5 +204,4 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("noise-harmless", "What noise costs", "Means over seeds, with 95 % intervals.", _draw),
-    minutes=25,
 )

@@ -253,5 +253,4 @@ CLAIM = Claim(
     figure=FigureEntry(
         "output-dimension", "Share of Gauss-Newton's decrease", "Means over seeds, 95 % intervals.", _draw
     ),
-    minutes=15,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf, nan
+from math import inf, log, nan
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,7 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
         methods = (_Trained(protocol, device, way, **setting) for setting in settings(SEARCHED, protocol.count))
         rows, chosen = tuned(
             ((method, given.kept(_Trained.rows, method, protocol.tuning, "tuning")) for method in methods),
-            lambda rows: float(np.mean(np.log([_finite(row["loss"]) for row in rows]))),
+            lambda row: None if row["loss"] is None else log(row["loss"]),
         )
         found += [*rows, *given.kept(_Trained.rows, chosen, protocol.seeds, "verdict")]
     return found
@@ -266,8 +266,9 @@ def _finding(rows: Rows) -> str:
             reached = "{:.2g} times that ({:.2g} to {:.2g})".format(*condition.interval)
         raised = sum(row["raised"] for row in own) / max(1, sum(row["steps"] for row in own))
         told.append(
-            f"{condition.group}, {condition.point}: {reached}, {answer}, λ = {own[0]['damping']:g}, {solves:g} solves "
-            f"a step, digital work {work:.2g}, λ raised in {100 * raised:.0f} % of the steps"
+            f"{condition.group}, {condition.point}: {reached}, {answer}, λ = {own[0]['damping']:g}, rate "
+            f"{own[0]['rate']:g}, {solves:g} solves a step, digital work {work:.2g}, "
+            f"λ raised in {100 * raised:.0f} % of the steps"
         )
     return (
         "Geometric means over seeds, medians of solves; digital work beside forming the system, in units of the "
@@ -338,5 +339,4 @@ CLAIM = Claim(
         "is not shown.",
         _draw,
     ),
-    minutes=40,
 )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.claims.claim import Rows
@@ -26,15 +25,6 @@ def targets_of(rows: Rows) -> list[str]:
 def reached(targets: Sequence[float], losses: Sequence[float]) -> dict[str, Any]:
     """The columns of a training: steps to each loss, None where it is not reached."""
     return {field_of(f"{target:g}"): steps_to(target, losses) for target in targets}
-
-
-def mean_steps(rows: Rows, most: int) -> float:
-    """Steps to a loss in the mean over trainings and losses, to choose settings by.
-
-    Args:
-        most: steps of a training; a loss that is not reached counts as one more.
-    """
-    return float(np.mean([row[field_of(target)] or most + 1 for row in rows for target in targets_of(rows)]))
 
 
 def drawn(rows: Rows) -> tuple[Figure, str] | None:

@@ -102,5 +102,4 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("rival", "Steps to a training loss", "Geometric means over seeds, 95 % intervals.", drawn),
-    minutes=12,
 )

@@ -157,5 +157,4 @@ CLAIM = Claim(
         "difference is more than the margin.",
         _draw,
     ),
-    minutes=5,
 )

@@ -171,5 +171,4 @@ CLAIM = Claim(
     conditions=_conditions,
     finding=_finding,
     figure=FigureEntry("to-target", "Energy to a training loss", "Geometric means over seeds, 95 % intervals.", _draw),
-    minutes=8,
 )

@@ -1,11 +1,13 @@
 """Settings that are tried of an optimizer, and the one that trains best on tuning seeds."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+from statistics import fmean
 from typing import Any, NamedTuple, TypeVar
 
 from scipy.stats.qmc import Sobol
 
-from experiments.claims.claim import Row, Rows
+from experiments.claims.claim import Row
 
 Setting = TypeVar("Setting")
 
@@ -66,13 +68,23 @@ def _filled(part: Any, values: Iterator[float]) -> Any:
     return [_filled(own, values) for own in part] if isinstance(part, list) else part
 
 
-def tuned(tried: Iterable[tuple[Setting, Iterable[Row]]], cost: Callable[[Rows], float]) -> tuple[list[Row], Setting]:
-    """Rows of all settings, and the one of least cost; the first of those that are alike.
+Cost = Callable[[Row], float | None]
+"""Of a training on a tuning seed; None where it broke off."""
+
+
+def rank(rows: Iterable[Row], cost: Cost) -> tuple[int, float]:
+    """How a setting does, the least the best: trainings that broke off, and the mean cost of the others."""
+    costs = [cost(row) for row in rows]
+    known = [own for own in costs if own is not None]
+    return len(costs) - len(known), fmean(known) if known else inf
+
+
+def tuned(tried: Iterable[tuple[Setting, Iterable[Row]]], cost: Cost) -> tuple[list[Row], Setting]:
+    """Rows of all settings, and the best of these; the first of those that are alike.
 
     Args:
         tried: settings, each with its rows on the tuning seeds.
-        cost: of these rows; infinite where a training broke off.
     """
     known = [(setting, list(rows)) for setting, rows in tried]
-    costs = [cost(rows) for _, rows in known]
-    return [row for _, rows in known for row in rows], known[costs.index(min(costs))][0]
+    ranks = [rank(rows, cost) for _, rows in known]
+    return [row for _, rows in known for row in rows], known[ranks.index(min(ranks))][0]

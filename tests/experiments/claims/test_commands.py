@@ -12,7 +12,7 @@ from experiments.claims.claim import Claim
 from experiments.claims.figures import curves
 from experiments.claims.given import Given
 from experiments.claims.rules import Condition
-from experiments.claims.statements import CLAIMS
+from experiments.claims.statements import CLAIMS, MINUTES
 from experiments.cli import app
 from experiments.shared.figures import FigureEntry
 from spu_circuit.errors import InputError
@@ -137,9 +137,8 @@ def test_the_longest_claims_begin_first_and_stand_in_the_order_asked(made, monke
         return measured
 
     for name, minutes in (("short", 2), ("long", 30)):
-        monkeypatch.setitem(
-            CLAIMS, name, Claim(**{**vars(made), "name": name, "measure": measure(name), "minutes": minutes})
-        )
+        monkeypatch.setitem(CLAIMS, name, Claim(**{**vars(made), "name": name, "measure": measure(name)}))
+        monkeypatch.setitem(MINUTES, name, minutes)
     assert claims("short", "made", "long", "--output", tmp_path).exit_code == 0
     assert begun == ["long", "short"]
     verdicts = csv.DictReader((tmp_path / "claims.csv").open(encoding="utf-8"))

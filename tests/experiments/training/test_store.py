@@ -67,7 +67,7 @@ def test_a_store_of_an_older_layout_is_refused_with_the_reason(tmp_path):
     """Layout 1 had no number of its own, and no point in a trial's key."""
     with closing(sqlite3.connect(tmp_path / "run.sqlite")) as old, old:
         old.execute("CREATE TABLE history (optimizer, learning_rate, seed, step)")
-    words = r"layout 1, this version reads layout 6, .*choose another folder"
+    words = r"layout 1, this version reads layout 7, .*choose another folder"
     for opened in (Store, open_existing):
         with pytest.raises(InputError, match=words) as caught:
             opened(tmp_path)
