@@ -151,6 +151,8 @@ def evaluation(learner: Learner) -> Callable[..., Any]:
     computed = compiled(evaluate)
 
     def evaluated(params: Any, inputs: Any, targets: Any, chosen: Any) -> Any:
+        if not chosen.any():  # all samples would be copied for nothing
+            return (np.full(len(chosen), nan),) * 3
         loss, told = map(np.asarray, computed(params, inputs, targets, chosen))
         if judge is None:
             return loss, told, np.full(len(told), nan)

@@ -109,13 +109,13 @@ class _Answer(NamedTuple):
     kept: Any
     coordinates: Any
 
-    @property
-    def system(self) -> GgnSystem:
-        """What the array solved: for the natural gradient, or for what is new in it."""
+    def system(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """B (K, N) and right-hand side (N,) of what the array solved: for the natural gradient, or for what is new in
+        it."""
         B, gradient = self.factor.astype(float), self.gradient.astype(float)
         if self.kept.size:
             gradient = gradient - (B @ self.kept.astype(float)) @ B
-        return GgnSystem(B, self.damping, gradient)
+        return B, gradient
 
     @property
     def coordinates_of_system(self) -> NDArray[np.float64] | None:
@@ -185,21 +185,22 @@ class _Member:
         validation, score, beside = (_number(value) for value in judged) if judged else (None, None, None)
         error, unsolved = None, None
         if answer:
-            system = answer.system
+            (B, gradient), damping = answer.system(), answer.damping
             kept = answer.kept.astype(float) if answer.kept.size else 0.0
             coordinates = answer.coordinates_of_system
-            exact = kept + exact_solution(system.B, system.damping, system.gradient, coordinates)
+            exact = kept + exact_solution(B, damping, gradient, coordinates)
             error = _relative_error(answer.solved, exact)
-            begun = {"primal": 1.0, "dual": 1 / system.damping, "kernel": 0.0}[settings.placement]
-            unsolved = _relative_error(kept + begun * system.gradient, exact)
+            begun = {"primal": 1.0, "dual": 1 / damping, "kernel": 0.0}[settings.placement]
+            unsolved = _relative_error(kept + begun * gradient, exact)
             analog += float(answer.statistics.analog_seconds) if isfinite(answer.statistics.analog_seconds) else 0.0
             if self.experiment.record_systems:
-                self.systems[number] = {"B": system.B, "gradient": system.gradient, "damping": np.array(system.damping)}
+                self.systems[number] = {"B": B, "gradient": gradient, "damping": np.array(damping)}
             shown = number == self.experiment.steps // 2 and settings.placement != "primal"
             if shown and isinstance(method.solver, Spu) and method.solver.engine.points:
                 seed = step_seed(trial.seed, number)
                 spu = replace(method.solver, sample=copy_of(trial.seed, trial.copy)) if trial.copy else method.solver
-                asked = system.dual() if coordinates is None else system.dual().facing(coordinates)
+                asked = GgnSystem(B, damping, gradient).dual()
+                asked = asked if coordinates is None else asked.facing(coordinates)
                 self.exhibit = _exhibit(spu, asked, settings.analog_time, seed)
         went = answer.statistics if answer else None
         step = Step(
