@@ -217,9 +217,9 @@ def claims() -> str:
 def verdicts() -> str:
     """The README's: how many conditions hold, and not which."""
     return table(
-        ("claim", "verdict", "conditions that hold"),
+        ("claim", "verdict", "conditions hold", "fail", "open"),
         (
-            (f"{row['statement']} (`{row['claim']}`)", f"**{row['verdict']}**", f"{row['held']} of {row['conditions']}")
+            (f"{row['statement']} (`{row['claim']}`)", f"**{row['verdict']}**", row["held"], row["failed"], row["open"])
             for row in _rows("claims.csv")
         ),
     )

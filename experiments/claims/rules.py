@@ -1,9 +1,9 @@
 """Decision rules: pure functions from what was measured over seeds to a verdict.
 
-A condition holds where the 95 % interval of its mean lies beyond its bound on the wanted side, and fails where the
-interval lies on the other side. Intervals are Student's over seeds. All conditions of a claim are judged together: the
-p-values are corrected after Holm (Scand. J. Statist. 6, 65, 1979), so that the chance of any wrong "holds" among them
-is at most 2.5 %, and of any wrong "fails" as much.
+A condition alone holds where the 95 % interval of its mean lies beyond its bound on the wanted side, and fails where
+the interval lies on the other side. Intervals are Student's over seeds. All conditions of a claim are judged together:
+the p-values are corrected after Holm (Scand. J. Statist. 6, 65, 1979), so that the chance of any wrong "holds" among
+them is at most 2.5 %, and of any wrong "fails" as much. So an interval beyond its bound may leave its condition open.
 """
 
 from collections.abc import Sequence
@@ -109,12 +109,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def corrected(conditions: Sequence[Condition]) -> list[tuple[float, float]]:
+    """The p-values of each condition, judged together with the others."""
+    doubts, trusts = zip(*(condition.p_values for condition in conditions), strict=True)
+    return list(zip(holm(doubts), holm(trusts), strict=True))
+
+
 def answers(conditions: Sequence[Condition]) -> list[Answer]:
     """Whether each condition holds, fails, or is open, judged together."""
-    doubts, trusts = zip(*(condition.p_values for condition in conditions), strict=True)
     return [
         "holds" if against <= LEVEL else "fails" if for_it <= LEVEL else "open"
-        for against, for_it in zip(holm(doubts), holm(trusts), strict=True)
+        for against, for_it in corrected(conditions)
     ]
 
 

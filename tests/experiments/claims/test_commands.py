@@ -52,7 +52,7 @@ def made(monkeypatch):
         finding=lambda rows: f"{len(rows)} rows.",
         figure=FigureEntry("made", "Errors", "Means.", _draw),
     )
-    for name in list(CLAIMS):
+    for name in reversed(list(CLAIMS)):  # put back one by one from the last that was taken away, in their order
         monkeypatch.delitem(CLAIMS, name)
     monkeypatch.setitem(CLAIMS, "made", claim)
     MEASURED.clear()
@@ -126,7 +126,7 @@ def test_claims_before_one_that_fails_are_kept(made, monkeypatch, tmp_path):
     assert len(MEASURED) == 1
 
 
-def test_the_longest_claims_begin_first_and_stand_in_the_order_asked(made, monkeypatch, tmp_path):
+def test_the_longest_claims_begin_first(made, monkeypatch, tmp_path):
     begun = []
 
     def measure(name):
@@ -142,7 +142,29 @@ def test_the_longest_claims_begin_first_and_stand_in_the_order_asked(made, monke
     assert claims("short", "made", "long", "--output", tmp_path).exit_code == 0
     assert begun == ["long", "short"]
     verdicts = csv.DictReader((tmp_path / "claims.csv").open(encoding="utf-8"))
-    assert [row["claim"] for row in verdicts] == ["short", "made", "long"]
+    assert [row["claim"] for row in verdicts] == ["made", "short", "long"]
+
+
+def test_the_page_keeps_what_is_finished_in_its_folder(made, monkeypatch, tmp_path):
+    monkeypatch.setitem(CLAIMS, "other", Claim(**{**vars(made), "name": "other"}))
+    for arguments in (("made",), ("other",), ("other", "--quick")):
+        assert claims(*arguments, "--output", tmp_path).exit_code == 0
+        shown = [row["claim"] for row in csv.DictReader((tmp_path / "claims.csv").open(encoding="utf-8"))]
+        # Verdicts of quick protocols do not stand beside full ones.
+        assert shown == {("made",): ["made"], ("other",): ["made", "other"]}.get(arguments, ["other"])
+    assert "Quick protocols" in (tmp_path / "claims.html").read_text(encoding="utf-8")
+    result = claims("other", "--output", tmp_path)
+    assert "Quick protocols" not in (tmp_path / "claims.html").read_text(encoding="utf-8")
+    assert "other: holds under conditions" in result.stdout
+
+
+def test_an_answer_can_be_had_from_the_table(made, tmp_path):
+    claims("--output", tmp_path)
+    for row in csv.DictReader((tmp_path / "made-conditions.csv").open(encoding="utf-8")):
+        answer = (
+            "holds" if float(row["p if wrong"]) <= 0.025 else "fails" if float(row["p if right"]) <= 0.025 else "open"
+        )
+        assert row["answer"] == answer
 
 
 def test_an_interrupted_claim_goes_on_where_it_was(made, monkeypatch, tmp_path):
