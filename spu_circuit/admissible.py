@@ -61,7 +61,7 @@ def indefinite(A: Array) -> str:
     damping = max(2 * abs(lowest), 1e-6 * float(np.abs(A).max())) or 1.0
     return (
         f"is not positive definite: its lowest eigenvalue is {lowest:.3g}; "
-        f"a damping of {damping:.2g} on the diagonal would cure it"
+        f"a damping of {damping:.2g} added to its diagonal would cure it"
     )
 
 

@@ -299,6 +299,9 @@ def _doubts(solution: Solution, hardware: Hardware) -> list[str]:
         doubts.append(f"the residual is {statistics.residual:.2g} of the right-hand side; x is not a solution")
     elif (error := statistics.estimated_error) is not None and not error < WRONG:
         doubts.append(f"x is off by about {error:.2g} of its length, though the residual is small; see --refine")
+    wire = hardware.array.wire_resistance
+    if wire and (statistics.saturated_nodes or not statistics.residual < WRONG):
+        doubts.append(f"wires of {wire:g} Ω a segment are in its way; see what 0 Ω gives (array.wire_resistance)")
     return doubts
 
 

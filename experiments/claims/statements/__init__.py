@@ -49,12 +49,12 @@ CLAIMS: dict[str, Claim] = {
 
 MINUTES = {
     "language": 110,
-    "precision-tension": 42,
+    "precision-tension": 60,
     "delay": 29,
-    "noise-harmless": 25,
-    "noise-resilience": 20,
-    "output-dimension": 15,
-    "early-lead": 12,
+    "noise-resilience": 25,
+    "noise-harmless": 17,
+    "output-dimension": 11,
+    "early-lead": 6,
     "rival": 12,
     "to-target": 8,
     "near-ngd": 5,

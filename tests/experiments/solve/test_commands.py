@@ -55,6 +55,19 @@ def test_solve_writes_the_value_and_bench_noise_has_an_error(files):
     assert min(found["standard_error"]) > 0
 
 
+def test_wires_that_drown_a_solution_are_named(files):
+    """1 kΩ a segment beside resistors of 1 kΩ and more; without wires there is nothing to warn of."""
+    asked = ("solve", "--matrix", "A.npy", "--vector", "b.npy", "--engine", "network", "--time", "inf")
+    for ohms, warned in (("1 kΩ", True), ("0 Ω", False)):
+        text = resources.files("spu_circuit").joinpath("presets/bench.toml").read_text(encoding="utf-8")
+        assert "[array]\n" in text
+        wired = text.replace("[array]\n", f'[array]\nwire_resistance = "{ohms}"\n')
+        (files / "wired.toml").write_text(wired, encoding="utf-8")
+        run = spu(*asked, "--hardware", "wired.toml", cwd=files)
+        assert run.returncode == 0, run.stderr
+        assert ("wires of 1000 Ω a segment are in its way" in " ".join(run.stderr.split())) == warned
+
+
 def test_doubtful_solutions_come_with_a_warning(files):
     """Rails of a millivolt: nothing fits, and the answer says so."""
     text = files / "weak.toml"
