@@ -96,7 +96,7 @@ CLAIM = Claim(
     rule="The steps over those of the first-order optimizer are below 0.74, and 0.39, in the geometric mean over "
     "seeds, paired, for each loss. A loss that the circuit does not reach makes its condition fail; a "
     "rival that does not reach it counts with all steps.",
-    full=Protocol(FRESH[342:372], Tuning((0, 1, 2), 150, kind="cnn")),
+    full=Protocol(FRESH[410:440], Tuning((0, 1, 2, 3, 4, 5), 150, kind="cnn")),
     quick=Protocol((3, 4, 5), Tuning((0,), 60, (0.5,), 2, kind="cnn")),
     measure=_measure,
     conditions=_conditions,
