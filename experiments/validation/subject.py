@@ -11,6 +11,7 @@ from experiments.validation.evidence import Check
 from experiments.validation.setups import Setup, random_system
 from netlists.board import Board
 from netlists.device import Device, batch_of, load, program_array, voltage_limits
+from solvers.amplifier_noise import with_noise
 from solvers.ideal import law_of
 from solvers.network import Network, state_space
 from solvers.network.by_text import space_of
@@ -57,7 +58,7 @@ class Subject:
     @cached_property
     def device(self) -> Device:
         """At a quarter of its range when settled, from initial charges that no mode is blind to."""
-        hardware, b = self.setup.hardware, self.system.b
+        hardware, b = with_noise(self.setup.hardware), self.system.b
         array = program_array(self.system, hardware)
         if self.setup.alteration is not None:
             array = self.setup.alteration.apply(array)
