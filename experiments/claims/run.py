@@ -30,8 +30,8 @@ def results(
 ) -> Iterator[Result]:
     """The results of claims as they are there: first those of before, then each as it is finished and written.
 
-    The longest claims begin first, so that those that end are short. What is finished of an
-    interrupted claim is not computed again.
+    The longest claims begin first, so that those that end are short. What is finished of an interrupted claim is not
+    computed again.
 
     Args:
         folder: exists.

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.claims.claim import Rows, column
+
 if TYPE_CHECKING:
     from experiments.training.config import Experiment
     from experiments.training.store import Chunk, Step
@@ -87,18 +89,20 @@ def trained(
         }
 
 
-def lost(rows: Sequence[Mapping[str, Any]], undisturbed: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+def lost(rows: Rows, undisturbed: Rows) -> tuple[float, ...]:
     """What each seed loses of its score against the same seed without disturbance; NaN where it failed."""
-    before = {row["seed"]: row["score"] for row in undisturbed}
-    known = [(before[row["seed"]], row["score"]) for row in rows]
-    return tuple(float("nan") if was is None or now is None else was - now for was, now in known)
+    return tuple(was - now for was, now in _paired(rows, undisturbed, "score"))
 
 
-def risen(rows: Sequence[Mapping[str, Any]], undisturbed: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+def risen(rows: Rows, undisturbed: Rows) -> tuple[float, ...]:
     """By which share of it each seed's validation loss is above that without disturbance; NaN where it failed."""
-    before = {row["seed"]: row["validation_loss"] for row in undisturbed}
-    known = [(before[row["seed"]], row["validation_loss"]) for row in rows]
-    return tuple(float("nan") if was is None or now is None else now / was - 1 for was, now in known)
+    return tuple(now / was - 1 for was, now in _paired(rows, undisturbed, "validation_loss"))
+
+
+def _paired(rows: Rows, undisturbed: Rows, field: str) -> Iterator[tuple[float, float]]:
+    """A number of each seed without disturbance, and with it; NaN where there is none."""
+    before = dict(zip((row["seed"] for row in undisturbed), column(undisturbed, field), strict=True))
+    return ((before[row["seed"]], now) for row, now in zip(rows, column(rows, field), strict=True))
 
 
 def in_points(losses: Sequence[float]) -> str:

@@ -115,16 +115,14 @@ def _conditions(rows: Rows) -> list[Condition]:
 
 
 def _finding(rows: Rows) -> str:
-    told: dict[str, dict[str, list[str]]] = {}
-    noises: dict[str, list[str]] = {}
+    told: dict[str, dict[str, dict[str, str]]] = {}
     for (case, rate, time, noise), values in _losses(rows).items():
         place = f"η = {rate:g}, t = {time:g} τ"
-        told.setdefault(case, {}).setdefault(place, []).append(in_points(values))
-        noises.setdefault(case, []).append(f"{noise:g}")
+        told.setdefault(case, {}).setdefault(place, {})[f"{noise:g}"] = in_points(values)
     groups = ". ".join(
-        f"{case.capitalize()}, κ₀ = {', '.join(dict.fromkeys(noises[case]))}: "
-        + "; ".join(f"{place}: {', '.join(points)}" for place, points in own.items())
-        for case, own in told.items()
+        f"{case.capitalize()}, κ₀ = {', '.join(next(iter(places.values())))}: "
+        + "; ".join(f"{place}: {', '.join(points.values())}" for place, points in places.items())
+        for case, places in told.items()
     )
     return f"Points of test accuracy that are lost, mean over seeds. {groups}.{_voltages(rows)}"
 

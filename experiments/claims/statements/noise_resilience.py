@@ -1,6 +1,6 @@
 """Whether training on a circuit bears errors as well as digital natural gradients with the same errors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -20,6 +20,7 @@ MARGIN = 0.01
 """Of the test accuracy: one point."""
 CIRCUIT, NONE = "TNGD", "none"
 Changes = Mapping[str, Any]
+Point = tuple[str, str, str]
 
 
 def _mismatch(tolerance: str) -> Changes:
@@ -104,10 +105,14 @@ def _measure(protocol: Protocol, given: Given) -> Rows:
     return found
 
 
-def _losses(rows: Rows) -> dict[tuple[str, str, str], tuple[float, ...]]:
-    """What each seed loses of its score by an error: by optimizer, error and level."""
+def _losses(rows: Rows, loss: Callable[[Rows, Rows], tuple[float, ...]] = lost) -> dict[Point, tuple[float, ...]]:
+    """What each seed loses by an error, against itself without: by optimizer, error and level.
+
+    Args:
+        loss: ``lost``, of accuracy, or ``risen``, of validation loss.
+    """
     groups = grouped(rows, "optimizer", "error", "level")
-    return {key: lost(own, groups[key[0], NONE, NONE]) for key, own in groups.items() if key[1] != NONE}
+    return {key: loss(own, groups[key[0], NONE, NONE]) for key, own in groups.items() if key[1] != NONE}
 
 
 def _conditions(rows: Rows) -> list[Condition]:
@@ -126,7 +131,7 @@ def _conditions(rows: Rows) -> list[Condition]:
 def _finding(rows: Rows) -> str:
     from experiments.training.resilience import SHARE
 
-    losses, rises = _losses(rows), _rises(rows)
+    losses, rises = _losses(rows), _losses(rows, risen)
     names = list(dict.fromkeys(name for name, _, _ in losses))
     told = []
     for error in dict.fromkeys(error for _, error, _ in losses):
@@ -147,12 +152,6 @@ def _finding(rows: Rows) -> str:
         f"validation samples, in the mean, with 95 % intervals. {'. '.join(told)}. The circuit raised λ in {raised} "
         "steps in all."
     )
-
-
-def _rises(rows: Rows) -> dict[tuple[str, str, str], tuple[float, ...]]:
-    """By which share of it an error raises each seed's validation loss: by optimizer, error and level."""
-    groups = grouped(rows, "optimizer", "error", "level")
-    return {key: risen(own, groups[key[0], NONE, NONE]) for key, own in groups.items()}
 
 
 def _onset(worse: Mapping[str, tuple[float, ...]], margin: float) -> str:
